@@ -1,1 +1,9 @@
-//! x
+// SPDX-License-Identifier: Apache-2.0
+//! `ambassador`: a transparent interceptor of outbound connections.
+//!
+//! Kernel programs redirect a cgroup's outbound connects to this proxy, which learns the original destination,
+//! applies policy and connects on. The modules stand in the order in which a connection meets them; each may call
+//! only those further down, or `policy` and `telemetry`.
+
+pub mod net;
+pub mod proxy;

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The sockets of a flow, in the order in which a connection meets them.
+
+pub mod dial;
