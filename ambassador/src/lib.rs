@@ -5,5 +5,6 @@
 //! applies policy and connects on. The modules stand in the order in which a connection meets them; each may call
 //! only those further down, or `policy` and `telemetry`.
 
+pub mod host;
 pub mod net;
 pub mod proxy;
