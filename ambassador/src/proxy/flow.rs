@@ -5,24 +5,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
-use crate::net::dial::{DialError, Dialer, Sockets};
+use crate::net::{
+    dial::{DialError, Dialer, Sockets},
+    orig_dst::App,
+};
 
 /// Identifies a flow within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(pub u64);
-
-/// The process that made the connection, as the kernel saw it in `connect()`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct App {
-    /// Process id, in the kernel's initial pid namespace.
-    pub pid: u32,
-    /// User id, in the kernel's initial user namespace.
-    pub uid: u32,
-    /// cgroup2 id (the inode number of its directory).
-    pub cgroup_id: u64,
-    /// The first 15 bytes of the executable's name.
-    pub comm: String,
-}
 
 /// One intercepted connection.
 pub struct Flow {
