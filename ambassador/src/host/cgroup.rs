@@ -58,12 +58,13 @@ pub enum CgroupError {
     },
 }
 
-/// The cgroups of one run; removing them is [`RunCgroups::remove`]'s, or the next start's if this process is killed.
+/// The cgroups of one run, removed when this is dropped, or by the next start if this process is killed.
 pub struct RunCgroups {
     caller: PathBuf,
     root: PathBuf,
     cmd_dir: File,
     proxy_dir: File,
+    entered: bool,
 }
 
 impl RunCgroups {
@@ -72,11 +73,14 @@ impl RunCgroups {
         let caller = own_cgroup()?;
         sweep(&caller);
         let root = caller.join(format!("{PREFIX}{}", std::process::id()));
-        for path in [root.clone(), root.join("cmd"), root.join("proxy")] {
-            fs::create_dir(&path).map_err(|source| CgroupError::Create { path, source })?;
-        }
-        let open = |path: PathBuf| File::open(&path).map_err(|source| CgroupError::Io { path, source });
-        Ok(Self { cmd_dir: open(root.join("cmd"))?, proxy_dir: open(root.join("proxy"))?, caller, root })
+        let make = |path: PathBuf| {
+            fs::create_dir(&path).map_err(|source| CgroupError::Create { path: path.clone(), source })?;
+            File::open(&path).map_err(|source| CgroupError::Io { path, source })
+        };
+        make(root.clone())?;
+        let leaves = make(root.join("cmd")).and_then(|cmd| Ok((cmd, make(root.join("proxy"))?)));
+        let (cmd_dir, proxy_dir) = leaves.inspect_err(|_| remove_tree(&root))?;
+        Ok(Self { caller, root, cmd_dir, proxy_dir, entered: false })
     }
 
     /// The cgroup that CMD runs in, for attaching programs.
@@ -96,8 +100,10 @@ impl RunCgroups {
     }
 
     /// Moves this process into the proxy's cgroup.
-    pub fn enter_proxy(&self) -> Result<(), CgroupError> {
-        enter(&self.root.join("proxy"))
+    pub fn enter_proxy(&mut self) -> Result<(), CgroupError> {
+        enter(&self.root.join("proxy"))?;
+        self.entered = true;
+        Ok(())
     }
 
     /// The processes that are in CMD's cgroup or below it, as far as this pid namespace shows them.
@@ -118,11 +124,15 @@ impl RunCgroups {
         }
         Ok(())
     }
+}
 
-    /// Moves this process back to the caller's cgroup and removes the run's cgroups. Those that still hold
-    /// processes stay; the next start removes them once they are empty.
-    pub fn remove(self) {
-        if let Err(error) = enter(&self.caller) {
+impl Drop for RunCgroups {
+    /// Moves this process back to the caller's cgroup and removes the run's cgroups. Those that still hold processes
+    /// stay; the next start removes them once they are empty.
+    fn drop(&mut self) {
+        if self.entered
+            && let Err(error) = enter(&self.caller)
+        {
             tracing::warn!(%error, "cannot leave the proxy's cgroup");
         }
         remove_tree(&self.root);
