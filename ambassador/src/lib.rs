@@ -1,3 +1,4 @@
 //! x
 
+pub mod config;
 pub mod policy;
