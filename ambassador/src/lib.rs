@@ -5,8 +5,15 @@
 //! applies policy and connects on. The modules stand in the order in which a connection meets them; each may call
 //! only those further down, or `policy` and `telemetry`.
 
+pub mod cli;
+pub mod app;
 pub mod config;
 pub mod policy;
+pub mod kernel;
+pub mod netns;
 pub mod host;
 pub mod net;
 pub mod proxy;
+pub mod layer;
+pub mod upstream;
+pub mod telemetry;
