@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use ambassador_ebpf::settings::INTERCEPT_LOOPBACK;
+
 use super::{
     KernelError, KernelLog, KernelMaps,
     load::{self, Programs},
-    maps::LoopbackFlag,
     syscall,
 };
 
@@ -47,7 +48,8 @@ impl Kernel {
     /// the errno of refusals and for dropping capabilities later).
     pub fn load(options: &LoadOptions) -> Result<Self, KernelError> {
         let loaded = load::load(options.debug_log)?;
-        loaded.maps.configure(options.stale_after, LoopbackFlag::new(options.intercept_loopback))?;
+        let flags = if options.intercept_loopback { INTERCEPT_LOOPBACK } else { 0 };
+        loaded.maps.configure(options.stale_after, flags)?;
         Ok(Self {
             links: Vec::new(),
             programs: loaded.programs,

@@ -2,7 +2,7 @@
 //! The kernel programs' clock.
 #![allow(unsafe_code, reason = "std has no reading of CLOCK_MONOTONIC in the kernel's unit")]
 
-/// CLOCK_MONOTONIC in ns: the clock of heartbeats and of `until` in the refuse list (`bpf_ktime_get_ns`).
+/// `CLOCK_MONOTONIC` in ns: the clock of heartbeats and of `until` in the refuse list (`bpf_ktime_get_ns`).
 ///
 /// Inside a time namespace with an offset the two differ.
 pub fn monotonic_ns() -> u64 {

@@ -88,16 +88,15 @@ fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError
 }
 
 fn map(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
-    let missing = KernelError::Incomplete { kind: "map", name };
-    let data = match object.take_map(name) {
-        Some(
-            Map::Array(data)
-            | Map::HashMap(data)
-            | Map::LpmTrie(data)
-            | Map::PerCpuArray(data)
-            | Map::SkStorage(data),
-        ) => data,
-        _ => return Err(missing),
+    let Some(
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LpmTrie(data)
+        | Map::PerCpuArray(data)
+        | Map::SkStorage(data),
+    ) = object.take_map(name)
+    else {
+        return Err(KernelError::Incomplete { kind: "map", name });
     };
     data.fd().as_fd().try_clone_to_owned().map_err(|source| KernelError::Descriptor {
         kind: "map",

@@ -16,7 +16,7 @@ use ambassador_ebpf::{
     landing::Landing,
     origin as abi,
     refusal::Refusal,
-    settings::{Heartbeat, INTERCEPT_LOOPBACK, Setting},
+    settings::{Heartbeat, Setting},
     target::TargetKey,
     tuple::Tuple,
 };
@@ -159,10 +159,10 @@ impl KernelMaps {
         self.tuples.len()
     }
 
-    pub(super) fn configure(&self, stale_after: Duration, flags: LoopbackFlag) -> Result<(), KernelError> {
+    pub(super) fn configure(&self, stale_after: Duration, flags: u64) -> Result<(), KernelError> {
         let stale_after_ns = u64::try_from(stale_after.as_nanos()).unwrap_or(u64::MAX);
         self.set(Setting::StaleAfterNs, stale_after_ns)?;
-        self.set(Setting::Flags, flags.0)
+        self.set(Setting::Flags, flags)
     }
 
     pub(super) fn is_beating(&self) -> Result<bool, KernelError> {
@@ -179,15 +179,6 @@ impl KernelMaps {
 
     fn setting(&self, setting: Setting) -> Result<u64, KernelError> {
         Ok(self.settings.get(&(setting as u32))?.unwrap_or(0))
-    }
-}
-
-/// The bits of `CFG`'s flags that come from the load options.
-pub(super) struct LoopbackFlag(u64);
-
-impl LoopbackFlag {
-    pub(super) fn new(intercept_loopback: bool) -> Self {
-        Self(if intercept_loopback { INTERCEPT_LOOPBACK } else { 0 })
     }
 }
 

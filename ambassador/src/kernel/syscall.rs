@@ -10,7 +10,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
-    ptr::{from_mut, from_ref, null},
+    ptr::{from_mut, from_ref, null, null_mut},
 };
 
 use ambassador_ebpf::plain::Plain;
@@ -38,7 +38,7 @@ pub(super) fn update<K: Plain, V: Plain>(map: BorrowedFd<'_>, key: &K, value: &V
 
 /// Removes the entry of `key`; whether there was one.
 pub(super) fn delete<K: Plain>(map: BorrowedFd<'_>, key: &K) -> io::Result<bool> {
-    match element::<K, u8>(BPF_MAP_DELETE_ELEM, map, from_ref(key), null::<u8>().cast_mut()) {
+    match element::<K, u8>(BPF_MAP_DELETE_ELEM, map, from_ref(key), null_mut()) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
