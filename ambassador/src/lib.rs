@@ -5,6 +5,7 @@
 //! applies policy and connects on. The modules stand in the order in which a connection meets them; each may call
 //! only those further down, or `policy` and `telemetry`.
 
+pub mod clock;
 pub mod cli;
 pub mod app;
 pub mod config;

@@ -1,2 +1,5 @@
 //! x
-fn main() {}
+mod ebpf;
+fn main() -> anyhow::Result<()> {
+    ebpf::run(std::env::args().any(|a| a == "--install"))
+}
