@@ -239,7 +239,7 @@ fn policies() -> impl Strategy<Value = BreakerPolicy> {
         consecutive_failures: (form != 1).then_some(failures),
         window: (form != 0).then_some(SlidingWindow::Count(failures + 1)),
         permitted_number_of_calls_in_half_open_state: permitted,
-        wait_duration_in_open_state: Duration::from_secs(60),
+        wait_duration_in_open_state: Duration::from_mins(1),
         ..BreakerPolicy::consecutive(1)
     })
 }
