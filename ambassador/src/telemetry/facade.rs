@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::telemetry::access_log::{self, AccessLog, Format, Lines, Writer};
 use crate::telemetry::event::Event;
-use crate::telemetry::labels::{BreakerState, Protocol};
+use crate::telemetry::labels::{BreakerState, ErrorType, Protocol};
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::registry::{KernelCounters, Metrics};
 use crate::telemetry::summary::{Destinations, Summary};
@@ -213,7 +213,7 @@ fn trace(event: &Event<'_>) {
             tracing::debug!(route = &*mismatch.route, %host, endpoint = %mismatch.endpoint, "host does not match");
         }
         Event::ConnectFinished(dial) => {
-            let error = dial.error.map(|error| error.as_str());
+            let error = dial.error.map(ErrorType::as_str);
             tracing::debug!(endpoint = %dial.destination.endpoint, duration = ?dial.duration, error, "dialled");
         }
         Event::Rejected(rejected) => {
