@@ -16,7 +16,7 @@ use crate::telemetry::event::{
     HostMismatch, MissingDestination, Rejected, RequestFinished, Retried, RetryGivenUp,
 };
 use crate::telemetry::fixtures::{dead_redis, original, refused, rescued, tls, upstream};
-use crate::telemetry::labels::{BreakerCause, ErrorType, GivenUpReason, RejectReason, RetryOutcome};
+use crate::telemetry::labels::{BreakerCause, RejectReason, RetryOutcome};
 
 fn live(options: Options) -> (Telemetry, Guard) {
     Telemetry::new(options).unwrap()
