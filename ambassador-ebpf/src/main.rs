@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel programs of ambassador, compiled for `bpfel-unknown-none` only (`cargo xtask ebpf`).
 //!
@@ -25,3 +26,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+=======
+#![no_std]
+#![no_main]
+>>>>>>> telemetry
