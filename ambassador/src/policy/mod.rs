@@ -22,6 +22,7 @@ pub mod backoff;
 pub mod budget;
 
 pub mod breaker;
+pub mod tally;
 pub mod window;
 
 pub mod balance;

@@ -4,6 +4,12 @@
 //! The conditions say what an operator *wants* retried; what may *safely* be retried is the decision's business, and no
 //! condition overrides it.
 
+mod decide;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Attempt, GiveUp, RequestFacts, RetryDecision, RetryReason, Shared, decide, is_idempotent};
+
 use super::backoff::Backoff;
 use super::budget::BudgetPolicy;
 use std::fmt;
@@ -164,6 +170,12 @@ impl RetryOn {
     #[must_use]
     pub const fn with(self, condition: RetryCondition) -> Self {
         Self(self.0 | condition.bit())
+    }
+
+    /// This set, and `condition` if `holds`.
+    #[must_use]
+    pub(super) const fn with_if(self, holds: bool, condition: RetryCondition) -> Self {
+        if holds { self.with(condition) } else { self }
     }
 
     /// Whether `condition` is in the set.
