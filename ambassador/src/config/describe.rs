@@ -3,6 +3,8 @@
 //!
 //! For people (`ambassador explain`) and nobody else: nothing may decide by these texts.
 
+use serde::Serialize;
+
 use crate::policy::breaker::{BreakerPolicy, SlidingWindow};
 use crate::policy::bulkhead::BulkheadLimits;
 use crate::policy::retry::{RetryCondition, RetryPolicy};
@@ -14,7 +16,7 @@ use super::settings::Config;
 use super::units::{format_duration, format_size};
 
 /// One effective value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
     /// The field's path below its route or upstream, such as `retry.attempts`.
     pub field: &'static str,
@@ -47,8 +49,12 @@ pub fn describe_upstream(config: &Config, upstream: &Upstream) -> Vec<Setting> {
         return Vec::new();
     };
     let mut list = List { config, scope: Scope::Upstream(position), settings: Vec::new() };
-    let endpoints: Vec<String> = upstream.endpoints.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
-    list.add("endpoints", if endpoints.is_empty() { "the original destination".to_owned() } else { endpoints.join(", ") });
+    let endpoints: Vec<String> =
+        upstream.endpoints.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
+    list.add(
+        "endpoints",
+        if endpoints.is_empty() { "the original destination".to_owned() } else { endpoints.join(", ") },
+    );
     list.breaker(upstream.breaker.as_ref());
     list.limits(&upstream.limits);
     list.add("connectionPool.idleTimeout", format_duration(upstream.idle_timeout));
@@ -112,7 +118,10 @@ impl List<'_> {
             self.add("circuitBreaker.failureRateThreshold", format!("{} %", breaker.failure_rate_threshold));
             let slow = format_duration(breaker.slow_call_duration_threshold);
             self.add("circuitBreaker.slowCallDurationThreshold", slow);
-            self.add("circuitBreaker.slowCallRateThreshold", format!("{} %", breaker.slow_call_rate_threshold));
+            self.add(
+                "circuitBreaker.slowCallRateThreshold",
+                format!("{} %", breaker.slow_call_rate_threshold),
+            );
         }
         let wait = format_duration(breaker.wait_duration_in_open_state);
         self.add("circuitBreaker.waitDurationInOpenState", wait);
