@@ -1,4 +1,5 @@
 <<<<<<< HEAD
+<<<<<<< HEAD
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel programs of ambassador, compiled for `bpfel-unknown-none` only (`cargo xtask ebpf`).
 //!
@@ -30,3 +31,7 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 #![no_std]
 #![no_main]
 >>>>>>> telemetry
+=======
+#![no_std]
+#![no_main]
+>>>>>>> config

@@ -18,15 +18,17 @@ pub(crate) const MAX_BYTES: usize = 4 << 20;
 const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 200_000;
 
-/// The text of a configuration file, or the first byte that is not UTF-8.
-pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, (String, Diagnostic)> {
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        let (line, column) = line_and_column(&text, good);
-        let end = good + char::REPLACEMENT_CHARACTER.len_utf8();
-        (text, Diagnostic::at(Span { start: good, end, line, column }, Problem::NotUtf8))
-    })
+/// The text of a configuration file, and where it stops to be UTF-8 if it does.
+pub(crate) fn decode(bytes: Vec<u8>) -> (String, Option<Diagnostic>) {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return (text, None),
+        Err(error) => error,
+    };
+    let start = error.utf8_error().valid_up_to();
+    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+    let (line, column) = line_and_column(&text, start);
+    let end = start + char::REPLACEMENT_CHARACTER.len_utf8();
+    (text, Some(Diagnostic::at(Span { start, end, line, column }, Problem::NotUtf8)))
 }
 
 /// Reads the tree; what is wrong with the YAML goes to `diagnostics`.
@@ -76,11 +78,13 @@ fn diagnose(error: &YamlError, text: &str) -> Diagnostic {
         span
     });
     let problem = match error {
-        YamlError::DuplicateMappingKey { key, .. } => Problem::DuplicateKey { key: key.clone().unwrap_or_default() },
+        YamlError::DuplicateMappingKey { key, .. } => {
+            Problem::DuplicateKey { key: key.clone().unwrap_or_default() }
+        }
         YamlError::MultipleDocuments { .. } => Problem::SeveralDocuments,
-        YamlError::Message { msg, .. } => Problem::Syntax { message: first_line(msg) },
+        YamlError::UnknownAnchor { .. } => Problem::Alias { reason: "there is no such anchor above it" },
         YamlError::RecursiveReferencesRequireWeakTypes { .. } => {
-            Problem::Syntax { message: "an anchor refers to itself".to_owned() }
+            Problem::Alias { reason: "its anchor contains the alias itself" }
         }
         other => Problem::Syntax { message: without_location(&other.to_string(), span) },
     };

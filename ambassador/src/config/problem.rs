@@ -31,6 +31,8 @@ pub enum Problem {
     EmptyFile,
     #[error("not valid YAML: {message}")]
     Syntax { message: String },
+    #[error("the alias cannot be resolved: {reason}")]
+    Alias { reason: &'static str },
     #[error("the file holds several YAML documents; only one is read")]
     SeveralDocuments,
     #[error("`{key}` is written twice in the same mapping")]
@@ -67,7 +69,9 @@ pub enum Problem {
     NeverMatches { key: &'static str, protocol: &'static str },
     #[error("the timeout of one try ({per_try:?}) is longer than that of the whole request ({request:?})")]
     PerTryOverRequest { per_try: std::time::Duration, request: std::time::Duration },
-    #[error("the timeout of the connection ({connect:?}) is longer than that of the whole request ({request:?})")]
+    #[error(
+        "the timeout of the connection ({connect:?}) is longer than that of the whole request ({request:?})"
+    )]
     ConnectOverRequest { connect: std::time::Duration, request: std::time::Duration },
     #[error("`retry` without `attempts` never retries")]
     RetryWithoutAttempts,
@@ -85,7 +89,9 @@ pub enum Problem {
     SlowRateWithoutDuration,
     #[error("`slidingWindow.size` of a {kind} window must be {wanted}")]
     WindowSize { kind: &'static str, wanted: &'static str },
-    #[error("`connectionPool.maxPendingRequests` ({pending}) has no effect without `maxConnections` or `maxRequests`")]
+    #[error(
+        "`connectionPool.maxPendingRequests` ({pending}) has no effect without `maxConnections` or `maxRequests`"
+    )]
     PendingWithoutLimit { pending: u32 },
 
     #[error("route `{route}` is never reached: route `{earlier}` matches everything that it matches")]
@@ -113,7 +119,12 @@ impl Problem {
     }
 
     /// A text that does not follow its grammar.
-    pub(crate) fn malformed(what: &'static str, text: &str, reason: &'static str, help: Option<String>) -> Self {
+    pub(crate) fn malformed(
+        what: &'static str,
+        text: &str,
+        reason: &'static str,
+        help: Option<String>,
+    ) -> Self {
         Self::Malformed { what, text: shortened(text), reason, help }
     }
 
@@ -148,9 +159,19 @@ impl Problem {
             Self::NotUtf8 => "save it as UTF-8",
             Self::TooLarge { .. } => "is it the right file?",
             Self::EmptyFile => "the smallest configuration is `version: v1`",
-            Self::Syntax { message } if message.contains("tab") => "indent with spaces; YAML allows no tabs there",
-            Self::Syntax { .. } => "often a missing quote, bracket or space after `:` on this line or the one before",
-            Self::SeveralDocuments => "remove the `---` and what follows it, or put it into a file of its own",
+            Self::Syntax { message } if message.contains("tab") => {
+                "indent with spaces; YAML allows no tabs there"
+            }
+            Self::Syntax { message } if message.contains("limit") => {
+                "the file nests too deeply or repeats too much"
+            }
+            Self::Syntax { message } if message.contains("tag") => "remove the tag",
+            Self::Syntax { .. } => {
+                "often a missing quote, bracket or space after `:` on this line or the one before"
+            }
+            Self::SeveralDocuments => {
+                "remove the `---` and what follows it, or put it into a file of its own"
+            }
             Self::DuplicateKey { .. } | Self::DuplicateName { .. } => "rename or remove one of them",
             Self::NoValue { .. } => "give it a value or remove it",
             Self::EmptyList => "list at least one value, or remove it",
@@ -165,10 +186,14 @@ impl Problem {
             Self::NoStatusCodes => "add for example `retriableStatusCodes: [429]`",
             Self::UnusedStatusCodes => "add `retriable-status-codes` to `retryOn`",
             Self::BackoffOverMax { .. } => "shorten `base` or lengthen `max`",
-            Self::BreakerWithoutThreshold => "add for example `consecutiveFailures: 5` or `failureRateThreshold: 50`",
+            Self::BreakerWithoutThreshold => {
+                "add for example `consecutiveFailures: 5` or `failureRateThreshold: 50`"
+            }
             Self::MinimumOverWindow { .. } => "lower `minimumNumberOfCalls` or enlarge `slidingWindow.size`",
             Self::SlowRateWithoutDuration => "add for example `slowCallDurationThreshold: 2s`",
-            Self::PendingWithoutLimit { .. } => "requests wait only for a limit; add `maxConnections` or `maxRequests`",
+            Self::PendingWithoutLimit { .. } => {
+                "requests wait only for a limit; add `maxConnections` or `maxRequests`"
+            }
             Self::PathForm => "write one of them; a further path is an entry of its own",
             Self::ReservedName { .. } => "it names what no route matches; choose another",
             Self::NeverMatches { .. } => "only HTTP has it; remove it, or write `protocol: http1`",

@@ -70,7 +70,9 @@ const LARGEST_SIZE: u64 = 64 << 20;
 impl<const MIN: u32, const MAX: u32> Shape for Whole<MIN, MAX> {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         let number = match &node.value {
-            Value::Integer(number) => u32::try_from(*number).ok().filter(|number| (MIN..=MAX).contains(number)),
+            Value::Integer(number) => {
+                u32::try_from(*number).ok().filter(|number| (MIN..=MAX).contains(number))
+            }
             _ => None,
         };
         if number.is_none() {
@@ -119,7 +121,8 @@ impl Shape for Span {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         let duration = read_duration(node, reader)?;
         if duration.is_zero() {
-            let problem = Problem::malformed("a duration that fits here", "0s", "it must be longer than zero", None);
+            let problem =
+                Problem::malformed("a duration that fits here", "0s", "it must be longer than zero", None);
             reader.problem(node.place, problem);
             return None;
         }
@@ -133,7 +136,8 @@ impl Shape for Span {
 
 impl Shape for Limit {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        read_duration(node, reader).map(|duration| Self(Some(duration).filter(|duration| !duration.is_zero())))
+        read_duration(node, reader)
+            .map(|duration| Self(Some(duration).filter(|duration| !duration.is_zero())))
     }
 
     fn schema(definitions: &mut Map<String, Json>) -> Json {
@@ -151,10 +155,12 @@ impl Shape for Size {
                 return None;
             }
         };
-        match bytes.and_then(|bytes| if bytes <= LARGEST_SIZE { Ok(bytes) } else { Err(UnitError::TooLarge) }) {
+        match bytes.and_then(|bytes| if bytes <= LARGEST_SIZE { Ok(bytes) } else { Err(UnitError::TooLarge) })
+        {
             Ok(bytes) => usize::try_from(bytes).ok().map(Self),
             Err(error) => {
-                let help = (error == UnitError::Unit).then(|| "write for example `64KiB` or `1MiB`".to_owned());
+                let help =
+                    (error == UnitError::Unit).then(|| "write for example `64KiB` or `1MiB`".to_owned());
                 reader.problem(node.place, unit_problem("a size of at most 64MiB", &node.value, error, help));
                 None
             }
@@ -230,7 +236,8 @@ impl Shape for SocketAddr {
         let address = text.parse();
         if address.is_err() {
             let help = Some("write for example `127.0.0.1:9464` or `\"[::1]:9464\"`".to_owned());
-            let problem = Problem::malformed("a listen address", text, "an IP address and a port are wanted", help);
+            let problem =
+                Problem::malformed("a listen address", text, "an IP address and a port are wanted", help);
             reader.problem(node.place, problem);
         }
         address.ok()

@@ -145,7 +145,9 @@ impl Grammar for Method {
             return Err(("methods are case-sensitive", Some(format!("write `{upper}`"))));
         }
         let method = http::Method::from_bytes(text.as_bytes());
-        method.map(|method| Self(method.as_str().to_owned())).map_err(|_| ("it is no token of RFC 9110", None))
+        method
+            .map(|method| Self(method.as_str().to_owned()))
+            .map_err(|_| ("it is no token of RFC 9110", None))
     }
 
     fn rule() -> Json {
@@ -159,7 +161,10 @@ impl Grammar for UrlPath {
 
     fn parse(text: &str) -> Result<Self, (&'static str, Option<String>)> {
         if !text.starts_with('/') {
-            return Err(("it must begin with `/`", Some(format!("write `/{text}`")).filter(|_| !text.contains(':'))));
+            return Err((
+                "it must begin with `/`",
+                Some(format!("write `/{text}`")).filter(|_| !text.contains(':')),
+            ));
         }
         if text.contains(['?', '#']) {
             return Err(("the query is not part of the path", None));
@@ -190,7 +195,10 @@ impl Grammar for App {
         }
         if text.len() > LONGEST_COMM {
             let kept = &text[..text.floor_char_boundary(LONGEST_COMM)];
-            return Err(("the kernel keeps only 15 bytes of a program's name", Some(format!("write `{kept}`"))));
+            return Err((
+                "the kernel keeps only 15 bytes of a program's name",
+                Some(format!("write `{kept}`")),
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -220,7 +228,8 @@ impl Shape for PathMatch {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         if let Value::Text(text) = &node.value {
             let help = Some(format!("write `{{prefix: {text}}}` or `{{exact: {text}}}`"));
-            let problem = Problem::Expected { expected: "`exact` or `prefix`", found: "text".to_owned(), help };
+            let problem =
+                Problem::Expected { expected: "`exact` or `prefix`", found: "text".to_owned(), help };
             reader.problem(node.place, problem);
             return None;
         }
@@ -267,7 +276,8 @@ fn check_host(host: &str) -> Result<(), (&'static str, Option<String>)> {
         return Err(("write other alphabets as Punycode (`xn--…`), as DNS carries them", None));
     }
     let label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
     };
     if host.split('.').all(label) {
         return Ok(());

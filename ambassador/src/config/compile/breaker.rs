@@ -14,7 +14,7 @@ use super::layers::Layers;
 
 const MOST_CALLS: u32 = 100_000;
 const SHORTEST_TIME: Duration = Duration::from_secs(1);
-const LONGEST_TIME: Duration = Duration::from_secs(3600);
+const LONGEST_TIME: Duration = Duration::from_hours(1);
 const DEFAULT_CALLS: u32 = 100;
 
 /// The breaker that `raw` describes.
@@ -25,10 +25,10 @@ pub(super) fn breaker(layers: &mut Layers<'_, '_>, raw: &At<RawBreaker>) -> Brea
         || written.failure_rate.is_some()
         || written.slow_duration.is_some()
         || written.slow_rate.is_some();
-    if !rates && written.consecutive_failures.is_none() {
+    if !rates && written.consecutive_failures.is_none() && !written.broken {
         layers.problem(raw.place, Problem::BreakerWithoutThreshold);
     }
-    if let (Some(at), None) = (&written.slow_rate, &written.slow_duration) {
+    if let (Some(at), None, false) = (&written.slow_rate, &written.slow_duration, written.broken) {
         layers.problem(at.place, Problem::SlowRateWithoutDuration);
     }
     let mut policy = if rates {
@@ -42,7 +42,9 @@ pub(super) fn breaker(layers: &mut Layers<'_, '_>, raw: &At<RawBreaker>) -> Brea
     if let Some(percent) = layers.note("circuitBreaker.failureRateThreshold", written.failure_rate.as_ref()) {
         policy.failure_rate_threshold = percent.0;
     }
-    if let Some(limit) = layers.note("circuitBreaker.slowCallDurationThreshold", written.slow_duration.as_ref()) {
+    if let Some(limit) =
+        layers.note("circuitBreaker.slowCallDurationThreshold", written.slow_duration.as_ref())
+    {
         policy.slow_call_duration_threshold = limit.0;
     }
     if let Some(percent) = layers.note("circuitBreaker.slowCallRateThreshold", written.slow_rate.as_ref()) {
@@ -51,7 +53,8 @@ pub(super) fn breaker(layers: &mut Layers<'_, '_>, raw: &At<RawBreaker>) -> Brea
     if let Some(wait) = layers.note("circuitBreaker.waitDurationInOpenState", written.wait_open.as_ref()) {
         policy.wait_duration_in_open_state = wait.0;
     }
-    if let Some(probes) = layers.note("circuitBreaker.permittedNumberOfCallsInHalfOpenState", written.probes.as_ref())
+    if let Some(probes) =
+        layers.note("circuitBreaker.permittedNumberOfCallsInHalfOpenState", written.probes.as_ref())
     {
         policy.permitted_number_of_calls_in_half_open_state = probes.0;
     }
@@ -67,7 +70,7 @@ fn minimum(layers: &mut Layers<'_, '_>, written: &RawBreaker, policy: &mut Break
     let Some(at) = &written.minimum_calls else { return };
     layers.note("circuitBreaker.minimumNumberOfCalls", Some(at));
     policy.minimum_number_of_calls = at.value.0;
-    if at.value.0 > size {
+    if at.value.0 > size && !written.broken {
         layers.problem(at.place, Problem::MinimumOverWindow { minimum: at.value.0, size });
     }
 }

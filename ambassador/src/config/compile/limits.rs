@@ -31,16 +31,16 @@ pub(super) fn pool(
         max_requests: raw.max_requests.clone(),
         max_retries: raw.max_retries.clone(),
         max_wait: raw.max_wait.clone(),
+        broken: raw.broken,
     };
     (limits_over(layers, &own), idle_timeout)
 }
 
 /// The limits of `own`, and what it leaves open from the layers.
 fn limits_over(layers: &mut Layers<'_, '_>, own: &RawLimits) -> BulkheadLimits {
-    let connections =
-        layers.own_or("connectionPool.maxConnections", own.max_connections.as_ref(), |layer| {
-            layer.limits?.value.max_connections.as_ref()
-        });
+    let connections = layers.own_or("connectionPool.maxConnections", own.max_connections.as_ref(), |layer| {
+        layer.limits?.value.max_connections.as_ref()
+    });
     let requests = layers.own_or("connectionPool.maxRequests", own.max_requests.as_ref(), |layer| {
         layer.limits?.value.max_requests.as_ref()
     });

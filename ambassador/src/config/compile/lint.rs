@@ -62,8 +62,16 @@ mod tests {
             (hosts(&["*.example"]), hosts(&["example"]), false),
             (hosts(&["a.example"]), hosts(&["a.example", "b.example"]), false),
             (hosts(&["*"]), any, false),
-            (Match { ports: vec![80, 443], ..Match::default() }, Match { ports: vec![80], ..Match::default() }, true),
-            (Match { ports: vec![80], ..Match::default() }, Match { methods: vec!["GET".into()], ..Match::default() }, false),
+            (
+                Match { ports: vec![80, 443], ..Match::default() },
+                Match { ports: vec![80], ..Match::default() },
+                true,
+            ),
+            (
+                Match { ports: vec![80], ..Match::default() },
+                Match { methods: vec!["GET".into()], ..Match::default() },
+                false,
+            ),
         ] {
             assert_eq!(covers(&wide, &narrow), want, "{wide:?} {narrow:?}");
         }

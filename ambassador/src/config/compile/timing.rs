@@ -18,7 +18,11 @@ pub(super) fn timeouts(layers: &mut Layers<'_, '_>, mut timeouts: Timeouts) -> T
     timeouts.per_try = per_try.and_then(|at| at.value.0);
     timeouts.idle = idle.and_then(|at| at.value.0);
 
-    let Some(request) = timeouts.request else { return timeouts };
+    let Some(request) =
+        timeouts.request.filter(|_| layers.are_sound(|layer| Some(layer.timeouts?.value.broken)))
+    else {
+        return timeouts;
+    };
     if let (Some(at), Some(per_try)) = (per_try, timeouts.per_try.filter(|per_try| *per_try > request)) {
         layers.problem(at.place, Problem::PerTryOverRequest { per_try, request });
     }
@@ -37,7 +41,9 @@ pub(super) fn retry(layers: &mut Layers<'_, '_>) -> RetryPolicy {
     conditions(layers, &mut policy);
     backoff(layers, &mut policy);
     budget(layers, &mut policy);
-    if let Some(size) = layers.pick("retry.maxReplayBytes", |layer| layer.retry?.value.max_replay_bytes.as_ref()) {
+    if let Some(size) =
+        layers.pick("retry.maxReplayBytes", |layer| layer.retry?.value.max_replay_bytes.as_ref())
+    {
         policy.max_replay_bytes = size.value.0;
     }
     policy
@@ -53,6 +59,9 @@ fn conditions(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
         policy.retriable_status_codes =
             at.value.0.iter().filter_map(|code| u16::try_from(code.value.0).ok()).collect();
     }
+    if !layers.are_sound(|layer| Some(layer.retry?.value.broken)) {
+        return;
+    }
     let asked = policy.retry_on.contains(RetryCondition::RetriableStatusCodes);
     match (retry_on, codes) {
         (Some(at), None) if asked => layers.problem(at.place, Problem::NoStatusCodes),
@@ -62,26 +71,27 @@ fn conditions(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
 }
 
 fn backoff(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
-    let base = layers
-        .pick("retry.backoff.base", |layer| layer.retry?.value.backoff.as_ref()?.value.base.as_ref());
+    let base =
+        layers.pick("retry.backoff.base", |layer| layer.retry?.value.backoff.as_ref()?.value.base.as_ref());
     let max =
         layers.pick("retry.backoff.max", |layer| layer.retry?.value.backoff.as_ref()?.value.max.as_ref());
     policy.backoff.base = base.map_or(policy.backoff.base, |at| at.value.0);
     policy.backoff.max = max.map_or(policy.backoff.max, |at| at.value.0);
     let (base_value, max_value) = (policy.backoff.base, policy.backoff.max);
-    if let Some(place) = base.map(|at| at.place).or(max.map(|at| at.place)).filter(|_| base_value > max_value) {
+    if let Some(place) = base.map(|at| at.place).or(max.map(|at| at.place)).filter(|_| base_value > max_value)
+    {
         layers.problem(place, Problem::BackoffOverMax { base: base_value, max: max_value });
     }
 }
 
 fn budget(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
-    let ratio = layers
-        .pick("retry.budget.retryRatio", |layer| layer.retry?.value.budget.as_ref()?.value.retry_ratio.as_ref());
+    let ratio = layers.pick("retry.budget.retryRatio", |layer| {
+        layer.retry?.value.budget.as_ref()?.value.retry_ratio.as_ref()
+    });
     let floor = layers.pick("retry.budget.minRetriesPerSecond", |layer| {
         layer.retry?.value.budget.as_ref()?.value.min_retries_per_second.as_ref()
     });
-    let ttl =
-        layers.pick("retry.budget.ttl", |layer| layer.retry?.value.budget.as_ref()?.value.ttl.as_ref());
+    let ttl = layers.pick("retry.budget.ttl", |layer| layer.retry?.value.budget.as_ref()?.value.ttl.as_ref());
     let budget = &mut policy.budget;
     budget.retry_ratio = ratio.map_or(budget.retry_ratio, |at| at.value.0);
     budget.min_retries_per_second = floor.map_or(budget.min_retries_per_second, |at| at.value.0);

@@ -14,10 +14,13 @@ use super::{breaker, limits};
 pub(super) fn upstream(layers: &mut Layers<'_, '_>, raw: &RawUpstream) -> Upstream {
     let default = Upstream::default();
     let own_breaker = raw.breaker.as_ref();
-    let written = own_breaker.or_else(|| layers.layers.iter().find_map(|layer| layer.breaker)).cloned();
+    let written = own_breaker.or_else(|| layers.stack.iter().find_map(|layer| layer.breaker)).cloned();
     let (limits, idle_timeout) = limits::pool(layers, raw.pool.as_ref(), default.idle_timeout);
     Upstream {
-        name: raw.name.as_ref().map_or_else(|| Arc::clone(&default.name), |name| Arc::from(name.value.0.as_str())),
+        name: raw
+            .name
+            .as_ref()
+            .map_or_else(|| Arc::clone(&default.name), |name| Arc::from(name.value.0.as_str())),
         endpoints: layers
             .note("endpoints", raw.endpoints.as_ref())
             .map(|list| list.iter().filter_map(|At { value, .. }| endpoint(value)).collect())
