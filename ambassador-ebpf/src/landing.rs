@@ -5,6 +5,8 @@
 //! listeners, and the destination chooses among them: connections to one destination share a port space as they
 //! would without ambassador, connections to different destinations rarely do.
 
+use core::net::Ipv4Addr;
+
 use crate::{
     address::{Address, Family},
     plain::Plain,
@@ -49,6 +51,25 @@ pub struct Endpoint {
 }
 
 impl Landing {
+    /// Listeners on `v4_count` addresses counted up from `v4_first`, all on `v4_port`, and on `::1` with each of
+    /// `v6_ports`, of which the first [`MAX_V6_LISTENERS`] count. Ports are in host byte order.
+    pub fn new(v4_first: Ipv4Addr, v4_count: u8, v4_port: u16, v6_ports: &[u16]) -> Self {
+        let mut v6_port_be = [0; MAX_V6_LISTENERS];
+        let mut v6_count = 0;
+        for (slot, port) in v6_port_be.iter_mut().zip(v6_ports) {
+            *slot = port.to_be();
+            v6_count += 1;
+        }
+        Self {
+            v4_base: v4_first.octets(),
+            v4_port_be: v4_port.to_be(),
+            v4_count: u16::from(v4_count),
+            v6_port_be,
+            v6_count,
+            padding: [0; 6],
+        }
+    }
+
     /// The listener that connections to `destination` are sent to; `None` when its family has no listener.
     #[inline(always)]
     pub fn listener_for(&self, destination: &Endpoint) -> Option<Endpoint> {

@@ -1,5 +1,3 @@
-<<<<<<< HEAD
-<<<<<<< HEAD
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel programs of ambassador, compiled for `bpfel-unknown-none` only (`cargo xtask ebpf`).
 //!
@@ -27,11 +25,3 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-=======
-#![no_std]
-#![no_main]
->>>>>>> telemetry
-=======
-#![no_std]
-#![no_main]
->>>>>>> config

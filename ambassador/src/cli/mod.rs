@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-<<<<<<< HEAD
 //! The command line: clap structs, one file per verb, and no logic.
 
 pub mod check;
 pub mod explain;
+pub mod output;
 pub mod run;
 pub mod schema;
 
@@ -78,11 +78,3 @@ fn log(format: &str) {
         builder.with_ansi(colour).with_target(false).without_time().init();
     }
 }
-=======
-//! The subcommands, one file each; no logic.
-
-pub mod check;
-pub mod explain;
-pub mod output;
-pub mod schema;
->>>>>>> config

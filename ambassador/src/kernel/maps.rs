@@ -127,22 +127,24 @@ impl KernelMaps {
         self.deny.remove(&key(net, port)).map(drop)
     }
 
-    /// Leaves connections to a network alone, on one port or on all.
-    pub fn exclude(&self, net: IpNet, port: Option<u16>) -> Result<(), KernelError> {
-        self.exclude.set(&key(net, port), &1)
+    /// Leaves connections to a network alone, on every port.
+    pub fn exclude_net(&self, net: IpNet) -> Result<(), KernelError> {
+        self.exclude.set(&key(net, None), &1)
+    }
+
+    /// Intercepts connections to a network again that [`exclude_net`](Self::exclude_net) was called with.
+    pub fn include_net(&self, net: IpNet) -> Result<(), KernelError> {
+        self.exclude.remove(&key(net, None)).map(drop)
     }
 
     /// Leaves connections to a port alone, whatever the address.
     pub fn exclude_port(&self, port: u16) -> Result<(), KernelError> {
-        for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
-            self.exclude.set(&TargetKey::rule(any.into(), 0, Some(port)), &1)?;
-        }
-        Ok(())
+        every_address(port).into_iter().try_for_each(|key| self.exclude.set(&key, &1))
     }
 
-    /// Takes back [`exclude`](Self::exclude) for exactly this network and port.
-    pub fn include(&self, net: IpNet, port: Option<u16>) -> Result<(), KernelError> {
-        self.exclude.remove(&key(net, port)).map(drop)
+    /// Intercepts connections to a port again that [`exclude_port`](Self::exclude_port) was called with.
+    pub fn include_port(&self, port: u16) -> Result<(), KernelError> {
+        every_address(port).into_iter().try_for_each(|key| self.exclude.remove(&key).map(drop))
     }
 
     /// What the kernel side has counted so far.
@@ -202,4 +204,8 @@ impl Counters {
 
 fn key(net: IpNet, port: Option<u16>) -> TargetKey {
     TargetKey::rule(Address::from(net.network()), net.prefix_len(), port)
+}
+
+fn every_address(port: u16) -> [TargetKey; 2] {
+    [IpAddr::from([0; 4]), IpAddr::from([0; 16])].map(|any| TargetKey::rule(any.into(), 0, Some(port)))
 }

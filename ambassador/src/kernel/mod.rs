@@ -20,6 +20,7 @@ mod origin;
 mod syscall;
 mod table;
 
+pub use ambassador_ebpf::{counter::Counter, landing::Landing};
 pub use attach::{Kernel, LoadOptions};
 pub use clock::monotonic_ns;
 pub use error::KernelError;
