@@ -23,9 +23,9 @@ impl Serve for Balance {
     fn serve(&self, mut request: Request) -> Reply {
         if let Some(plan) = &request.plan {
             request.connect_timeout = plan.route().timeouts.connect;
-            if let Some(upstream) = plan.route().upstream.as_ref() {
+            let failed = request.endpoint.take();
+            if let Some(upstream) = plan.route().upstream.as_ref().filter(|_| !plan.host_mismatch) {
                 request.idle_timeout = upstream.idle_timeout;
-                let failed = request.endpoint.take();
                 let endpoint = self.endpoints.pick(&plan.state, request.flow.original_dst, failed);
                 request.endpoint = (endpoint != request.flow.original_dst).then_some(endpoint);
             }

@@ -3,3 +3,4 @@
 
 pub mod state;
 pub mod admission;
+pub mod endpoints;
