@@ -91,7 +91,12 @@ impl From<&io::Error> for DialFailure {
             Some(libc::ECONNREFUSED | libc::ECONNRESET) => Self::Refused,
             Some(libc::ETIMEDOUT) => Self::TimedOut,
             Some(
-                libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN | libc::EACCES | libc::EPERM,
+                libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENETDOWN
+                | libc::EACCES
+                | libc::EPERM,
             ) => Self::Unreachable,
             _ => Self::Local,
         }
@@ -147,7 +152,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
         let dst = listener.local_addr().expect("local address");
         drop(listener);
-        let error = Dialer::unmarked().dial(&LocalSockets, dst, Duration::from_secs(1)).await.expect_err("closed");
+        let error =
+            Dialer::unmarked().dial(&LocalSockets, dst, Duration::from_secs(1)).await.expect_err("closed");
         assert_eq!(error.failure, DialFailure::Refused);
         assert_eq!(error.to_string(), format!("connect to {dst} failed"));
     }
