@@ -8,7 +8,7 @@ use std::{net::TcpListener, os::fd::BorrowedFd, path::PathBuf, sync::Arc};
 
 use super::{heartbeat::STALE_AFTER, run::AppError};
 use crate::{
-    config::Intercept,
+    config::settings::Intercept,
     host::cgroup::RunCgroups,
     kernel::{Kernel, KernelMaps, Landing, LoadOptions},
     net::{
@@ -42,7 +42,7 @@ impl Interception {
         })?;
         let maps = kernel.maps();
         for net in &intercept.exclude_cidrs {
-            maps.exclude_net(*net)?;
+            maps.exclude(*net, None)?;
         }
         for port in &intercept.exclude_ports {
             maps.exclude_port(*port)?;
@@ -67,8 +67,10 @@ impl Interception {
 
     fn listen_in(&mut self, namespace: Namespace) -> Result<(), AppError> {
         let workers = self.per_worker.len();
-        let Listeners { per_worker, v4_port, v6_ports } =
-            namespace.run(move || listen::listen(workers)).map_err(AppError::Namespace)?.map_err(AppError::Listen)?;
+        let Listeners { per_worker, v4_port, v6_ports } = namespace
+            .run(move || listen::listen(workers))
+            .map_err(AppError::Namespace)?
+            .map_err(AppError::Listen)?;
         let landing = Landing::new(listen::FIRST_V4, listen::SPREAD_V4, v4_port, &v6_ports);
         self.maps.register_namespace(namespace.cookie(), &landing)?;
         let sockets: Arc<dyn Sockets> = Arc::new(namespace.into_sockets().map_err(AppError::Namespace)?);

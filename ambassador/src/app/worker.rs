@@ -49,7 +49,9 @@ impl Worker {
     /// Starts the worker's thread.
     pub fn start(self) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || runtime.block_on(self.serve()))
+        thread::Builder::new()
+            .name(format!("worker-{}", self.index))
+            .spawn(move || runtime.block_on(self.serve()))
     }
 
     async fn serve(self) {
@@ -57,7 +59,6 @@ impl Worker {
         let flows = TaskTracker::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(heartbeat.beat(index));
-        tasks.spawn(connection::sweep_pool());
         for Landing { listener, sockets } in landings {
             let listener = match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => listener,

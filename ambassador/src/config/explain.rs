@@ -134,7 +134,9 @@ fn notes(config: &Config, question: &Question<'_>, denied: bool, transparent: bo
     let known = question.address.is_some() || question.target.host.parse::<IpAddr>().is_ok();
     let ip = question.target.destination(question.address).ip();
     if by_network && !known {
-        notes.push("nothing is looked up: `cidrs` are taken not to match unless --address gives the host's address");
+        notes.push(
+            "nothing is looked up: `cidrs` are taken not to match unless --address gives the host's address",
+        );
     }
     if config.intercept.exclude_ports.contains(&question.target.port)
         || (known && config.intercept.exclude_cidrs.iter().any(|net| net.contains(&ip)))
@@ -150,7 +152,9 @@ fn notes(config: &Config, question: &Question<'_>, denied: bool, transparent: bo
         notes.push("no route matches and `outboundTrafficPolicy` is Deny: it is refused");
     }
     if transparent {
-        notes.push("no policy is configured for it: it is relayed and counted, and failures are passed on unchanged");
+        notes.push(
+            "no policy is configured for it: it is relayed and counted, and failures are passed on unchanged",
+        );
     }
     notes
 }

@@ -11,10 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::{Reply, Serve, Stage};
 use crate::{
     policy::bulkhead::{Bulkhead, Permit},
-    proxy::{
-        error::ProxyError,
-        message::{Request, Response},
-    },
+    proxy::{error::ProxyError, message::Request},
 };
 
 /// Admits as many requests as `connectionPool` allows.
@@ -32,7 +29,8 @@ impl BulkheadStage {
 impl Serve for BulkheadStage {
     fn serve(&self, request: Request) -> Reply {
         let Some(plan) = request.plan.clone().filter(|plan| {
-            plan.route().mode.acts() && plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some())
+            plan.route().mode.acts()
+                && plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some())
         }) else {
             return self.inner.serve(request);
         };
@@ -42,9 +40,9 @@ impl Serve for BulkheadStage {
             for bulkhead in &plan.state.bulkheads {
                 permits.push(enter(bulkhead).await?);
             }
-            let Response { head, body, upgrade, attempt, cause } = inner.serve(request).await?;
-            let body = body.on_end(Box::new(move |_| drop(permits)));
-            Ok(Response { head, body, upgrade, attempt, cause })
+            let mut response = inner.serve(request).await?;
+            response.body = response.body.on_end(Box::new(move |_| drop(permits)));
+            Ok(response)
         })
     }
 }

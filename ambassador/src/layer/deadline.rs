@@ -32,7 +32,8 @@ impl Serve for DeadlineStage {
         let (Some(plan), Some(left)) = (plan, left) else { return reply };
         let limit = plan.route().timeouts.request.unwrap_or(left);
         Box::pin(async move {
-            let mut response = timeout(left, reply).await.map_err(|_| ProxyError::RequestTimeout(limit))??;
+            let mut response =
+                timeout(left, reply).await.map_err(|_| ProxyError::RequestTimeout(limit))??;
             if response.upgrade.is_none()
                 && let Some(left) = plan.deadline.remaining(clock::now())
             {

@@ -5,35 +5,34 @@
 //! so the error is passed on, and the protocol's arm closes or resets. Elsewhere the program is told in HTTP what
 //! happened, with `x-ambassador-error`.
 
-use super::{Reply, Serve, Stage, plan::Plan};
+use super::{Reply, Serve, Stage};
 use crate::proxy::{
     error::{ProxyError, Side},
-    local::LocalReply,
     message::{Request, Response},
 };
 
 /// Turns errors into replies.
 pub struct Rescue {
     inner: Stage,
-    transparent: fn(&Plan) -> bool,
 }
 
 impl Rescue {
     /// Rescues what `inner` fails.
     pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner, transparent: |plan| plan.route().transparent || !plan.route().mode.acts() })
+        Stage::new(Self { inner })
     }
 }
 
 impl Serve for Rescue {
     fn serve(&self, request: Request) -> Reply {
-        let transparent = request.plan.as_ref().is_some_and(self.transparent);
+        let plan = request.plan.clone();
         let reply = self.inner.serve(request);
         Box::pin(async move {
+            let transparent = plan.is_none_or(|plan| plan.route().transparent || !plan.route().mode.acts());
             match reply.await {
                 Err(error @ (ProxyError::ClientGone(_) | ProxyError::MalformedRequest(_))) => Err(error),
                 Err(error) if transparent && error.side() != Side::Local => Err(error),
-                Err(error) => Ok(Response::local(LocalReply::from(&error)).because(error)),
+                Err(error) => Ok(Response::local(error)),
                 reply => reply,
             }
         })

@@ -14,23 +14,19 @@ use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
-use super::{
-    Reply, Serve, Stage,
-    plan::Plan,
-    sample::response_outcome,
-};
+use super::{Reply, Serve, Stage, plan::Plan, sample::response_outcome};
 use crate::{
     clock,
     policy::{
         classify::AttemptOutcome,
-        retry::{self, Attempt, GiveUp, RequestFacts, RetryDecision, RetryReason, Shared, decide},
+        retry::{self, Attempt, GiveUp, RequestFacts, RetryDecision, RetryReason, Shared},
         retry_after,
     },
     proxy::{
         body::Body,
         error::ProxyError,
         facts::{outcome_of, retry_outcome_of},
-        message::{Request, Response},
+        message::{Request, Response, Reuse},
         replay::ReplayBody,
     },
     telemetry::{
@@ -89,7 +85,8 @@ impl Retries {
             let outcome = result.as_ref().map_or_else(outcome_of, response_outcome);
             let ended = Ended { result, outcome };
             if retried {
-                let outcome = if ended.outcome.is_failure() { RetryOutcome::Failure } else { RetryOutcome::Success };
+                let outcome =
+                    if ended.outcome.is_failure() { RetryOutcome::Failure } else { RetryOutcome::Success };
                 self.say(outcome);
             }
             let attempt = Attempt { number, outcome, retry_after: ended.retry_after(), stale_retried };
@@ -101,10 +98,12 @@ impl Retries {
                 }
             };
             if !self.plan.route().mode.acts() && reason != RetryReason::StaleConnection {
+                // What is transparent is not a policy: a stale connection is ambassador's own doing.
                 self.say(RetryOutcome::Shadow);
                 return ended.result;
             }
-            if reason == RetryReason::StaleConnection {
+            let stale = reason == RetryReason::StaleConnection;
+            if stale {
                 stale_retried = true;
             } else {
                 // One place for all further attempts of this request, their waits included.
@@ -128,6 +127,7 @@ impl Retries {
             sleep(after).await;
             next = request.again(body);
             next.endpoint = Some(failed);
+            next.reuse = if stale { Reuse::Forbidden } else { Reuse::Allowed };
         }
     }
 

@@ -8,10 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{
-    Reply, Serve, Stage,
-    plan::Plan,
-};
+use super::{Reply, Serve, Stage, plan::Plan};
 use crate::{
     policy::classify::{AttemptOutcome, Written},
     proxy::{
@@ -20,7 +17,11 @@ use crate::{
         facts::outcome_of,
         message::{Request, Response},
     },
-    telemetry::{Telemetry, event::{AttemptFinished, ConnectFinished}, labels::ErrorType},
+    telemetry::{
+        Telemetry,
+        event::{AttemptFinished, ConnectFinished},
+        labels::ErrorType,
+    },
     upstream::admission::Permits,
 };
 
@@ -53,7 +54,8 @@ impl Serve for Sample {
             },
         };
         plan.trail.attempt();
-        let measured = Measured { plan, permits, endpoint, started: Instant::now(), telemetry: self.telemetry.clone() };
+        let measured =
+            Measured { plan, permits, endpoint, started: Instant::now(), telemetry: self.telemetry.clone() };
         let attempt = self.inner.serve(request);
         Box::pin(async move {
             match attempt.await {
@@ -107,8 +109,16 @@ impl Measured {
         let Self { plan, permits, endpoint, started, telemetry } = self;
         let duration = started.elapsed();
         let destination = plan.state.destination(endpoint);
-        if let Some(error @ (ErrorType::ConnectRefused | ErrorType::ConnectTimeout | ErrorType::ConnectUnreachable | ErrorType::ConnectFailed)) = error {
-            telemetry.emit(&ConnectFinished { destination: destination.clone(), duration, error: Some(error) }.into());
+        if let Some(
+            error @ (ErrorType::ConnectRefused
+            | ErrorType::ConnectTimeout
+            | ErrorType::ConnectUnreachable
+            | ErrorType::ConnectFailed),
+        ) = error
+        {
+            telemetry.emit(
+                &ConnectFinished { destination: destination.clone(), duration, error: Some(error) }.into(),
+            );
         }
         plan.state.sample(permits, outcome, duration, endpoint, &telemetry);
         let route = Arc::clone(&plan.state.route.name);

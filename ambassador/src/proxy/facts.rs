@@ -3,10 +3,7 @@
 
 use super::error::{ProxyError, Sent};
 use crate::{
-    net::{
-        dial::DialFailure,
-        orig_dst::App,
-    },
+    net::{dial::DialFailure, orig_dst::App},
     policy::{
         breaker,
         classify::{AttemptOutcome, Written},
@@ -71,12 +68,16 @@ pub(crate) fn outcome_of(error: &ProxyError) -> AttemptOutcome {
             AttemptOutcome::Reset { reused: *reused, written: (*sent).into(), replied: *replied }
         }
         ProxyError::RefusedStream(_) => AttemptOutcome::RefusedStream,
-        ProxyError::Http2(_) => AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: false },
+        ProxyError::Http2(_) => {
+            AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: false }
+        }
         ProxyError::MalformedReply(_) => AttemptOutcome::InvalidReply,
         // What of the request had been written when the time ran out is not known here: assume all of it.
         ProxyError::PerTryTimeout(_) => AttemptOutcome::PerTryTimeout { written: Written::Fully },
         ProxyError::RequestTimeout(_) => AttemptOutcome::RequestTimeout,
-        ProxyError::CircuitOpen { .. } | ProxyError::Overflow { .. } | ProxyError::Denied => AttemptOutcome::Local,
+        ProxyError::CircuitOpen { .. } | ProxyError::Overflow { .. } | ProxyError::Denied => {
+            AttemptOutcome::Local
+        }
         ProxyError::MalformedRequest(_) | ProxyError::ClientGone(_) => AttemptOutcome::ClientGone,
     }
 }

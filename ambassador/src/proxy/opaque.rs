@@ -11,12 +11,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    connection::Context,
-    facts,
-    flow::Flow,
-    tls::Hello,
-};
+use super::{connection::Context, facts, flow::Flow, tls::Hello};
 use crate::{
     clock,
     net::{
@@ -31,7 +26,7 @@ use crate::{
     },
     telemetry::{
         event::{ConnectFinished, FlowFinished, Rejected, Retried},
-        labels::{ErrorType, Protocol, RejectReason, RetryOutcome},
+        labels::{ErrorType, RejectReason, RetryOutcome},
     },
     upstream::state::RouteState,
 };
@@ -62,7 +57,8 @@ pub async fn serve(
         caller: (&flow.app).into(),
     };
     let _active = context.telemetry.connection(finished.protocol);
-    let permits: Option<Vec<_>> = state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
+    let permits: Option<Vec<_>> =
+        state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
     let mut dialling = Dialling { flow, state, context, attempts: 0 };
     let connected = match permits {
         None if state.route.mode.acts() => Err(dialling.reject(RejectReason::Overflow, ErrorType::Overflow)),
@@ -74,7 +70,8 @@ pub async fn serve(
             finished.destination.endpoint = endpoint;
             finished.rescued = finished.attempts > 1;
             let idle = state.route.timeouts.idle;
-            let relayed = relay(client, upstream, detected.from_client.freeze(), bytes::Bytes::new(), idle).await;
+            let relayed =
+                relay(client, upstream, detected.from_client.freeze(), bytes::Bytes::new(), idle).await;
             finished.bytes_sent = relayed.sent;
             finished.bytes_received = relayed.received;
             finished.error = match relayed.end {
@@ -196,6 +193,8 @@ impl Dialling<'_> {
 fn dial_outcome(error: &DialError) -> AttemptOutcome {
     match error.failure {
         DialFailure::Local => AttemptOutcome::Local,
-        DialFailure::Refused | DialFailure::TimedOut | DialFailure::Unreachable => AttemptOutcome::ConnectFailed,
+        DialFailure::Refused | DialFailure::TimedOut | DialFailure::Unreachable => {
+            AttemptOutcome::ConnectFailed
+        }
     }
 }

@@ -52,10 +52,9 @@ impl RouteState {
     pub fn is_closed(&self) -> bool {
         use crate::policy::breaker::State;
         !self.route.mode.acts()
-            || self
-                .breakers
-                .iter()
-                .all(|breaker| matches!(breaker.state(), State::Closed | State::Disabled | State::MetricsOnly))
+            || self.breakers.iter().all(|breaker| {
+                matches!(breaker.state(), State::Closed | State::Disabled | State::MetricsOnly)
+            })
     }
 
     /// Tells the breakers what a call came to after `elapsed`.

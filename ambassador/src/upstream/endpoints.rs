@@ -75,7 +75,12 @@ impl Endpoints {
     /// Where the next attempt of `state`'s route goes: its upstream's endpoint whose turn it is, another one than the
     /// one that just failed if there is one; the original destination without endpoints, or if no name of theirs
     /// has an address.
-    pub fn pick(&self, state: &RouteState, original_dst: SocketAddr, failed: Option<SocketAddr>) -> SocketAddr {
+    pub fn pick(
+        &self,
+        state: &RouteState,
+        original_dst: SocketAddr,
+        failed: Option<SocketAddr>,
+    ) -> SocketAddr {
         if state.route.endpoints().is_empty() {
             return original_dst;
         }
@@ -84,8 +89,9 @@ impl Endpoints {
         for endpoint in state.route.endpoints() {
             match endpoint.host.parse() {
                 Ok(ip) => addresses.push(SocketAddr::new(ip, endpoint.port)),
-                Err(_) => addresses
-                    .extend(names.addresses(&endpoint.host).iter().map(|ip| SocketAddr::new(*ip, endpoint.port))),
+                Err(_) => addresses.extend(
+                    names.addresses(&endpoint.host).iter().map(|ip| SocketAddr::new(*ip, endpoint.port)),
+                ),
             }
         }
         let avoid = failed.and_then(|failed| addresses.iter().position(|address| *address == failed));
@@ -105,7 +111,10 @@ mod tests {
     #[tokio::test]
     async fn endpoints_take_turns_and_a_failed_one_is_avoided() {
         let endpoint = |host: &str, port| Endpoint { host: host.into(), port };
-        let upstream = Upstream { endpoints: vec![endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80)], ..Upstream::default() };
+        let upstream = Upstream {
+            endpoints: vec![endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80)],
+            ..Upstream::default()
+        };
         let route = Arc::new(Route { upstream: Some(Arc::new(upstream)), ..Route::default() });
         let table = RouteTable { routes: vec![Arc::clone(&route)], ..RouteTable::default() };
         let endpoints = Endpoints::new(&table);
@@ -123,7 +132,10 @@ mod tests {
     #[test]
     fn without_endpoints_or_addresses_the_original_destination_is_used() {
         let original: SocketAddr = ([192, 0, 2, 1], 80).into();
-        let unresolved = Upstream { endpoints: vec![Endpoint { host: "nowhere.invalid".into(), port: 1 }], ..Upstream::default() };
+        let unresolved = Upstream {
+            endpoints: vec![Endpoint { host: "nowhere.invalid".into(), port: 1 }],
+            ..Upstream::default()
+        };
         for upstream in [None, Some(Arc::new(unresolved))] {
             let route = Arc::new(Route { upstream, ..Route::default() });
             let state = States::new(Telemetry::silent()).of(&route, original);

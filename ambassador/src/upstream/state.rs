@@ -47,7 +47,10 @@ pub struct RouteState {
 impl RouteState {
     /// What a flow or request to `endpoint` is accounted to.
     pub fn destination(&self, endpoint: SocketAddr) -> Destination {
-        Destination { upstream: self.route.upstream.as_ref().map(|upstream| Arc::clone(&upstream.name)), endpoint }
+        Destination {
+            upstream: self.route.upstream.as_ref().map(|upstream| Arc::clone(&upstream.name)),
+            endpoint,
+        }
     }
 }
 
@@ -192,7 +195,12 @@ mod tests {
             ..Upstream::default()
         });
         let route = |name: &str, breaker| {
-            Arc::new(Route { name: name.into(), upstream: Some(Arc::clone(&upstream)), breaker, ..Route::default() })
+            Arc::new(Route {
+                name: name.into(),
+                upstream: Some(Arc::clone(&upstream)),
+                breaker,
+                ..Route::default()
+            })
         };
         let (a, b) = (route("a", None), route("b", Some(BreakerPolicy::default())));
         let (a, b) = (states.of(&a, dst(1)), states.of(&b, dst(2)));

@@ -10,7 +10,7 @@ use std::{
 
 use super::AppError;
 use crate::{
-    config::{self, LogFormat},
+    config::settings::{self, LogFormat},
     kernel::KernelMaps,
     telemetry::{
         KernelCounters, Options,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Lines go to the configured file; without one to standard error, unless the run is quiet.
-pub(super) fn options(telemetry: &config::Telemetry, quiet: bool, json: bool) -> Result<Options, AppError> {
+pub(super) fn options(telemetry: &settings::Telemetry, quiet: bool, json: bool) -> Result<Options, AppError> {
     let access_log = match &telemetry.access_log {
         Some(log) => {
             let open = File::options().create(true).append(true).open(&log.path);
@@ -50,7 +50,10 @@ pub(super) fn listen_metrics(address: SocketAddr) -> Result<TcpListener, AppErro
 
 /// The kernel programs' counters, read at each scrape.
 pub(super) fn kernel_counters(maps: Arc<KernelMaps>) -> KernelCounters {
-    Box::new(move || maps.counters().into_metrics())
+    Box::new(move || {
+        let Ok(counters) = maps.counters() else { return Vec::new() };
+        counters.iter().map(|(counter, value)| (counter.metric(), counter.verdict(), value)).collect()
+    })
 }
 
 /// Prints the closing summary on standard error.
