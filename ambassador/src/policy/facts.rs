@@ -31,7 +31,7 @@ pub struct L7Facts<'a> {
     pub protocol: Protocol,
     /// The value of HTTP's Host or `:authority`, as it came.
     pub host: Option<&'a str>,
-    /// The server name of a TLS ClientHello.
+    /// The server name of a TLS `ClientHello`.
     pub sni: Option<&'a str>,
     /// The HTTP method.
     pub method: Option<&'a str>,

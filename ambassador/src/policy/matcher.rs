@@ -80,6 +80,10 @@ impl FromStr for HostPattern {
         if name != bare && name != format!("[{bare}]") {
             return Err(HostPatternError::Port);
         }
+        let is_address = bare.contains(':');
+        if !is_address && bare.split('.').any(str::is_empty) {
+            return Err(HostPatternError::Empty);
+        }
         let name = bare.to_owned();
         Ok(if wildcard { Self::Suffix(format!(".{name}")) } else { Self::Exact(name) })
     }
@@ -98,8 +102,8 @@ impl fmt::Display for HostPattern {
 /// Why a text is no host pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostPatternError {
-    /// Nothing is left after the wildcard.
-    #[error("the name is empty")]
+    /// The name, or a label between two dots, is empty.
+    #[error("the name or one of its labels is empty")]
     Empty,
     /// A `*` that is not the whole first label.
     #[error("`*` may stand only alone or as the whole first label, as in `*.example.com`")]

@@ -196,6 +196,33 @@ fn with_a_window_all_probes_finish_before_their_rate_is_judged() {
 }
 
 #[test]
+fn in_the_short_form_the_first_failed_probe_decides() {
+    let policy =
+        BreakerPolicy { permitted_number_of_calls_in_half_open_state: 3, ..BreakerPolicy::consecutive(1) };
+    let breaker = breaker(policy);
+    fail(&breaker, at(0));
+    assert_eq!(succeed(&breaker, at(30)), None);
+    assert_eq!(fail(&breaker, at(30)).map(|it| it.to), Some(State::Open));
+    for _ in 0..2 {
+        assert_eq!(succeed(&breaker, at(60)), None);
+    }
+    assert_eq!(succeed(&breaker, at(60)).map(|it| it.to), Some(State::Closed));
+}
+
+#[test]
+fn a_threshold_that_cannot_be_reached_does_not_close_without_a_success() {
+    let policy = BreakerPolicy {
+        consecutive_failures: Some(1),
+        failure_rate_threshold: 101.0,
+        permitted_number_of_calls_in_half_open_state: 1,
+        ..BreakerPolicy::sliding(SlidingWindow::Count(2))
+    };
+    let breaker = breaker(policy);
+    fail(&breaker, at(0));
+    assert_eq!(fail(&breaker, at(60)).map(|it| it.to), Some(State::Open));
+}
+
+#[test]
 fn a_forced_state_holds_until_it_is_taken_back() {
     let breaker = breaker(BreakerPolicy::consecutive(1));
     let under_way = admitted(&breaker, at(0));
@@ -239,7 +266,7 @@ fn policies() -> impl Strategy<Value = BreakerPolicy> {
         consecutive_failures: (form != 1).then_some(failures),
         window: (form != 0).then_some(SlidingWindow::Count(failures + 1)),
         permitted_number_of_calls_in_half_open_state: permitted,
-        wait_duration_in_open_state: Duration::from_secs(60),
+        wait_duration_in_open_state: Duration::from_mins(1),
         ..BreakerPolicy::consecutive(1)
     })
 }

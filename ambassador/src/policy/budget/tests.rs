@@ -54,6 +54,14 @@ fn unused_deposits_are_gone_after_the_ttl() {
 }
 
 #[test]
+fn a_worker_that_comes_late_does_not_undo_a_newer_time() {
+    let budget = budget(1.0, 0);
+    budget.deposit(at(25_000));
+    budget.deposit(at(5_000));
+    assert_eq!(budget.balance(at(25_000)), 2);
+}
+
+#[test]
 fn parts_of_a_retry_add_up_over_buckets_and_survive_a_refusal() {
     let budget = budget(0.2, 0);
     for second in 0..4 {

@@ -42,6 +42,10 @@ fn what_is_no_host_pattern_says_why() {
     let check = |text: &str, want| assert_eq!(text.parse::<HostPattern>(), Err(want), "{text}");
     check("", HostPatternError::Empty);
     check("*.", HostPatternError::Empty);
+    check("..", HostPatternError::Empty);
+    check("a..b", HostPatternError::Empty);
+    check("*..b", HostPatternError::Empty);
+    check("[]", HostPatternError::Empty);
     check("a.*.com", HostPatternError::Wildcard);
     check("*a.com", HostPatternError::Wildcard);
     check("http://a", HostPatternError::NotAName);
