@@ -20,7 +20,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 fn sample() -> Config {
-    load(&repository("deploy/ambassador.yaml"), &PolicyFlags::default()).unwrap().config
+    load(&repository("deploy/ambassador.yaml"), &PolicyFlags::default()).expect("the sample is valid").config
 }
 
 fn compiled(text: &str, flags: &PolicyFlags) -> Config {

@@ -28,7 +28,7 @@ fn ambassador(arguments: &str) -> (String, String, String) {
         Command::Explain(args) => explain::run(&args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out),
     };
-    let text = |bytes| String::from_utf8(bytes).unwrap().replace(&sample, "ambassador.yaml");
+    let text = |bytes| String::from_utf8(bytes).expect("output is text").replace(&sample, "ambassador.yaml");
     (format!("{code:?}"), text(out), text(err))
 }
 
@@ -36,11 +36,11 @@ fn code(code: u8) -> String {
     format!("{:?}", ExitCode::from(code))
 }
 
-fn with_file<T>(text: &str, test: impl FnOnce(&str) -> T) -> T {
-    let folder = tempfile::tempdir().unwrap();
+fn with_file<T>(text: &str, run: impl FnOnce(&str) -> T) -> T {
+    let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a.yaml");
-    std::fs::write(&file, text).unwrap();
-    test(file.to_str().unwrap())
+    std::fs::write(&file, text).expect("the file is written");
+    run(&file.display().to_string())
 }
 
 #[test]

@@ -67,3 +67,12 @@ proptest! {
         digest(&format!("{}{put}{}", &sample[..start], &sample[end..]));
     }
 }
+
+#[test]
+fn aliases_do_not_explode() {
+    let lines = (1..12).map(|level| {
+        let below = vec![format!("*a{}", level - 1); 10].join(", ");
+        format!("a{level}: &a{level} [{below}]\n")
+    });
+    digest(&format!("version: v1\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n{}", lines.collect::<String>()));
+}

@@ -60,15 +60,16 @@ fn mismatch(root: &Json, schema: &Json, value: &Json) -> Option<String> {
         "object" => object_mismatch(root, schema, value),
         "array" => {
             let Some(items) = value.as_array() else { return Some(format!("{value} is no list")) };
-            let least = schema["minItems"].as_u64().unwrap_or(0) as usize;
-            let short = (items.len() < least).then(|| "the list is too short".to_owned());
+            let least = schema["minItems"].as_u64().unwrap_or(0);
+            let short = ((items.len() as u64) < least).then(|| "the list is too short".to_owned());
             short.or_else(|| items.iter().find_map(|item| mismatch(root, &schema["items"], item)))
         }
         "string" => (!value.is_string()).then(|| format!("{value} is no text")),
         "boolean" => (!value.is_boolean()).then(|| format!("{value} is no boolean")),
         "integer" | "number" => {
-            let bounds = (schema["minimum"].as_f64().unwrap(), schema["maximum"].as_f64().unwrap());
-            let fits = value.as_f64().is_some_and(|number| (bounds.0..=bounds.1).contains(&number));
+            let bound = |key| schema[key].as_f64().expect("every number has bounds");
+            let fits =
+                value.as_f64().is_some_and(|number| (bound("minimum")..=bound("maximum")).contains(&number));
             (!fits).then(|| format!("{value} is out of range"))
         }
         other => Some(format!("unknown type {other}")),
