@@ -19,17 +19,17 @@ use crate::{
 };
 
 /// Kernel programs that are attached, and the listeners that they redirect to.
-pub struct Interception {
+pub(super) struct Interception {
     kernel: Kernel,
     /// The maps, for the data path.
-    pub maps: Arc<KernelMaps>,
+    pub(super) maps: Arc<KernelMaps>,
     /// For each worker, its listeners and the namespaces that they stand in.
-    pub per_worker: Vec<Vec<(TcpListener, Arc<dyn Sockets>)>>,
+    pub(super) per_worker: Vec<Vec<(TcpListener, Arc<dyn Sockets>)>>,
 }
 
 impl Interception {
     /// Loads the programs, attaches all but the connect hooks, and opens the listeners.
-    pub fn prepare(
+    pub(super) fn prepare(
         cgroups: &mut RunCgroups,
         intercept: &Intercept,
         namespaces: &[PathBuf],
@@ -42,7 +42,7 @@ impl Interception {
         })?;
         let maps = kernel.maps();
         for net in &intercept.exclude_cidrs {
-            maps.exclude(*net, None)?;
+            maps.exclude_net(*net)?;
         }
         for port in &intercept.exclude_ports {
             maps.exclude_port(*port)?;
@@ -60,7 +60,7 @@ impl Interception {
     }
 
     /// Attaches the connect hooks: from here on CMD's connects are redirected.
-    pub fn arm(&mut self, cmd: BorrowedFd<'_>) -> Result<(), AppError> {
+    pub(super) fn arm(&mut self, cmd: BorrowedFd<'_>) -> Result<(), AppError> {
         self.maps.beat()?;
         Ok(self.kernel.arm(cmd)?)
     }

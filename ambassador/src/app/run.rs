@@ -134,6 +134,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         Dialer::new(Arc::clone(&maps) as _),
         telemetry.clone(),
     ));
+    let endpoints = Arc::clone(&context.endpoints);
     let heartbeat = Arc::new(Heartbeat::new(workers, maps));
     let (stop, stopped) = watch::channel(false);
     let threads = start_workers(&mut interception, &context, &heartbeat, &stopped, open_files)?;
@@ -142,6 +143,8 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
     let code = runtime.block_on(async {
         let signals = Signals::open().map_err(AppError::Process)?;
+        endpoints.resolve_first().await;
+        tokio::spawn(Arc::clone(&endpoints).keep_resolved());
         let readiness = Arc::new(Readiness::new());
         readiness.set(Phase::Ready);
         if let Some(listener) = metrics {

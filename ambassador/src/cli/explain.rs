@@ -17,7 +17,7 @@ use super::output::{self, OutputFormat};
 /// Show which route a request would take, why not the earlier ones, and where each of its values comes from
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// What a program would dial: http://host/path, https://host, or host:port for anything else
+    /// What a program would dial: an http or https URL, or host:port for anything else
     #[arg(value_name = "URL|HOST:PORT")]
     pub target: Target,
     /// The HTTP method
@@ -39,6 +39,8 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub policy: PolicyFlags,
 }
+
+const WIDEST_VALUE: usize = 24;
 
 /// Answers on `out`; a configuration that is refused is reported on `err`.
 pub fn run(args: &ExplainArgs, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
@@ -86,7 +88,9 @@ fn settings(settings: &[crate::config::describe::Setting], out: &mut dyn Write) 
     let widest = |text: fn(&crate::config::describe::Setting) -> &str| {
         settings.iter().map(|setting| text(setting).chars().count()).max().unwrap_or_default()
     };
-    let (fields, values) = (widest(|setting| setting.field), widest(|setting| &setting.value));
+    let fields = widest(|setting| setting.field);
+    // One long value must not push every origin to the right.
+    let values = widest(|setting| &setting.value).min(WIDEST_VALUE);
     for setting in settings {
         let (field, value, origin) = (setting.field, &setting.value, &setting.origin);
         writeln!(out, "  {field:<fields$}  {value:<values$}  {origin}")?;

@@ -130,6 +130,9 @@ impl List<'_> {
     }
 
     fn limits(&mut self, limits: &BulkheadLimits) {
+        if *limits == BulkheadLimits::default() {
+            return self.add("connectionPool", "none");
+        }
         let text = |limit: Option<u32>| limit.map(|limit| limit.to_string());
         self.optional("connectionPool.maxConnections", text(limits.max_connections));
         self.optional("connectionPool.maxPendingRequests", text(limits.max_pending_requests));

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::policy::facts::{L4Facts, L7Facts, Names};
-use crate::policy::matcher::Protocol;
+use crate::policy::matcher::{Protocol, WhyNot};
+use crate::policy::route::Explanation;
 
 use super::describe::{Setting, describe_route, describe_upstream};
 use super::settings::Config;
@@ -91,6 +92,15 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
     verdicts.truncate(chosen.map_or(verdicts.len(), |chosen| chosen + 1));
     let selection = config.table.select(&l4, &l7, &names);
     let route = selection.route;
+    let mut notes = notes(config, question, &verdicts);
+    if selection.denied {
+        notes.push("no route matches and `outboundTrafficPolicy` is Deny: it is refused");
+    }
+    if route.transparent {
+        notes.push(
+            "no policy is configured for it: it is relayed and counted, and failures are passed on unchanged",
+        );
+    }
     Explained {
         request: words(question),
         considered: verdicts
@@ -98,13 +108,13 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
             .map(|it| Considered {
                 name: it.route.name.to_string(),
                 matches: it.verdict.is_ok(),
-                because: it.verdict.err().map(|why| why.key()),
+                because: it.verdict.err().map(WhyNot::key),
             })
             .collect(),
         route: route.name.to_string(),
         denied: selection.denied,
         transparent: route.transparent,
-        notes: notes(config, question, selection.denied, route.transparent),
+        notes,
         settings: describe_route(config, chosen),
         upstream: route.upstream.as_ref().map(|upstream| ExplainedUpstream {
             name: upstream.name.to_string(),
@@ -127,34 +137,28 @@ fn words(question: &Question<'_>) -> String {
     }
 }
 
-fn notes(config: &Config, question: &Question<'_>, denied: bool, transparent: bool) -> Vec<&'static str> {
+fn notes(config: &Config, question: &Question<'_>, verdicts: &[Explanation]) -> Vec<&'static str> {
     let mut notes = Vec::new();
-    let by_network = config.table.routes.iter().any(|route| !route.matcher.cidrs.is_empty())
-        || !config.intercept.exclude_cidrs.is_empty();
-    let known = question.address.is_some() || question.target.host.parse::<IpAddr>().is_ok();
-    let ip = question.target.destination(question.address).ip();
-    if by_network && !known {
-        notes.push(
-            "nothing is looked up: `cidrs` are taken not to match unless --address gives the host's address",
-        );
+    let target = question.target;
+    let refused =
+        |whys: &[WhyNot]| verdicts.iter().any(|it| it.verdict.is_err_and(|why| whys.contains(&why)));
+    let known = question.address.is_some() || target.host.parse::<IpAddr>().is_ok();
+    let ip = target.destination(question.address).ip();
+    if refused(&[WhyNot::Cidr]) && !known {
+        notes.push("nothing is looked up: `cidrs` match only if --address gives the host's address");
     }
-    if config.intercept.exclude_ports.contains(&question.target.port)
+    if config.intercept.exclude_ports.contains(&target.port)
         || (known && config.intercept.exclude_cidrs.iter().any(|net| net.contains(&ip)))
     {
         notes.push("`intercept.exclude` leaves this connection alone: nothing below applies");
     } else if known && ip.is_loopback() && !config.intercept.loopback {
         notes.push("loopback is left alone unless `intercept.loopback` is true: nothing below applies");
     }
-    if question.target.protocol == Protocol::Tls {
+    if target.protocol == Protocol::Opaque && refused(&[WhyNot::Protocol, WhyNot::Method, WhyNot::Path]) {
+        notes.push("taken as a connection of an unknown protocol; for an HTTP request write its URL");
+    }
+    if target.protocol == Protocol::Tls {
         notes.push("TLS that the program makes is opaque: only its server name is seen, not methods, paths or statuses");
-    }
-    if denied {
-        notes.push("no route matches and `outboundTrafficPolicy` is Deny: it is refused");
-    }
-    if transparent {
-        notes.push(
-            "no policy is configured for it: it is relayed and counted, and failures are passed on unchanged",
-        );
     }
     notes
 }

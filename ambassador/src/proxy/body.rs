@@ -183,7 +183,9 @@ impl Body {
         }
         let hooks = mem::take(&mut self.hooks);
         let bounded = Bounded { body: self, timer: Box::pin(sleep(left)) };
-        Self { hooks, ..Self::source(bounded) }
+        let mut body = Self::source(bounded);
+        body.hooks = hooks;
+        body
     }
 
     fn of(kind: Kind) -> Self {

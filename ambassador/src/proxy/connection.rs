@@ -30,7 +30,6 @@ use super::{
     tls::{self, Hello},
 };
 use crate::{
-    clock,
     net::{
         copy::reset_on_close,
         detect::{Detected, Spare, detect},
@@ -38,7 +37,6 @@ use crate::{
         orig_dst::{OrigDstSource, Origin},
     },
     policy::{
-        deadline::Deadline,
         facts::{L4Facts, L7Facts},
         matcher::Protocol,
         route::{ByDestination, RouteTable},

@@ -95,6 +95,7 @@ impl Exchange {
                 BodyError::Reset(source) => ProxyError::ClientGone(source),
                 BodyError::Truncated => ProxyError::ClientGone(io::ErrorKind::UnexpectedEof.into()),
                 BodyError::Stream(source) => ProxyError::ClientGone(io::Error::other(source)),
+                BodyError::Overdue => ProxyError::ClientGone(io::ErrorKind::TimedOut.into()),
             }));
         }
         let (head, received, replied) = (&self.head, &mut self.received, &mut self.replied);

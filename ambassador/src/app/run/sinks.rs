@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use ambassador_ebpf::counter::Counter;
+
 use super::AppError;
 use crate::{
     config::settings::{self, LogFormat},
@@ -52,7 +54,7 @@ pub(super) fn listen_metrics(address: SocketAddr) -> Result<TcpListener, AppErro
 pub(super) fn kernel_counters(maps: Arc<KernelMaps>) -> KernelCounters {
     Box::new(move || {
         let Ok(counters) = maps.counters() else { return Vec::new() };
-        counters.iter().map(|(counter, value)| (counter.metric(), counter.verdict(), value)).collect()
+        counters.iter().map(|(counter, value)| metric_of(counter, value)).collect()
     })
 }
 
@@ -61,4 +63,15 @@ pub(super) fn print_summary(summary: &Summary, json: bool) {
     let text = if json { summary.to_json() } else { summary.to_text() };
     // Nobody can be told that standard error is closed.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Connects are one metric by verdict; what went wrong on the way has one of its own each.
+fn metric_of(counter: Counter, value: u64) -> (&'static str, &'static str, u64) {
+    match counter {
+        Counter::TupleFailed => ("ambassador_bpf_tuple_insert_failures_total", "", value),
+        Counter::Delivered => ("ambassador_bpf_delivered_destinations_total", "", value),
+        Counter::DeliveryMissing => ("ambassador_bpf_undelivered_destinations_total", "missing", value),
+        Counter::DeliveryFailed => ("ambassador_bpf_undelivered_destinations_total", "no_memory", value),
+        connect => ("ambassador_bpf_connects_total", connect.name(), value),
+    }
 }
