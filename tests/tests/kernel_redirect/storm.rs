@@ -84,6 +84,7 @@ fn storm(mode: &'static str) {
     let (clients, answers) = answers.join().expect("clients");
     assert_eq!(answers, vec![format!("failed 0 misnamed 0"); 2]);
     drop(clients);
+    eprintln!("{mode}: {CONNECTIONS} connections in {:?}", start.elapsed());
     let start = Instant::now();
     while world.maps.pending_tuples().expect("scan") != 0 && start.elapsed() < PATIENCE {
         thread::yield_now();
@@ -91,7 +92,6 @@ fn storm(mode: &'static str) {
     assert_eq!(world.maps.pending_tuples().expect("scan"), 0, "left in the tuple table");
     let counters = world.maps.counters().expect("counters");
     assert_eq!(counters.of(Counter::TupleFailed) + counters.of(Counter::DeliveryMissing), 0);
-    eprintln!("{mode}: {CONNECTIONS} connections in {:?}", start.elapsed());
 }
 
 /// Who a listener's connections come from.

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The way of one connection: redirected, announced, delivered, and named as the program dialled it.
 
-use std::{net::SocketAddr, os::fd::AsFd as _, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use ambassador::kernel::{Counter, OrigDst};
+use ambassador::kernel::{Counter, LoadOptions, OrigDst};
 
 use crate::{
     client::{Answer, Client, Manner},
@@ -127,4 +133,68 @@ fn a_connection_that_nobody_redirected_has_no_origin() {
     let accepted = world.sites[0].accept();
     assert_eq!(world.maps.orig_dst(accepted.as_fd()).unwrap(), None);
     assert_eq!(world.maps.counters().unwrap().of(Counter::DeliveryMissing), 1);
+}
+
+#[test]
+fn loopback_is_intercepted_only_when_asked_for_and_its_listeners_never() {
+    let world = World::loaded(&LoadOptions { intercept_loopback: true, ..LoadOptions::default() });
+    let mut client = Client::start(&world.sites[0], &world.cgroup);
+    for dst in ["127.0.0.1:80", "127.9.9.9:80", "[::1]:80"] {
+        let dst: SocketAddr = dst.parse().unwrap();
+        assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
+        assert_eq!(world.sites[0].origin(&world.maps).dst, OrigDst(dst));
+    }
+    for listener in &world.sites[0].listeners {
+        let dst = listener.local_addr().unwrap();
+        assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
+        let accepted = world.sites[0].accept();
+        assert_eq!(world.maps.orig_dst(accepted.as_fd()).unwrap(), None, "{dst}");
+    }
+}
+
+/// The debug lines are other code for the verifier, so they must be loaded once to be known to load.
+#[test]
+fn debug_lines_of_the_kernel_programs_reach_tracing() {
+    let mut world = World::loaded(&LoadOptions { debug_log: true, ..LoadOptions::default() });
+    let log = world.kernel.as_mut().unwrap().take_log().expect("asked for");
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut client = Client::start(&world.sites[0], &world.cgroup);
+    client.connect(Manner::Plain, "10.1.2.3:80".parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let reader = tokio::spawn(log.run());
+        let found = tokio::time::timeout(PATIENCE, async {
+            while !lines.text().contains("redirect ::ffff:10.1.2.3:80") {
+                tokio::task::yield_now().await;
+            }
+        });
+        found.await.unwrap_or_else(|_| panic!("only: {}", lines.text()));
+        reader.abort();
+    });
+}
+
+/// What tracing has written.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -46,12 +46,17 @@ pub(crate) struct Site {
 impl World {
     /// Loaded and attached, with a heartbeat that stays fresh for an hour.
     pub(crate) fn new() -> Self {
+        Self::loaded(&LoadOptions::default())
+    }
+
+    /// As [`World::new`] with other options, but for the heartbeat's limit.
+    pub(crate) fn loaded(options: &LoadOptions) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let name = |part: &str| format!("amb-kr-{}-{serial}-{part}", std::process::id());
         let cgroup = Cgroup::new(&name("cmd"));
         let proxy_cgroup = Cgroup::new(&name("proxy"));
-        let options = LoadOptions { stale_after: Duration::from_secs(3600), ..LoadOptions::default() };
+        let options = LoadOptions { stale_after: Duration::from_secs(3600), ..options.clone() };
         let mut kernel = Kernel::load(&options).expect("load");
         let maps = kernel.maps();
         kernel.attach_proxy_side(proxy_cgroup.open().as_fd()).expect("attach the proxy's side");
