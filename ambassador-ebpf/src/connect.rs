@@ -23,6 +23,7 @@ use crate::{
     counters::count,
     maps::{BYPASS_SK, NS, ORIG_SK, has_retval, is_excluded, refusal, setting},
     socket::SocketAddress,
+    storage,
 };
 
 /// Connects of IPv4 sockets.
@@ -67,7 +68,7 @@ enum Outcome {
 /// and connected anew.
 #[inline(always)]
 fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoint) -> Outcome {
-    let attempt = Attempt { ctx, address, destination };
+    let attempt = Attempt { address, destination };
     let verdict = decide(&attempt);
     count(verdict.counter());
     match verdict {
@@ -89,7 +90,7 @@ fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoi
             Outcome::Fail
         }
         Verdict::Redirect(listener) => {
-            if remember(ctx, address, &destination) {
+            if remember(address, &destination) {
                 debug!(ctx, "redirect {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
                 return Outcome::Redirect(listener);
             }
@@ -101,9 +102,8 @@ fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoi
 
 /// Keeps the origin with the client socket; false when there is no memory for it.
 #[inline(always)]
-fn remember(ctx: &SockAddrContext, address: &SocketAddress, destination: &Endpoint) -> bool {
-    // SAFETY: the context's socket is valid while the program runs.
-    let slot = unsafe { ORIG_SK.get_or_insert_ptr_mut(ctx, None) };
+fn remember(address: &SocketAddress, destination: &Endpoint) -> bool {
+    let slot = storage::get_or_insert(&ORIG_SK, address.socket(), None);
     if slot.is_null() {
         return false;
     }
@@ -129,13 +129,11 @@ fn remember(ctx: &SockAddrContext, address: &SocketAddress, destination: &Endpoi
 
 #[inline(always)]
 fn forget(address: &SocketAddress) {
-    // SAFETY: the context's socket is valid while the program runs. That there was nothing to delete is fine.
-    let _ = unsafe { ORIG_SK.delete(address.socket()) };
+    storage::delete(&ORIG_SK, address.socket());
 }
 
 /// One `connect()`, answering the questions of the decision from the kernel.
 struct Attempt<'a> {
-    ctx: &'a SockAddrContext,
     address: &'a SocketAddress,
     destination: Endpoint,
 }
@@ -158,9 +156,7 @@ impl Facts for Attempt<'_> {
 
     #[inline(always)]
     fn is_marked(&self) -> bool {
-        // SAFETY: the context's socket is valid while the program runs; the pointer is only compared.
-        let mark = unsafe { BYPASS_SK.get_ptr_mut(self.ctx) };
-        !mark.is_null()
+        !storage::get(&BYPASS_SK, self.address.socket()).is_null()
     }
 
     #[inline(always)]
@@ -186,9 +182,7 @@ impl Facts for Attempt<'_> {
 
     #[inline(always)]
     fn bound_interface(&self) -> u32 {
-        let socket = self.address.socket();
-        // SAFETY: the context's socket is valid while the program runs.
-        unsafe { (*socket).bound_dev_if }
+        self.address.bound_interface()
     }
 
     #[inline(always)]

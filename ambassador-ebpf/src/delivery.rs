@@ -5,22 +5,15 @@
 //! however fast the handshake is. It stays until the client socket closes, because getpeername of an MPTCP socket
 //! needs it. `sock_ops` programs run about ten times in the life of every connection: the event is tested first.
 
-use core::ptr::null_mut;
-
 use ambassador_ebpf::{counter::Counter, landing::Endpoint, origin::Origin, tuple::Tuple};
-use aya_ebpf::{
-    bindings::{BPF_SK_STORAGE_GET_F_CREATE, BPF_SOCK_OPS_STATE_CB_FLAG, bpf_sock},
-    btf_maps::SkStorage,
-    helpers::generated::bpf_sk_storage_get,
-    macros::sock_ops,
-    programs::SockOpsContext,
-};
+use aya_ebpf::{bindings::BPF_SOCK_OPS_STATE_CB_FLAG, macros::sock_ops, programs::SockOpsContext};
 use aya_log_ebpf::debug;
 
 use crate::{
     counters::count,
     maps::{ACC_SK, NS, ORIG_SK, TUP},
     socket::SocketEvent,
+    storage,
 };
 
 /// On the intercepted cgroup: announces a redirected connection, and takes the announcement back when it closes.
@@ -46,7 +39,7 @@ fn so_passive(ctx: SockOpsContext) -> u32 {
 #[inline(always)]
 fn announce(ctx: &SockOpsContext) {
     let Some(event) = SocketEvent::new(ctx) else { return };
-    let Some(origin) = stored(&ORIG_SK, event.socket()) else { return };
+    let Some(origin) = kept(&event) else { return };
     let key = tuple(origin.netns_cookie, &event.local(), &event.remote());
     if TUP.insert(key, origin, 0).is_err() {
         count(Counter::TupleFailed);
@@ -63,7 +56,7 @@ fn withdraw(ctx: &SockOpsContext) {
     if event.second_argument() != TCP_CLOSE {
         return;
     }
-    let Some(origin) = stored(&ORIG_SK, event.socket()) else { return };
+    let Some(origin) = kept(&event) else { return };
     let key = tuple(origin.netns_cookie, &event.local(), &event.remote());
     // SAFETY: entries are not preallocated, so they are not reused before a grace period.
     let current = unsafe { TUP.get(key) };
@@ -91,25 +84,16 @@ fn deliver(ctx: &SockOpsContext) {
         return;
     };
     let mut origin = *origin;
-    // SAFETY: the socket is full and valid while the program runs; the value is of the map's type.
-    let slot = unsafe {
-        bpf_sk_storage_get(
-            map_pointer(&ACC_SK),
-            event.socket().cast(),
-            (&raw mut origin).cast(),
-            BPF_SK_STORAGE_GET_F_CREATE.into(),
-        )
-    };
+    let slot = storage::get_or_insert(&ACC_SK, event.socket(), Some(&mut origin));
     count(if slot.is_null() { Counter::DeliveryFailed } else { Counter::Delivered });
 }
 
-/// The origin that a socket's storage holds.
+/// Where a redirected client socket wanted to go.
 #[inline(always)]
-fn stored<'a>(map: &'static SkStorage<Origin>, socket: *mut bpf_sock) -> Option<&'a Origin> {
-    // SAFETY: the socket is full and valid while the program runs; without the flag nothing is created.
-    let slot = unsafe { bpf_sk_storage_get(map_pointer(map), socket.cast(), null_mut(), 0) };
+fn kept<'a>(event: &SocketEvent) -> Option<&'a Origin> {
+    let slot = storage::get(&ORIG_SK, event.socket());
     // SAFETY: a non-null result points to a value of the map's type, alive as long as the socket.
-    unsafe { slot.cast::<Origin>().as_ref() }
+    unsafe { slot.as_ref() }
 }
 
 #[inline(always)]
@@ -122,11 +106,6 @@ fn tuple(netns_cookie: u64, client: &Endpoint, listener: &Endpoint) -> Tuple {
         listener_port_be: listener.port_be,
         padding: [0; 4],
     }
-}
-
-#[inline(always)]
-fn map_pointer<T>(map: &'static SkStorage<T>) -> *mut core::ffi::c_void {
-    core::ptr::from_ref(map).cast_mut().cast()
 }
 
 /// `BPF_SOCK_OPS_TCP_CONNECT_CB`: the source port is chosen, the SYN not yet sent.

@@ -15,6 +15,7 @@ mod delivery;
 mod maps;
 mod peer_name;
 mod socket;
+mod storage;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

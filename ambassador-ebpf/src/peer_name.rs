@@ -14,13 +14,14 @@ use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
 use crate::{
     maps::{NS, ORIG_SK, TUP},
     socket::SocketAddress,
+    storage,
 };
 
 /// Of IPv4 sockets.
 #[cgroup_sock_addr(getpeername4)]
 fn getpeername4(ctx: SockAddrContext) -> i32 {
     let address = SocketAddress::new(&ctx);
-    if let Some(dialled) = kept(&ctx) {
+    if let Some(dialled) = kept(&address) {
         address.write_v4(&dialled);
         return PROCEED;
     }
@@ -37,7 +38,7 @@ fn getpeername4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(getpeername6)]
 fn getpeername6(ctx: SockAddrContext) -> i32 {
     let address = SocketAddress::new(&ctx);
-    if let Some(dialled) = kept(&ctx) {
+    if let Some(dialled) = kept(&address) {
         address.write_v6(&dialled);
         return PROCEED;
     }
@@ -54,9 +55,8 @@ fn getpeername6(ctx: SockAddrContext) -> i32 {
 
 /// What the socket itself dialled.
 #[inline(always)]
-fn kept(ctx: &SockAddrContext) -> Option<Endpoint> {
-    // SAFETY: the context's socket is valid while the program runs.
-    let slot = unsafe { ORIG_SK.get_ptr_mut(ctx) };
+fn kept(address: &SocketAddress) -> Option<Endpoint> {
+    let slot = storage::get(&ORIG_SK, address.socket());
     // SAFETY: a non-null result points to a value of the map's type, alive as long as the socket.
     unsafe { slot.as_ref() }.map(dialled)
 }

@@ -36,9 +36,9 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Whether the proxy must be taken for dead or stuck at `now_ns`.
     ///
-    /// A beat that arrives between the reading of the clock and of the map lies in the future: that is fresh.
+    /// No beat yet is stale, also on a machine that has just started. A beat that arrives between the reading of the clock and of the map lies in the future: that is fresh.
     #[inline(always)]
     pub const fn is_stale(&self, now_ns: u64) -> bool {
-        now_ns.saturating_sub(self.last_ns) > self.stale_after_ns
+        self.last_ns == 0 || now_ns.saturating_sub(self.last_ns) > self.stale_after_ns
     }
 }
