@@ -116,16 +116,24 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     // Everything that needs privileges, in the order in which it depends on each other.
     let mut cgroups = RunCgroups::create()?;
     let mut interception = Interception::prepare(&mut cgroups, &config.intercept, &namespaces, workers)?;
-    let (telemetry, flush) = Telemetry::new(sinks::options(&config.telemetry, quiet, json)?)?;
+    let sinks = sinks::options(&config.telemetry, quiet, json)?;
     let metrics = config.telemetry.metrics_listen.map(sinks::listen_metrics).transpose()?;
-    let keep: &[Capability] = if run_as.is_some() { &[Capability::CAP_KILL] } else { &[] };
+    let mut keep = Vec::new();
+    if run_as.is_some() {
+        keep.push(Capability::CAP_KILL);
+    }
+    if cgroups.needs_override_to_remove() {
+        keep.push(Capability::CAP_DAC_OVERRIDE);
+    }
     let procs = cgroups.cmd_procs()?;
     let launcher = Launcher::new(CommandSpec { argv: command, procs, run_as, mask, open_files })
         .map_err(AppError::Process)?;
     interception.arm(cgroups.cmd())?;
-    privileges::drop_all_but(keep)?;
+    privileges::drop_all_but(&keep)?;
 
-    // The workers inherit what is left of the privileges: nothing, or CAP_KILL to signal CMD as another user.
+    // Threads that are made from here on have what is left of the privileges.
+    let (telemetry, flush) = Telemetry::new(sinks)?;
+
     let maps = Arc::clone(&interception.maps);
     telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
     let context = Arc::new(Context::new(
@@ -203,8 +211,7 @@ const OWN_FILES: u64 = 128;
 
 /// Starts CMD, passes signals on to it, and waits for its end.
 async fn supervise(launcher: Launcher, signals: &Signals) -> Result<u8, AppError> {
-    let launched = tokio::task::spawn_blocking(move || launcher.launch()).await;
-    let mut cmd: Child = launched.map_err(|error| AppError::Process(io::Error::other(error)))??;
+    let mut cmd: Child = launcher.launch()?;
     loop {
         if let Some(status) = cmd.try_wait().map_err(AppError::Process)? {
             return Ok(command::exit_code(status));

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::heartbeat::Heartbeat;
 use crate::{
+    host::privileges,
     net::{accept::accept, dial::Sockets},
     proxy::connection::{self, Context},
 };
@@ -49,9 +50,13 @@ impl Worker {
     /// Starts the worker's thread.
     pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new()
-            .name(format!("worker-{}", self.index))
-            .spawn(move || runtime.block_on(self.serve()))
+        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || {
+            // The main thread may keep a capability or two for the end; a worker, which talks to the network, none.
+            if let Err(error) = privileges::drop_all_but(&[]) {
+                tracing::error!(%error, "a worker keeps privileges that it does not need");
+            }
+            runtime.block_on(self.serve());
+        })
     }
 
     async fn serve(self) {

@@ -155,7 +155,7 @@ impl Entry {
                     RequestHead::Http2(_) => Protocol::Http2,
                 },
                 method: Cow::Borrowed(self.head.method()),
-                host: Cow::Borrowed(self.head.host().unwrap_or_default()),
+                host: Cow::Borrowed(self.head.authority().unwrap_or_default()),
                 path: Cow::Borrowed(self.head.path()),
                 status: answer.status,
                 grpc_status: answer.grpc_status,
