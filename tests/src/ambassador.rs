@@ -72,6 +72,31 @@ impl Ambassador {
         Process::spawn(&mut self.command(namespace, program))
     }
 
+    /// Runs `program` directly and under ambassador, each with `input` as its stdin; exit code and stdout must be equal.
+    pub fn check_like_direct<S: AsRef<OsStr>>(
+        &self,
+        namespace: &Namespace,
+        program: &[S],
+        input: &[u8],
+    ) -> Result<Finished> {
+        let (name, arguments) = program.split_first().context("no program")?;
+        let direct = Process::run_with_input(namespace.command(name).args(arguments), input, LONG)?;
+        let under = Process::run_with_input(&mut self.command(namespace, program), input, LONG)?;
+        let (want, got) = ((direct.code(), &direct.stdout), (under.code(), &under.stdout));
+        ensure!(
+            want == got,
+            "{}: not like the direct run\ndirect: {} {}{}\nunder ambassador: {} {}{}",
+            under.name,
+            direct.status,
+            shown(&direct.stdout),
+            direct.errors(),
+            under.status,
+            shown(&under.stdout),
+            under.errors()
+        );
+        Ok(under)
+    }
+
     /// The process id of ambassador itself: the process directly in the test's cgroup that has its name.
     pub fn pid(&self) -> Result<Pid> {
         wait::until("ambassador in its cgroup", SOON, || {
@@ -111,6 +136,12 @@ pub fn config_file(yaml: &str) -> Result<NamedTempFile> {
     file.write_all(yaml.as_bytes())?;
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644))?;
     Ok(file)
+}
+
+/// Enough of an output to see what differs.
+fn shown(output: &[u8]) -> String {
+    let start = &output[..output.len().min(2000)];
+    format!("({} bytes)\n{}", output.len(), String::from_utf8_lossy(start))
 }
 
 const ENTER_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;

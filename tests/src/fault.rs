@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::http::{Arrival, Part, Response, read_request, write_response};
+use crate::http::{Arrival, Part, Response, header, read_request, write_response};
 use crate::listener::{TcpPeer, reset};
 use crate::namespace::Namespace;
 use crate::wait;
@@ -138,7 +138,8 @@ fn serve(
             Reply::Answer(answer) => {
                 wait::pass(answer.delay);
                 write_response(stream, &answer.response, Part::Whole)?;
-                if answer.closes {
+                let asked = header(&arrival.head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+                if answer.closes || asked {
                     return Ok(());
                 }
             }

@@ -28,7 +28,10 @@ pub(crate) fn run(kind: &str, addresses: &[SocketAddr]) -> Result<()> {
         "mapped" => sockets::connect(&socket, mapped(first))?,
         "bound" => {
             let source = *rest.first().context("`bound` needs the source as second address")?;
-            SockRef::from(&socket).bind(&source.into())?;
+            let source_socket = SockRef::from(&socket);
+            // The port may be that of a connection which lingers in TIME_WAIT.
+            source_socket.set_reuse_address(true)?;
+            source_socket.bind(&source.into())?;
             sockets::connect(&socket, first)?;
         }
         "device" => {
