@@ -102,7 +102,8 @@ impl Ambassador {
         wait::until("ambassador in its cgroup", SOON, || {
             let processes = std::fs::read_to_string(self.cgroup.path().join("cgroup.procs"))?;
             let own = |pid: &&str| {
-                std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.starts_with("ambassador"))
+                std::fs::read_to_string(format!("/proc/{pid}/comm"))
+                    .is_ok_and(|comm| comm.starts_with("ambassador"))
             };
             Ok(processes.lines().find(own).and_then(|pid| pid.parse().ok()).map(Pid::from_raw))
         })
@@ -147,4 +148,4 @@ fn shown(output: &[u8]) -> String {
 const ENTER_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 const SOON: Duration = Duration::from_secs(10);
 /// The bound of a whole run: far above what any takes, so that it ends only what hangs.
-pub const LONG: Duration = Duration::from_secs(120);
+pub const LONG: Duration = Duration::from_mins(2);

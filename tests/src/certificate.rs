@@ -24,7 +24,17 @@ impl Certificate {
     pub fn make(directory: &Path, name: &str) -> Result<Self> {
         let pair = Self { key: directory.join("server.key"), certificate: directory.join("server.crt") };
         let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+        openssl.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ]);
         openssl.args(["-subj", &format!("/CN={name}"), "-addext", &format!("subjectAltName=DNS:{name}")]);
         openssl.arg("-keyout").arg(&pair.key).arg("-out").arg(&pair.certificate);
         Process::run(&mut openssl, Duration::from_secs(30))?.expect_success()?;

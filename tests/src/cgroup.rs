@@ -56,7 +56,8 @@ impl Cgroup {
     pub fn kill(&self) -> Result<()> {
         fs::write(self.path.join("cgroup.kill"), "1").context("cgroup.kill needs Linux 5.14")?;
         wait::until_true("end of every process of the cgroup", SOON, || {
-            fs::read_to_string(self.path.join("cgroup.events")).is_ok_and(|events| events.contains("populated 0"))
+            fs::read_to_string(self.path.join("cgroup.events"))
+                .is_ok_and(|events| events.contains("populated 0"))
         })
     }
 }
@@ -75,7 +76,12 @@ impl Drop for Cgroup {
 pub fn mounts() -> Result<Vec<PathBuf>> {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
     let is_cgroup2 = |line: &&str| line.split(" - ").nth(1).is_some_and(|rest| rest.starts_with("cgroup2 "));
-    Ok(mountinfo.lines().filter(is_cgroup2).filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect())
+    Ok(mountinfo
+        .lines()
+        .filter(is_cgroup2)
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from)
+        .collect())
 }
 
 fn mount() -> Result<PathBuf> {
@@ -95,8 +101,9 @@ fn attached_to(group: &Path) -> u32 {
         .map(|attach_type| {
             let mut query = Query { target_fd: directory.as_raw_fd(), attach_type, ..Query::default() };
             // SAFETY: `query` is the kernel's attribute layout of this command, and lives through the call.
-            let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut query, size_of::<Query>()) };
-            if result == 0 { query.prog_cnt } else { 0 }
+            let result =
+                unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut query, size_of::<Query>()) };
+            if result == 0 { query.programs } else { 0 }
         })
         .sum()
 }
@@ -107,10 +114,10 @@ fn attached_to(group: &Path) -> u32 {
 struct Query {
     target_fd: i32,
     attach_type: u32,
-    query_flags: u32,
+    flags: u32,
     attach_flags: u32,
     prog_ids: u64,
-    prog_cnt: u32,
+    programs: u32,
     padding: u32,
 }
 

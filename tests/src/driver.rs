@@ -81,4 +81,4 @@ impl Driver {
 }
 
 const START: Duration = Duration::from_secs(20);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);

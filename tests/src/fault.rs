@@ -40,7 +40,11 @@ impl Answer {
     /// A response with a small body that names the status.
     pub fn status(status: u16) -> Self {
         let body = format!("status {status}\n").into_bytes();
-        Self { response: Response { status, headers: Vec::new(), body }, delay: Duration::ZERO, closes: false }
+        Self {
+            response: Response { status, headers: Vec::new(), body },
+            delay: Duration::ZERO,
+            closes: false,
+        }
     }
 
     /// The same with one more header line, `name: value`.
@@ -138,7 +142,8 @@ fn serve(
             Reply::Answer(answer) => {
                 wait::pass(answer.delay);
                 write_response(stream, &answer.response, Part::Whole)?;
-                let asked = header(&arrival.head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+                let asked = header(&arrival.head, "connection")
+                    .is_some_and(|value| value.eq_ignore_ascii_case("close"));
                 if answer.closes || asked {
                     return Ok(());
                 }

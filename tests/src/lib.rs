@@ -4,23 +4,23 @@
 //! It exists so that a suite in `tests/` reads as a rule and not as plumbing. Every guard undoes what it did when it is
 //! dropped, also during a panic. The harness never depends on `ambassador` itself: the program is run as a user runs it.
 
-pub mod wait;
-pub mod process;
-pub mod namespace;
-pub mod link;
-pub mod cgroup;
 pub mod ambassador;
-pub mod summary;
-pub mod driver;
-pub mod terminal;
-pub mod listener;
-pub mod http;
-pub mod fault;
-pub mod witness;
 pub mod certificate;
+pub mod cgroup;
+pub mod driver;
+pub mod fault;
+pub mod http;
+pub mod link;
+pub mod listener;
+pub mod namespace;
 pub mod nginx;
-pub mod redis;
 pub mod postgres;
+pub mod process;
+pub mod redis;
+pub mod summary;
+pub mod terminal;
+pub mod wait;
+pub mod witness;
 
 pub use ambassador::Ambassador;
 pub use cgroup::Cgroup;

@@ -36,7 +36,8 @@ impl TcpPeer {
         serve: impl Fn(&TcpStream, usize) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Self> {
         let serve = Arc::new(serve);
-        let mut peer = Self { address, serve, listener: None, accepted: Arc::default(), open: Arc::default() };
+        let mut peer =
+            Self { address, serve, listener: None, accepted: Arc::default(), open: Arc::default() };
         peer.listen(namespace)?;
         Ok(peer)
     }
@@ -66,7 +67,8 @@ impl TcpPeer {
         let listener = Arc::new(bound.with_context(|| format!("listen at {wanted}"))?);
         self.address = listener.local_addr()?;
         self.listener = Some(Arc::clone(&listener));
-        let (serve, accepted, open) = (Arc::clone(&self.serve), Arc::clone(&self.accepted), Arc::clone(&self.open));
+        let (serve, accepted, open) =
+            (Arc::clone(&self.serve), Arc::clone(&self.accepted), Arc::clone(&self.open));
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 let number = accepted.fetch_add(1, Ordering::SeqCst);

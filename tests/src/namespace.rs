@@ -77,7 +77,8 @@ impl Namespace {
 
     /// Runs `work` on a thread of its own inside the namespace; sockets that it makes stay in the namespace.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let file = std::fs::File::open(self.path()).with_context(|| format!("open namespace {}", self.name))?;
+        let file =
+            std::fs::File::open(self.path()).with_context(|| format!("open namespace {}", self.name))?;
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
                 setns(&file, CloneFlags::CLONE_NEWNET).context("enter the network namespace")?;

@@ -41,7 +41,7 @@ impl Postgres {
         let data = directory.path().join("data");
         let mut initdb = as_postgres(Command::new("runuser"), &programs.join("initdb"));
         initdb.args(["--auth=trust", "--no-sync", "--username=postgres", "-D"]).arg(&data).current_dir("/");
-        Process::run(&mut initdb, Duration::from_secs(60))?.expect_success()?;
+        Process::run(&mut initdb, Duration::from_mins(1))?.expect_success()?;
         let access = "local all all trust\nhost all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n";
         std::fs::write(data.join("pg_hba.conf"), access)?;
 
@@ -93,7 +93,9 @@ fn as_postgres(mut runuser: Command, program: &Path) -> Command {
 
 /// Debian keeps the server's programs outside PATH, one directory per major version.
 fn programs() -> Result<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is missing: cargo xtask setup")?;
-    let newest = versions.flatten().map(|entry| entry.path()).max().context("no PostgreSQL version is installed")?;
+    let versions =
+        std::fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is missing: cargo xtask setup")?;
+    let newest =
+        versions.flatten().map(|entry| entry.path()).max().context("no PostgreSQL version is installed")?;
     Ok(newest.join("bin"))
 }

@@ -78,7 +78,7 @@ impl Process {
 
     /// The process id, which is the process group id too.
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid fits i32"))
+        Pid::from_raw(self.child.id().cast_signed())
     }
 
     /// Sends a signal to this process only, not to its group.
@@ -128,7 +128,8 @@ impl Process {
         let name = self.name.clone();
         let ended = wait::until(&format!("end of {name}"), within, || Ok(self.child.try_wait()?));
         let took = self.started.elapsed();
-        let status = ended.with_context(|| format!("stdout:\n{}\nstderr:\n{}", self.stdout(), self.stderr()))?;
+        let status =
+            ended.with_context(|| format!("stdout:\n{}\nstderr:\n{}", self.stdout(), self.stderr()))?;
         // An orphan may hold the pipes open: what was written until now is the result then.
         let _ = wait::until_true("end of output", Duration::from_secs(1), || {
             self.stdout.is_closed() && self.stderr.is_closed()

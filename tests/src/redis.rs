@@ -27,7 +27,16 @@ impl Redis {
     pub fn start(namespace: &Namespace) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("ambassador-redis-").tempdir()?;
         let mut command = namespace.command("redis-server");
-        command.args(["--port", &Self::PORT.to_string(), "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]);
+        command.args([
+            "--port",
+            &Self::PORT.to_string(),
+            "--bind",
+            "0.0.0.0",
+            "--protected-mode",
+            "no",
+            "--save",
+            "",
+        ]);
         command.args(["--appendonly", "no", "--dir"]).arg(directory.path());
         let process = Process::spawn(&mut command)?;
         wait::until_true("answer of redis-server", Duration::from_secs(10), || {

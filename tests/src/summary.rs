@@ -22,7 +22,8 @@ impl Destination {
     /// A field that counts: `requests`, `failures`, `retries_saved`, `bytes_sent`, `bytes_received`.
     pub fn count(&self, field: &str) -> Result<u64> {
         let number = |value: &Value| value.as_u64();
-        number(&self.value[field]).with_context(|| format!("the summary has no number {field:?}: {}", self.value))
+        number(&self.value[field])
+            .with_context(|| format!("the summary has no number {field:?}: {}", self.value))
     }
 
     /// A latency in milliseconds: `p50_ms`, `p99_ms`.
@@ -39,7 +40,11 @@ impl Destination {
 
 /// Every destination in what ambassador wrote to stderr.
 pub fn destinations(stderr: &str) -> Vec<Destination> {
-    stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok()).flat_map(|line| found(&line)).collect()
+    stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok())
+        .flat_map(|line| found(&line))
+        .collect()
 }
 
 /// The destination whose name contains `name`.
@@ -50,7 +55,9 @@ pub fn destination(stderr: &str, name: &str) -> Result<Destination> {
 
 fn found(value: &Value) -> Vec<Destination> {
     match value {
-        Value::Object(fields) if fields.contains_key("destination") && fields.contains_key("retries_saved") => {
+        Value::Object(fields)
+            if fields.contains_key("destination") && fields.contains_key("retries_saved") =>
+        {
             vec![Destination { value: value.clone() }]
         }
         Value::Object(fields) => fields.values().flat_map(found).collect(),

@@ -62,7 +62,9 @@ impl Terminal {
 
     /// Waits until `text` appears after what was already expected.
     pub fn expect(&mut self, text: &str, within: Duration) -> Result<()> {
-        let shown = || String::from_utf8_lossy(&self.screen.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+        let shown = || {
+            String::from_utf8_lossy(&self.screen.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        };
         let end = wait::until(&format!("{text:?} at the terminal"), within, || {
             let screen = shown();
             Ok(screen.get(self.read..).and_then(|rest| rest.find(text)).map(|at| self.read + at + text.len()))
@@ -74,7 +76,8 @@ impl Terminal {
 
     /// Waits for the end of the program; its exit code.
     pub fn finish(mut self, within: Duration) -> Result<Option<i32>> {
-        let status = wait::until("end of the program at the terminal", within, || Ok(self.child.try_wait()?))?;
+        let status =
+            wait::until("end of the program at the terminal", within, || Ok(self.child.try_wait()?))?;
         Ok(status.code())
     }
 }

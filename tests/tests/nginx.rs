@@ -73,7 +73,21 @@ fn uploads_arrive_whole() -> Result<()> {
     for (name, header) in [("sized", "Expect: 100-continue"), ("chunked", "Transfer-Encoding: chunked")] {
         let url = Link::url(Nginx::HTTP, &format!("/files/{name}"));
         let curl = ["curl", "-sS", "-m", "60", "-w", "%{http_code}", "-H", header, "-T", "-", &url];
-        let sized = ["curl", "-sS", "-m", "60", "-w", "%{http_code}", "-H", header, "--data-binary", "@-", "-X", "PUT", &url];
+        let sized = [
+            "curl",
+            "-sS",
+            "-m",
+            "60",
+            "-w",
+            "%{http_code}",
+            "-H",
+            header,
+            "--data-binary",
+            "@-",
+            "-X",
+            "PUT",
+            &url,
+        ];
         let program = if name == "sized" { &sized[..] } else { &curl[..] };
         let ambassador = Ambassador::run("")?;
         let mut command = ambassador.command(&link.client, program);

@@ -114,7 +114,10 @@ fn a_slow_reader_holds_the_sender_back() -> Result<()> {
     let words: Vec<String> = finished.text().split_whitespace().map(str::to_owned).collect();
     let [_, taken, total, seen, _] = words.as_slice() else { anyhow::bail!("{words:?}") };
     // Two socket pairs' buffers and ambassador's own, not the whole stream.
-    ensure!(taken.parse::<u64>()? < 64 << 20, "the sender could write {taken} bytes to a reader that reads nothing");
+    ensure!(
+        taken.parse::<u64>()? < 64 << 20,
+        "the sender could write {taken} bytes to a reader that reads nothing"
+    );
     ensure!(total == seen, "{total} bytes sent, {seen} arrived");
     Ok(())
 }
@@ -127,7 +130,9 @@ fn a_large_stream_is_equal_in_both_directions() -> Result<()> {
         std::io::copy(&mut reader, &mut writer)?;
         Ok(stream.shutdown(std::net::Shutdown::Write)?)
     })?;
-    let content: Vec<u8> = (0..32_u32 << 20).map(|index| (index % 251).to_le_bytes()[0] ^ (index >> 16).to_le_bytes()[0]).collect();
+    let content: Vec<u8> = (0..32_u32 << 20)
+        .map(|index| (index % 251).to_le_bytes()[0] ^ (index >> 16).to_le_bytes()[0])
+        .collect();
     let program = [env!("CARGO_BIN_EXE_client"), "raw", "10.77.0.2:7100"];
     let ambassador = Ambassador::run("-o json")?;
     let mut command = ambassador.command(&link.client, &program);

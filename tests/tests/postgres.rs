@@ -13,7 +13,8 @@ fn start() -> Result<(Link, Postgres)> {
 fn check_psql(link: &Link, options: &str, script: &str) -> Result<String> {
     let url = Postgres::url(options);
     let psql = ["psql", "-X", "-At", &url];
-    let under = Ambassador::run("")?.check_like_direct(&link.client, &psql, script.as_bytes())?.expect_success()?;
+    let under =
+        Ambassador::run("")?.check_like_direct(&link.client, &psql, script.as_bytes())?.expect_success()?;
     Ok(under.text())
 }
 
@@ -36,7 +37,8 @@ fn psql_is_equal_with_verified_tls() -> Result<()> {
     let (link, postgres) = start()?;
     let options = format!("sslmode=verify-full sslrootcert={}", postgres.certificate().display());
     check_psql(&link, &options, SCRIPT)?;
-    let encrypted = check_psql(&link, &options, "select ssl from pg_stat_ssl where pid = pg_backend_pid();\n")?;
+    let encrypted =
+        check_psql(&link, &options, "select ssl from pg_stat_ssl where pid = pg_backend_pid();\n")?;
     ensure!(encrypted.trim() == "t", "{encrypted:?}");
     Ok(())
 }

@@ -16,7 +16,8 @@ const CLI: [&str; 3] = ["redis-cli", "-h", "10.77.0.2"];
 #[test]
 fn commands_are_answered_like_directly() -> Result<()> {
     let (link, _redis) = start()?;
-    let script = b"FLUSHALL\nSET key value\nGET key\nDEL list\nRPUSH list a b c\nLRANGE list 0 -1\nNOSUCHCOMMAND\n\
+    let script =
+        b"FLUSHALL\nSET key value\nGET key\nDEL list\nRPUSH list a b c\nLRANGE list 0 -1\nNOSUCHCOMMAND\n\
         MULTI\nSET counter 1\nINCR counter\nEXEC\nGET missing\n";
     Ambassador::run("")?.check_like_direct(&link.client, &CLI, script)?.expect_success()?;
     Ok(())
@@ -25,7 +26,8 @@ fn commands_are_answered_like_directly() -> Result<()> {
 #[test]
 fn a_large_value_is_equal() -> Result<()> {
     let (link, _redis) = start()?;
-    let value: Vec<u8> = (0..4_000_000_u32).map(|index| b'a' + u8::try_from(index % 23).unwrap_or_default()).collect();
+    let value: Vec<u8> =
+        (0..4_000_000_u32).map(|index| b'a' + u8::try_from(index % 23).unwrap_or_default()).collect();
     let set = [&CLI[..], &["-x", "SET", "large"]].concat();
     Ambassador::run("")?.check_like_direct(&link.client, &set, &value)?.expect_success()?;
     let get = [&CLI[..], &["GET", "large"]].concat();
@@ -37,9 +39,11 @@ fn a_large_value_is_equal() -> Result<()> {
 #[test]
 fn a_mass_insertion_is_equal() -> Result<()> {
     let (link, _redis) = start()?;
-    let commands: String = (0..20_000).map(|key| format!("SET key:{key} {key}\r\n")).collect();
+    let commands: String =
+        (0..20_000).map(|key| format!("SET key:{key} {key}\r\n")).collect::<Vec<_>>().concat();
     let pipe = [&CLI[..], &["--pipe"]].concat();
-    let under = Ambassador::run("")?.check_like_direct(&link.client, &pipe, commands.as_bytes())?.expect_success()?;
+    let under =
+        Ambassador::run("")?.check_like_direct(&link.client, &pipe, commands.as_bytes())?.expect_success()?;
     ensure!(under.text().contains("errors: 0, replies: 20000"), "{}", under.text());
     Ok(())
 }
@@ -47,7 +51,18 @@ fn a_mass_insertion_is_equal() -> Result<()> {
 #[test]
 fn the_benchmark_runs_through_without_an_error() -> Result<()> {
     let (link, _redis) = start()?;
-    let program = ["redis-benchmark", "-h", "10.77.0.2", "-n", "20000", "-c", "50", "-t", "ping,set,get,lpush", "--csv"];
+    let program = [
+        "redis-benchmark",
+        "-h",
+        "10.77.0.2",
+        "-n",
+        "20000",
+        "-c",
+        "50",
+        "-t",
+        "ping,set,get,lpush",
+        "--csv",
+    ];
     let tests = |text: &str| -> Vec<String> {
         text.lines().filter_map(|line| line.split(',').next()).map(str::to_owned).collect()
     };

@@ -103,7 +103,12 @@ fn a_get_reset_before_its_answer_is_repeated() -> Result<()> {
 fn an_answer_that_broke_off_is_not_repeated() -> Result<()> {
     let (link, origin) = origin(|_| Reply::ResetMidway)?;
     let finished = curl(&Ambassador::run("--retry 3 -q")?, &link, &[])?;
-    ensure!(finished.code() != Some(0) && origin.count() == 1, "{} arrivals, {}", origin.count(), finished.status);
+    ensure!(
+        finished.code() != Some(0) && origin.count() == 1,
+        "{} arrivals, {}",
+        origin.count(),
+        finished.status
+    );
     Ok(())
 }
 
@@ -114,12 +119,18 @@ fn a_refused_connect_is_retried_also_for_a_post() -> Result<()> {
     let policy = policy("retry: {attempts: 10, backoff: {base: 200ms, max: 400ms}}");
     let ambassador = Ambassador::with_policy("-q", &policy)?;
     let url = Link::url(PORT, "/");
-    let process = ambassador.spawn(&link.client, &["curl", "-s", "-w", "%{http_code}\n", "-d", "amount=100", &url])?;
+    let process =
+        ambassador.spawn(&link.client, &["curl", "-s", "-w", "%{http_code}\n", "-d", "amount=100", &url])?;
     ambassador.pid()?;
     ambassador_tests::wait::pass(Duration::from_millis(300));
     origin.tcp.listen(&link.server)?;
     let finished = process.finish(Duration::from_secs(30))?.expect_success()?;
-    ensure!(count(&finished, "200") == 1 && origin.count() == 1, "{}: {} arrivals", finished.text(), origin.count());
+    ensure!(
+        count(&finished, "200") == 1 && origin.count() == 1,
+        "{}: {} arrivals",
+        finished.text(),
+        origin.count()
+    );
     Ok(())
 }
 

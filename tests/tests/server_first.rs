@@ -14,8 +14,8 @@ fn start() -> Result<(Link, TcpPeer)> {
     let link = Link::new()?;
     let peer = TcpPeer::start(&link.server, Link::v4(2525), |mut stream, _| {
         stream.write_all(BANNER)?;
-        let mut line = [0; 5];
-        stream.read_exact(&mut line)?;
+        let mut farewell = [0; 5];
+        stream.read_exact(&mut farewell)?;
         Ok(stream.write_all(b"221 bye\r\n")?)
     })?;
     Ok((link, peer))
@@ -36,9 +36,19 @@ fn the_banner_comes_within_five_milliseconds_of_direct() -> Result<()> {
     let direct = Process::run(link.client.command(program[0]).args(&program[1..]), LONG)?.expect_success()?;
     let under = Ambassador::run("-q")?.output(&link.client, &program)?.expect_success()?;
     let (direct, under) = (times(&direct.text())?, times(&under.text())?);
-    ensure!(under[25] - direct[25] < 5.0, "median: direct {} ms, under ambassador {} ms", direct[25], under[25]);
+    ensure!(
+        under[25] - direct[25] < 5.0,
+        "median: direct {} ms, under ambassador {} ms",
+        direct[25],
+        under[25]
+    );
     // The first connection to a destination, whose protocol is not learned yet, is among the slowest.
-    ensure!(under[49] - direct[49] < 50.0, "slowest: direct {} ms, under ambassador {} ms", direct[49], under[49]);
+    ensure!(
+        under[49] - direct[49] < 50.0,
+        "slowest: direct {} ms, under ambassador {} ms",
+        direct[49],
+        under[49]
+    );
     Ok(())
 }
 

@@ -37,7 +37,8 @@ fn check(program: &[&str], dialled: &[String], path: &str) -> Result<()> {
 }
 
 fn check_kind(kind: &str, arguments: &[String], dialled: &[String]) -> Result<()> {
-    let words: Vec<&str> = [CLIENT, "connect", kind].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    let words: Vec<&str> =
+        [CLIENT, "connect", kind].into_iter().chain(arguments.iter().map(String::as_str)).collect();
     check(&words, dialled, if kind == "device" { "direct" } else { "proxied" })
 }
 
@@ -137,7 +138,11 @@ fn python_is_transparent() -> Result<()> {
 #[test]
 fn python_asyncio_is_transparent() -> Result<()> {
     let address = Link::v4(FIRST);
-    check(&["/usr/bin/python3", "-c", PYTHON_ASYNCIO, &address.ip().to_string(), "7001"], &[first_v4()], "proxied")
+    check(
+        &["/usr/bin/python3", "-c", PYTHON_ASYNCIO, &address.ip().to_string(), "7001"],
+        &[first_v4()],
+        "proxied",
+    )
 }
 
 /// Links the client statically with the toolchain that runs the tests.
@@ -148,7 +153,7 @@ fn static_client() -> Result<(TempDir, PathBuf)> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut compile = Command::new(rustc);
     compile.args(["--edition=2024", "-Ctarget-feature=+crt-static", source, "-o"]).arg(&program);
-    Process::run(&mut compile, Duration::from_secs(60))?.expect_success()?;
+    Process::run(&mut compile, Duration::from_mins(1))?.expect_success()?;
     Ok((directory, program))
 }
 

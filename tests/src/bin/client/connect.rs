@@ -52,6 +52,7 @@ pub(crate) fn run(kind: &str, addresses: &[SocketAddr]) -> Result<()> {
 }
 
 /// What a reconnected socket is used for between its two destinations.
+#[derive(Clone, Copy)]
 enum Between {
     Nothing,
     /// A connection that ambassador does not intercept must not leave its predecessor's destination behind.
@@ -83,7 +84,8 @@ fn report(mut stream: &TcpStream) -> Result<()> {
     stream.write_all(b"who\n").context("write to the witness")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).context("read from the witness")?;
-    let (seen, dialled) = line.trim().split_once(' ').with_context(|| format!("the witness said {line:?}"))?;
+    let (seen, dialled) =
+        line.trim().split_once(' ').with_context(|| format!("the witness said {line:?}"))?;
     let own = canonical(stream.local_addr()?);
     let path = if canonical(seen.parse()?) == own { "direct" } else { "proxied" };
     println!("dialled={} peer={} path={path}", canonical(dialled.parse()?), canonical(stream.peer_addr()?));

@@ -88,7 +88,10 @@ fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStream> {
 
 fn kind(error: &anyhow::Error) -> String {
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind.map_or_else(|| format!("error {}", error.to_string().replace(' ', "-")), |kind| format!("error {kind:?}"))
+    kind.map_or_else(
+        || format!("error {}", error.to_string().replace(' ', "-")),
+        |kind| format!("error {kind:?}"),
+    )
 }
 
 fn say(line: &str) -> Result<()> {

@@ -81,8 +81,9 @@ pub(crate) fn set_fast_open_connect(socket: &OwnedFd) -> Result<()> {
     let length = u32::try_from(size_of::<libc::c_int>())?;
     let option = libc::TCP_FASTOPEN_CONNECT;
     // SAFETY: pointer and length describe `on`, which lives through the call.
-    let result =
-        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const on).cast(), length) };
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const on).cast(), length)
+    };
     ensure!(result == 0, "TCP_FASTOPEN_CONNECT: {}", io::Error::last_os_error());
     Ok(())
 }

@@ -39,20 +39,29 @@ pub(crate) fn connect(socket: &OwnedFd, address: SocketAddr) -> Result<()> {
 
     // SAFETY: takes integers and a null signal mask.
     let entered = unsafe {
-        libc::syscall(libc::SYS_io_uring_enter, ring.as_raw_fd(), 1, 1, IORING_ENTER_GETEVENTS, ptr::null::<u8>(), 0)
+        libc::syscall(
+            libc::SYS_io_uring_enter,
+            ring.as_raw_fd(),
+            1,
+            1,
+            IORING_ENTER_GETEVENTS,
+            ptr::null::<u8>(),
+            0,
+        )
     };
     ensure!(entered == 1, "io_uring_enter(2): {}", std::io::Error::last_os_error());
     let tail = completion.counter(parameters.completion.tail).load(Ordering::Acquire);
     ensure!(tail == 1, "no completion");
     // SAFETY: the kernel published one completion at index 0 before it moved the tail.
-    let done = unsafe { ptr::read_volatile(completion.at(parameters.completion.entries).cast::<Completion>()) };
+    let done =
+        unsafe { ptr::read_volatile(completion.at(parameters.completion.entries).cast::<Completion>()) };
     ensure!(done.result == 0, "connect: {}", std::io::Error::from_raw_os_error(-done.result));
     Ok(())
 }
 
 /// A page of the ring shared with the kernel.
 struct Mapping {
-    base: *mut u8,
+    base: *mut u64,
     length: usize,
 }
 
@@ -61,13 +70,14 @@ impl Mapping {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
         // SAFETY: maps new memory; no existing mapping is replaced.
-        let base = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, ring.as_raw_fd(), offset) };
+        let base =
+            unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, ring.as_raw_fd(), offset) };
         ensure!(base != libc::MAP_FAILED, "mmap of the ring: {}", std::io::Error::last_os_error());
         Ok(Self { base: base.cast(), length })
     }
 
-    fn at(&self, offset: u32) -> *mut u8 {
-        self.base.wrapping_add(offset as usize)
+    fn at(&self, offset: u32) -> *mut u64 {
+        self.base.wrapping_byte_add(offset as usize)
     }
 
     fn counter(&self, offset: u32) -> &AtomicU32 {
@@ -83,7 +93,7 @@ impl Drop for Mapping {
     }
 }
 
-/// `struct io_uring_params` (linux/io_uring.h).
+/// `struct io_uring_params` (`linux/io_uring.h`).
 #[repr(C)]
 #[derive(Default)]
 struct Parameters {
@@ -134,7 +144,8 @@ struct Completion {
     flags: u32,
 }
 
-const _: () = assert!(size_of::<Parameters>() == 120 && size_of::<Entry>() == 64 && size_of::<Completion>() == 16);
+const _: () =
+    assert!(size_of::<Parameters>() == 120 && size_of::<Entry>() == 64 && size_of::<Completion>() == 16);
 const IORING_OP_CONNECT: u8 = 16;
 const IORING_ENTER_GETEVENTS: u32 = 1;
 const OFFSET_SUBMISSION: i64 = 0;
