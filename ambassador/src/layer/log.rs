@@ -19,7 +19,7 @@ use crate::{
     telemetry::{
         Telemetry,
         event::{Rejected, RequestFinished},
-        labels::{ErrorType, Protocol, RejectReason},
+        labels::{Enforcement, ErrorType, Protocol, RejectReason},
     },
 };
 
@@ -139,7 +139,14 @@ impl Entry {
             ProxyError::Denied => RejectReason::Denied,
             _ => RejectReason::Overflow,
         };
-        self.telemetry.emit(&Rejected { route: Arc::clone(&self.plan.state.route.name), reason }.into());
+        self.telemetry.emit(
+            &Rejected {
+                route: Arc::clone(&self.plan.state.route.name),
+                reason,
+                enforcement: Enforcement::Enforce,
+            }
+            .into(),
+        );
     }
 
     fn finish(&self, answer: Answer) {

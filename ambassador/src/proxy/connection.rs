@@ -44,7 +44,7 @@ use crate::{
     telemetry::{
         Telemetry,
         event::{MissingDestination, Rejected},
-        labels::RejectReason,
+        labels::{Enforcement, RejectReason},
     },
     upstream::{
         endpoints::Endpoints,
@@ -142,6 +142,7 @@ impl Connection {
                 &Rejected {
                     route: self.context.table.default_route.name.clone(),
                     reason: RejectReason::Denied,
+                    enforcement: Enforcement::Enforce,
                 }
                 .into(),
             );
@@ -229,7 +230,9 @@ impl Connection {
         let state = self.context.states.of(selection.route, self.flow.original_dst);
         if selection.denied {
             let route = Arc::clone(&state.route.name);
-            self.context.telemetry.emit(&Rejected { route, reason: RejectReason::Denied }.into());
+            self.context.telemetry.emit(
+                &Rejected { route, reason: RejectReason::Denied, enforcement: Enforcement::Enforce }.into(),
+            );
             return reset_on_close(&self.client);
         }
         opaque::serve(self.client, detected, hello, &self.flow, &state, &self.context, self.arrived).await;

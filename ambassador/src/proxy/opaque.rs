@@ -26,7 +26,7 @@ use crate::{
     },
     telemetry::{
         event::{ConnectFinished, FlowFinished, Rejected, Retried},
-        labels::{ErrorType, RejectReason, RetryOutcome},
+        labels::{Enforcement, ErrorType, RejectReason, RetryOutcome},
     },
     upstream::state::RouteState,
 };
@@ -181,7 +181,14 @@ impl Dialling<'_> {
     }
 
     fn reject(&self, reason: RejectReason, error: ErrorType) -> ErrorType {
-        self.context.telemetry.emit(&Rejected { route: Arc::clone(&self.state.route.name), reason }.into());
+        self.context.telemetry.emit(
+            &Rejected {
+                route: Arc::clone(&self.state.route.name),
+                reason,
+                enforcement: Enforcement::Enforce,
+            }
+            .into(),
+        );
         error
     }
 
