@@ -9,3 +9,6 @@ pub mod http2;
 pub mod local;
 pub mod message;
 pub mod replay;
+
+#[cfg(test)]
+mod tests;

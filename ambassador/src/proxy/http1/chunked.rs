@@ -165,8 +165,8 @@ mod tests {
         check(b"0\r\n\r\n", Ok(Some(5)));
         check(b"0\r\n\r\nGET / HTTP/1.1\r\n", Ok(Some(5)));
         check(b"5\r\nhello\r\n000\r\n\r\n", Ok(Some(17)));
-        check(b"A;x=\"y;z\"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nY:\r\n\r\nrest", Ok(Some(50)));
-        check(b"5  \r\nhello\r\n0 ;a\r\n\r\n", Ok(Some(19)));
+        check(b"A;x=\"y;z\"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nY:\r\n\r\nrest", Ok(Some(47)));
+        check(b"5  \r\nhello\r\n0 ;a\r\n\r\n", Ok(Some(20)));
         check(b"ffffffffffffffff\r\nx", Ok(None));
         check(b"5\r\nhel", Ok(None));
     }

@@ -14,4 +14,3 @@ pub mod reply;
 pub mod server;
 pub mod upgrade;
 pub(crate) mod wire;
-
