@@ -82,9 +82,9 @@ impl Chunked {
                 self.line = 1;
                 State::Digits
             }
-            (State::Digits, b'\r') | (State::Padding, b'\r') | (State::Extension, b'\r') => State::SizeEnd,
-            (State::Digits, b';') | (State::Padding, b';') => State::Extension,
-            (State::Digits, b' ' | b'\t') | (State::Padding, b' ' | b'\t') => {
+            (State::Digits | State::Padding | State::Extension, b'\r') => State::SizeEnd,
+            (State::Digits | State::Padding, b';') => State::Extension,
+            (State::Digits | State::Padding, b' ' | b'\t') => {
                 self.grow(SIZE_LINE_MAX, "a chunk's size line is too long")?;
                 State::Padding
             }

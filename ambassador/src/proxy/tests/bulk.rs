@@ -71,7 +71,7 @@ async fn an_origin_that_does_not_read_stops_the_program() {
 /// Writes until nothing is taken for a while; what was taken is what the sockets and the proxy hold.
 async fn write_until_stopped(stream: &mut TcpStream) -> usize {
     let mut written = 0;
-    while let Ok(count) = tokio::time::timeout(Duration::from_millis(300), stream.write(&[0; 65536])).await {
+    while let Ok(count) = tokio::time::timeout(Duration::from_millis(300), stream.write(&[0; 8192])).await {
         written += count.expect("write");
         if written >= SIZE {
             break;

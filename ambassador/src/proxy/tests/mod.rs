@@ -92,7 +92,7 @@ async fn play(mut stream: TcpStream, script: &[Step]) {
             Expect(bytes) => expect(&mut stream, bytes).await,
             Send(bytes) => stream.write_all(bytes).await.expect("origin writes"),
             ExpectEnd => expect_end(&mut stream).await,
-            Drain => while matches!(stream.read(&mut [0; 65536]).await, Ok(1..)) {},
+            Drain => while matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {},
             Reset => SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger"),
             Echo => {
                 let (mut read, mut write) = stream.split();
