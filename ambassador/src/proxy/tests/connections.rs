@@ -219,6 +219,19 @@ async fn a_spare_is_used_before_dialling() {
 }
 
 #[tokio::test]
+async fn a_spare_that_leads_elsewhere_is_closed() {
+    let elsewhere = Origin::play(&[&[ExpectEnd]]).await;
+    let origin = Origin::play(&[&[Expect(GET), Send(OK)]]).await;
+    let (_, mut flow) = accepted(elsewhere.addr).await;
+    let stream = connect(elsewhere.addr).await;
+    let _connections = FlowConnections::open(&flow, Some(Box::pin(async { Ok(stream) })));
+    Arc::get_mut(&mut flow).expect("one owner").original_dst = origin.addr;
+    exchange(&flow, GET).await.expect("reply");
+    elsewhere.done().await;
+    origin.done().await;
+}
+
+#[tokio::test]
 async fn the_shared_pool_is_bounded() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let addr = listener.local_addr().expect("address");
