@@ -14,3 +14,6 @@ pub mod replay;
 pub mod local;
 pub mod error;
 pub(crate) mod facts;
+
+#[cfg(test)]
+mod tests;

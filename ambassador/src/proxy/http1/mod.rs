@@ -12,5 +12,6 @@ pub mod inbound;
 pub mod peer;
 pub mod reply;
 pub mod server;
+mod start_line;
 pub mod upgrade;
 pub(crate) mod wire;

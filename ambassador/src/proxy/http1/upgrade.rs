@@ -22,12 +22,10 @@ pub(super) async fn splice(mut client: TcpStream, sent: Bytes, upgrade: Upgrade)
         client.write_all(&received).await?;
         copy_bidirectional(&mut client, &mut upstream).await
     };
-    match relayed.await {
-        Ok((_, from_upstream)) => from_upstream + received.len() as u64,
-        Err(_) => {
-            wire::reset_on_close(&client);
-            wire::reset_on_close(&upstream);
-            0
-        }
+    if let Ok((_, from_upstream)) = relayed.await {
+        return from_upstream + received.len() as u64;
     }
+    wire::reset_on_close(&client);
+    wire::reset_on_close(&upstream);
+    0
 }
