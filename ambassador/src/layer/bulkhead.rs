@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Reply, Serve, Stage, plan::Plan};
+use super::{Reply, Serve, Stage};
 use crate::{
+    message::plan::Plan,
+    message::{Request, error::ProxyError},
     policy::bulkhead::{Bulkhead, Permit},
-    proxy::{error::ProxyError, message::Request},
     telemetry::{Telemetry, labels::RejectReason},
 };
 

@@ -8,13 +8,14 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Reply, Serve, Stage, plan::Plan, sample::grpc_status};
+use super::{Reply, Serve, Stage, sample::grpc_status};
 use crate::{
-    proxy::{
+    message::plan::Plan,
+    message::{
+        Request, RequestHead, Response, ResponseHead,
         body::{BodyEnd, BodyErrorKind},
         error::{ProxyError, Side},
         flow::Flow,
-        message::{Request, RequestHead, Response, ResponseHead},
     },
     telemetry::{
         Telemetry,

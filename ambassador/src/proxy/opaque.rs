@@ -11,9 +11,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{connection::Context, facts, flow::Flow, tls::Hello};
+use super::{connection::Context, tls::Hello};
 use crate::{
     clock,
+    message::{facts, flow::Flow},
     net::{
         copy::{RelayEnd, relay, reset_on_close},
         detect::{Detected, Spare},

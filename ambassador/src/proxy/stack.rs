@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::message::Stack;
 use crate::{
     layer::{
         Stage, admit::Admit, balance::Balance, bulkhead::BulkheadStage, deadline::DeadlineStage, log::Log,
         per_try::PerTry, rescue::Rescue, retry::Retry, route::RouteStage, sample::Sample,
     },
+    message::Stack,
     policy::route::RouteTable,
     telemetry::Telemetry,
     upstream::{endpoints::Endpoints, exchange::Exchange, state::States},

@@ -20,16 +20,18 @@ use super::{
     download::{Download, Received},
     pool::Connection,
 };
-use crate::proxy::{
-    body::{Body, BodyError},
-    error::{ProxyError, Sent},
+use crate::{
     http1::{
         framing::Delimiter,
         head::{HeadError, RequestHead, ResponseHead, is_worth_parsing},
         peer::InterimSink,
         wire,
     },
-    message::{self, Response, Upgrade},
+    message::{
+        self, Response, Upgrade,
+        body::{Body, BodyError},
+        error::{ProxyError, Sent},
+    },
 };
 
 /// Sends a request on `connection` and returns the reply when its head is complete.

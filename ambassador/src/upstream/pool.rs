@@ -23,11 +23,9 @@ use tokio::{
 
 use super::http2::Multiplexed;
 use crate::{
+    http1::wire::{self, AskKernel, Idle},
+    message::flow::{Flow, FlowId},
     net::dial::DialError,
-    proxy::{
-        flow::{Flow, FlowId},
-        http1::wire::{self, AskKernel, Idle},
-    },
 };
 
 thread_local! {

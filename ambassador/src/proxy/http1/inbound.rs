@@ -16,13 +16,13 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use tokio::sync::oneshot;
 
-use super::{
+use crate::http1::{
     framing::Delimiter,
     head::{HeadError, RequestHead, is_worth_parsing},
     peer::Peer,
     wire,
 };
-use crate::proxy::body::{Body, BodyError, BodySource};
+use crate::message::body::{Body, BodyError, BodySource};
 
 /// The reading side of a flow.
 pub(super) struct Inbound {

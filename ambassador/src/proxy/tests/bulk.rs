@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::proxy::body::{Body, BodyEnd};
+use crate::message::body::{Body, BodyEnd};
 
 const SIZE: usize = 50 * 1000 * 1000;
 

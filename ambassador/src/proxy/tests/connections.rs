@@ -5,11 +5,11 @@ use tower::{Service, ServiceExt};
 
 use super::*;
 use crate::{
-    proxy::{
+    http1::{head, peer::InterimSink},
+    message::{
+        Request, RequestHead, Response,
         body::Body,
         error::{ProxyError, Sent},
-        http1::{head, peer::InterimSink},
-        message::{Request, RequestHead, Response},
     },
     upstream::pool::{self, FlowConnections},
 };
@@ -91,7 +91,7 @@ async fn a_connection_that_its_origin_closed_is_not_taken() {
 /// Takes the flow's connection when it is known to be closed; gives it back otherwise.
 fn origin_has_closed(flow: &Flow, destination: SocketAddr) -> bool {
     let key = pool::Key { netns_cookie: 1, destination };
-    match pool::take_own(flow.id, key, http1::wire::AskKernel::Yes) {
+    match pool::take_own(flow.id, key, crate::http1::wire::AskKernel::Yes) {
         Some(connection) => {
             pool::give_back(connection);
             false

@@ -24,13 +24,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{
-    flow::{App, Flow, FlowId},
-    http1,
-    message::Stack,
-};
+use super::http1;
 use crate::{
-    net::dial::{Dialer, LocalSockets},
+    message::{
+        Stack,
+        flow::{Flow, FlowId},
+    },
+    net::{
+        dial::{Dialer, LocalSockets},
+        orig_dst::App,
+    },
     upstream::exchange::Exchange,
 };
 

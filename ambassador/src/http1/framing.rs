@@ -5,7 +5,7 @@
 //! an error here: it must never be resolved by a guess.
 
 use super::chunked::Chunked;
-use crate::proxy::body::BodyError;
+use crate::message::body::BodyError;
 
 /// How the length of a body is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
