@@ -10,7 +10,7 @@ use ambassador_ebpf::{
     refusal::Refusal,
     settings::Setting,
     target::{ANY_PORT, Target, TargetKey},
-    tuple::Tuple,
+    tuple::{MAX_TUPLES, Tuple},
 };
 use aya_ebpf::{
     Global,
@@ -33,9 +33,9 @@ pub(crate) static ACC_SK: SkStorage<Origin> = SkStorage::new();
 /// Sockets of the proxy, marked by fd before they connect. It cannot be spoofed and frees itself.
 #[btf_map]
 pub(crate) static BYPASS_SK: SkStorage<u64> = SkStorage::new();
-/// Redirected connections by tuple, from connect to close. Larger than any connection limit.
+/// Redirected connections by tuple, from connect to close.
 #[map]
-pub(crate) static TUP: HashMap<Tuple, Origin> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+pub(crate) static TUP: HashMap<Tuple, Origin> = HashMap::with_max_entries(MAX_TUPLES, BPF_F_NO_PREALLOC);
 /// Network namespace cookie → its listeners.
 #[map]
 pub(crate) static NS: HashMap<u64, Landing> = HashMap::with_max_entries(1024, 0);

@@ -133,7 +133,7 @@ fn is_permission(error: &io::Error) -> bool {
 /// Asked first, because the kernel says only EPERM.
 fn require_capabilities() -> Result<(), KernelError> {
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    // CAP_SYS_ADMIN includes CAP_BPF (≥ 5.8) but not CAP_NET_ADMIN, as far as cgroup programs go.
+    // For the kernel, CAP_SYS_ADMIN stands for either.
     let needed = [
         ("CAP_BPF", has(Capability::CAP_BPF) || has(Capability::CAP_SYS_ADMIN)),
         ("CAP_NET_ADMIN", has(Capability::CAP_NET_ADMIN) || has(Capability::CAP_SYS_ADMIN)),

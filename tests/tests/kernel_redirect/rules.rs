@@ -7,9 +7,12 @@ use std::{
 };
 
 use ambassador::{
-    kernel::{KernelMaps, Landing, OrigDst, RefuseRule, WhileStale, monotonic_ns},
+    kernel::{
+        Kernel, KernelError, KernelMaps, Landing, LoadOptions, OrigDst, RefuseRule, WhileStale, monotonic_ns,
+    },
     netns::{Namespace, SocketFactory},
 };
+use caps::Capability;
 
 use crate::{
     client::{Answer, Client, Manner},
@@ -121,6 +124,33 @@ fn the_proxy_works_without_capabilities_and_its_marked_sockets_pass() {
             let marked = dial(&sockets, dst, |socket| maps.mark_bypass(socket.as_fd()).unwrap());
             assert!(accept_within(&server, PATIENCE).is_some(), "marked: direct");
             drop(marked);
+        });
+    });
+}
+
+#[test]
+fn loading_and_attaching_need_two_capabilities_and_say_so_when_they_are_missing() {
+    let world = World::new();
+    let cgroup = world.cgroup.open();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let both = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN].into_iter().collect();
+            caps::set(None, caps::CapSet::Effective, &both).unwrap();
+            let mut kernel = Kernel::load(&LoadOptions { debug_log: true, ..LoadOptions::default() }).unwrap();
+            drop(Kernel::load(&LoadOptions::default()).unwrap());
+            kernel.attach_proxy_side(cgroup.as_fd()).unwrap();
+            kernel.attach_program_side(cgroup.as_fd()).unwrap();
+            kernel.maps().beat().unwrap();
+            kernel.arm(cgroup.as_fd()).unwrap();
+            for (left, missing) in [
+                (Some(Capability::CAP_BPF), "CAP_NET_ADMIN"),
+                (Some(Capability::CAP_NET_ADMIN), "CAP_BPF"),
+                (None, "CAP_BPF and CAP_NET_ADMIN"),
+            ] {
+                caps::set(None, caps::CapSet::Effective, &left.into_iter().collect()).unwrap();
+                let error = Kernel::load(&LoadOptions::default()).err().unwrap();
+                assert!(matches!(&error, KernelError::MissingCapability { capabilities } if capabilities == missing));
+            }
         });
     });
 }

@@ -56,7 +56,7 @@ impl World {
         let name = |part: &str| format!("amb-kr-{}-{serial}-{part}", std::process::id());
         let cgroup = Cgroup::new(&name("cmd"));
         let proxy_cgroup = Cgroup::new(&name("proxy"));
-        let options = LoadOptions { stale_after: Duration::from_secs(3600), ..options.clone() };
+        let options = LoadOptions { stale_after: Duration::from_hours(1), ..options.clone() };
         let mut kernel = Kernel::load(&options).expect("load");
         let maps = kernel.maps();
         kernel.attach_proxy_side(proxy_cgroup.open().as_fd()).expect("attach the proxy's side");
