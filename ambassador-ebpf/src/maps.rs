@@ -24,6 +24,10 @@ use aya_ebpf::{
 #[unsafe(no_mangle)]
 static HAS_RETVAL: Global<u8> = Global::new(0);
 
+/// Whether connect hooks may call `bpf_get_current_comm`; when it is 0 the verifier drops the call.
+#[unsafe(no_mangle)]
+static HAS_COMM: Global<u8> = Global::new(0);
+
 /// Client socket → where it wanted to go.
 #[btf_map]
 pub(crate) static ORIG_SK: SkStorage<Origin> = SkStorage::new();
@@ -62,6 +66,12 @@ pub(crate) fn setting(setting: Setting) -> u64 {
 #[inline(always)]
 pub(crate) fn has_retval() -> bool {
     HAS_RETVAL.load() != 0
+}
+
+/// Whether the caller's name can be asked for.
+#[inline(always)]
+pub(crate) fn has_comm() -> bool {
+    HAS_COMM.load() != 0
 }
 
 /// The refusal for a destination: a rule that names the port comes before one that does not.
