@@ -5,6 +5,9 @@
 //! applies policy and connects on. The modules stand in the order in which a connection meets them; each may call
 //! only those further down, or `policy` and `telemetry`.
 
+pub mod clock;
+pub mod cli;
+pub mod app;
 pub mod config;
 pub mod policy;
 pub mod kernel;
@@ -12,3 +15,6 @@ pub mod netns;
 pub mod host;
 pub mod net;
 pub mod proxy;
+pub mod layer;
+pub mod upstream;
+pub mod telemetry;

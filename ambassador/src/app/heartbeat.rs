@@ -19,26 +19,26 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::kernel::KernelMaps;
 
 /// How often a worker notes that it runs.
-pub const PERIOD: Duration = Duration::from_millis(100);
+pub(super) const PERIOD: Duration = Duration::from_millis(100);
 
 /// How old the beat may be before the kernel passes connects by: five periods.
-pub const STALE_AFTER: Duration = Duration::from_millis(500);
+pub(super) const STALE_AFTER: Duration = Duration::from_millis(500);
 
 /// The notes of all workers.
-pub struct Heartbeat {
+pub(super) struct Heartbeat {
     noted: Vec<AtomicU64>,
     maps: Arc<KernelMaps>,
 }
 
 impl Heartbeat {
     /// Notes for so many workers, all of which count as running now.
-    pub fn new(workers: usize, maps: Arc<KernelMaps>) -> Self {
+    pub(super) fn new(workers: usize, maps: Arc<KernelMaps>) -> Self {
         let now = monotonic_ns();
         Self { noted: (0..workers).map(|_| AtomicU64::new(now)).collect(), maps }
     }
 
     /// Beats for as long as `worker`'s event loop runs.
-    pub async fn beat(self: Arc<Self>, worker: usize) {
+    pub(super) async fn beat(self: Arc<Self>, worker: usize) {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -8,7 +8,7 @@ use std::{net::TcpListener, os::fd::BorrowedFd, path::PathBuf, sync::Arc};
 
 use super::{heartbeat::STALE_AFTER, run::AppError};
 use crate::{
-    config::Intercept,
+    config::settings::Intercept,
     host::cgroup::RunCgroups,
     kernel::{Kernel, KernelMaps, Landing, LoadOptions},
     net::{
@@ -19,17 +19,17 @@ use crate::{
 };
 
 /// Kernel programs that are attached, and the listeners that they redirect to.
-pub struct Interception {
+pub(super) struct Interception {
     kernel: Kernel,
     /// The maps, for the data path.
-    pub maps: Arc<KernelMaps>,
+    pub(super) maps: Arc<KernelMaps>,
     /// For each worker, its listeners and the namespaces that they stand in.
-    pub per_worker: Vec<Vec<(TcpListener, Arc<dyn Sockets>)>>,
+    pub(super) per_worker: Vec<Vec<(TcpListener, Arc<dyn Sockets>)>>,
 }
 
 impl Interception {
     /// Loads the programs, attaches all but the connect hooks, and opens the listeners.
-    pub fn prepare(
+    pub(super) fn prepare(
         cgroups: &mut RunCgroups,
         intercept: &Intercept,
         namespaces: &[PathBuf],
@@ -60,15 +60,17 @@ impl Interception {
     }
 
     /// Attaches the connect hooks: from here on CMD's connects are redirected.
-    pub fn arm(&mut self, cmd: BorrowedFd<'_>) -> Result<(), AppError> {
+    pub(super) fn arm(&mut self, cmd: BorrowedFd<'_>) -> Result<(), AppError> {
         self.maps.beat()?;
         Ok(self.kernel.arm(cmd)?)
     }
 
     fn listen_in(&mut self, namespace: Namespace) -> Result<(), AppError> {
         let workers = self.per_worker.len();
-        let Listeners { per_worker, v4_port, v6_ports } =
-            namespace.run(move || listen::listen(workers)).map_err(AppError::Namespace)?.map_err(AppError::Listen)?;
+        let Listeners { per_worker, v4_port, v6_ports } = namespace
+            .run(move || listen::listen(workers))
+            .map_err(AppError::Namespace)?
+            .map_err(AppError::Listen)?;
         let landing = Landing::new(listen::FIRST_V4, listen::SPREAD_V4, v4_port, &v6_ports);
         self.maps.register_namespace(namespace.cookie(), &landing)?;
         let sockets: Arc<dyn Sockets> = Arc::new(namespace.into_sockets().map_err(AppError::Namespace)?);

@@ -21,7 +21,7 @@ use super::{
     worker::{Landing, Worker},
 };
 use crate::{
-    config::Config,
+    config::settings::Config,
     host::{
         cgroup::{CgroupError, RunCgroups},
         command::{self, CommandSpec, LaunchError, Launcher},
@@ -30,9 +30,13 @@ use crate::{
         user::{RunAs, UserError},
     },
     kernel::KernelError,
+    net::dial::Dialer,
     netns::NamespaceError,
     proxy::connection::Context,
-    telemetry::{Telemetry, TelemetryError, readiness::{Phase, Readiness}},
+    telemetry::{
+        Telemetry, TelemetryError,
+        readiness::{Phase, Readiness},
+    },
 };
 
 mod sinks;
@@ -63,7 +67,9 @@ pub enum AppError {
     Kernel(#[from] KernelError),
     #[error("cannot use the network namespace")]
     Namespace(#[source] NamespaceError),
-    #[error("cannot listen on the loopback addresses of the network namespace: is `lo` up? (ip link set lo up)")]
+    #[error(
+        "cannot listen on the loopback addresses of the network namespace: is `lo` up? (ip link set lo up)"
+    )]
     Listen(#[source] io::Error),
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -110,31 +116,52 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     // Everything that needs privileges, in the order in which it depends on each other.
     let mut cgroups = RunCgroups::create()?;
     let mut interception = Interception::prepare(&mut cgroups, &config.intercept, &namespaces, workers)?;
-    let (telemetry, flush) = Telemetry::new(sinks::options(&config.telemetry, quiet, json)?)?;
+    let sinks = sinks::options(&config.telemetry, quiet, json)?;
     let metrics = config.telemetry.metrics_listen.map(sinks::listen_metrics).transpose()?;
-    let keep: &[Capability] = if run_as.is_some() { &[Capability::CAP_KILL] } else { &[] };
+    let mut keep = Vec::new();
+    if run_as.is_some() {
+        keep.push(Capability::CAP_KILL);
+    }
+    if cgroups.needs_override_to_remove() {
+        keep.push(Capability::CAP_DAC_OVERRIDE);
+    }
     let procs = cgroups.cmd_procs()?;
-    let launcher =
-        Launcher::new(CommandSpec { argv: command, procs, run_as, mask, open_files }).map_err(AppError::Process)?;
+    let launcher = Launcher::new(CommandSpec { argv: command, procs, run_as, mask, open_files })
+        .map_err(AppError::Process)?;
     interception.arm(cgroups.cmd())?;
-    privileges::drop_all_but(keep)?;
+    privileges::drop_all_but(&keep)?;
 
-    // The workers inherit what is left of the privileges: nothing, or CAP_KILL to signal CMD as another user.
+    // Threads that are made from here on have what is left of the privileges.
+    let (telemetry, flush) = Telemetry::new(sinks)?;
+
     let maps = Arc::clone(&interception.maps);
     telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
-    let context = Arc::new(Context::new(config.table, Arc::clone(&maps), telemetry.clone()));
+    let context = Arc::new(Context::new(
+        config.table,
+        Arc::clone(&maps) as _,
+        Dialer::new(Arc::clone(&maps) as _),
+        telemetry.clone(),
+    ));
+    let endpoints = Arc::clone(&context.endpoints);
     let heartbeat = Arc::new(Heartbeat::new(workers, maps));
     let (stop, stopped) = watch::channel(false);
     let threads = start_workers(&mut interception, &context, &heartbeat, &stopped, open_files)?;
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
     let code = runtime.block_on(async {
         let signals = Signals::open().map_err(AppError::Process)?;
+        endpoints.resolve_first().await;
+        tokio::spawn(Arc::clone(&endpoints).keep_resolved());
         let readiness = Arc::new(Readiness::new());
         readiness.set(Phase::Ready);
         if let Some(listener) = metrics {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Process)?;
-            tokio::spawn(crate::telemetry::scrape::serve(listener, telemetry.clone(), Arc::clone(&readiness)));
+            tokio::spawn(crate::telemetry::scrape::serve(
+                listener,
+                telemetry.clone(),
+                Arc::clone(&readiness),
+            ));
         }
         let code = supervise(launcher, &signals).await?;
         serve_orphans(&cgroups, &signals, code).await?;
@@ -170,9 +197,11 @@ fn start_workers(
     let permits = Arc::new(Semaphore::new(flows.clamp(1, Semaphore::MAX_PERMITS)));
     let landings = std::mem::take(&mut interception.per_worker);
     let start = |(index, landings): (usize, Vec<_>)| {
-        let landings = landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
+        let landings =
+            landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
         let (context, heartbeat) = (Arc::clone(context), Arc::clone(heartbeat));
-        Worker { index, landings, context, heartbeat, permits: Arc::clone(&permits), stop: stop.clone() }.start()
+        Worker { index, landings, context, heartbeat, permits: Arc::clone(&permits), stop: stop.clone() }
+            .start()
     };
     landings.into_iter().enumerate().map(start).collect::<io::Result<_>>().map_err(AppError::Process)
 }
@@ -182,8 +211,7 @@ const OWN_FILES: u64 = 128;
 
 /// Starts CMD, passes signals on to it, and waits for its end.
 async fn supervise(launcher: Launcher, signals: &Signals) -> Result<u8, AppError> {
-    let launched = tokio::task::spawn_blocking(move || launcher.launch()).await;
-    let mut cmd: Child = launched.map_err(|error| AppError::Process(io::Error::other(error)))??;
+    let mut cmd: Child = launcher.launch()?;
     loop {
         if let Some(status) = cmd.try_wait().map_err(AppError::Process)? {
             return Ok(command::exit_code(status));

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::heartbeat::Heartbeat;
 use crate::{
+    host::privileges,
     net::{accept::accept, dial::Sockets},
     proxy::connection::{self, Context},
 };
@@ -22,34 +23,40 @@ use crate::{
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// A listener and the namespace that it stands in.
-pub struct Landing {
+pub(super) struct Landing {
     /// The listener.
-    pub listener: TcpListener,
+    pub(super) listener: TcpListener,
     /// Makes sockets in its namespace.
-    pub sockets: Arc<dyn Sockets>,
+    pub(super) sockets: Arc<dyn Sockets>,
 }
 
 /// What a worker is given.
-pub struct Worker {
+pub(super) struct Worker {
     /// Its place among the workers.
-    pub index: usize,
+    pub(super) index: usize,
     /// Its listeners.
-    pub landings: Vec<Landing>,
+    pub(super) landings: Vec<Landing>,
     /// What all workers share.
-    pub context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     /// The notes of all workers.
-    pub heartbeat: Arc<Heartbeat>,
+    pub(super) heartbeat: Arc<Heartbeat>,
     /// One permit per connection that may be open, shared by all workers.
-    pub permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     /// Turns true when the process ends.
-    pub stop: watch::Receiver<bool>,
+    pub(super) stop: watch::Receiver<bool>,
 }
 
 impl Worker {
     /// Starts the worker's thread.
-    pub fn start(self) -> io::Result<JoinHandle<()>> {
+    pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || runtime.block_on(self.serve()))
+        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || {
+            // The main thread may keep a capability or two for the end; a worker, which talks to the network, none.
+            if let Err(error) = privileges::drop_all_but(&[]) {
+                tracing::error!(%error, "a worker keeps privileges that it does not need");
+            }
+            runtime.block_on(self.serve());
+        })
     }
 
     async fn serve(self) {
@@ -57,7 +64,6 @@ impl Worker {
         let flows = TaskTracker::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(heartbeat.beat(index));
-        tasks.spawn(connection::sweep_pool());
         for Landing { listener, sockets } in landings {
             let listener = match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => listener,

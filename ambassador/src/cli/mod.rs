@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod output;
 pub mod run;
 pub mod schema;
 
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => args.run(&mut err),
         Verb::Check(args) => check::run(&args, &mut out, &mut err),
         Verb::Explain(args) => explain::run(&args, &mut out, &mut err),
-        Verb::Schema(args) => schema::run(&args, &mut out, &mut err),
+        Verb::Schema(args) => schema::run(args, &mut out),
     }
 }
 
@@ -73,7 +74,8 @@ fn log(format: &str) {
     if format == "json" {
         builder.json().init();
     } else {
-        let colour = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let colour =
+            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
         builder.with_ansi(colour).with_target(false).without_time().init();
     }
 }

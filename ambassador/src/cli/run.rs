@@ -7,7 +7,10 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     app,
-    config::{self, flags::PolicyFlags},
+    config::{
+        flags::PolicyFlags,
+        load::{from_flags, load},
+    },
 };
 
 /// Run a command and make its outbound connections reliable and visible
@@ -54,10 +57,19 @@ pub enum Output {
 impl RunArgs {
     /// Runs the verb.
     pub(super) fn run(self, err: &mut dyn Write) -> ExitCode {
-        let config = match config::load(self.config.as_deref(), &self.policy) {
-            Ok(config) => config,
+        let loaded = match &self.config {
+            Some(file) => load(file, &self.policy),
+            None => from_flags(&self.policy),
+        };
+        let config = match loaded {
+            Ok(loaded) => {
+                if !loaded.warnings.is_empty() {
+                    let _ = writeln!(err, "{}", loaded.warnings);
+                }
+                loaded.config
+            }
             Err(report) => {
-                let _ = write!(err, "{report}");
+                let _ = writeln!(err, "{report}");
                 return ExitCode::from(super::FAILURE);
             }
         };

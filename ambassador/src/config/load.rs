@@ -9,7 +9,7 @@ use super::compile::compile;
 use super::flags::PolicyFlags;
 use super::node::Span;
 use super::parse;
-use super::problem::Problem;
+use super::problem::{Problem, Severity};
 use super::raw::RawConfig;
 use super::reader::Reader;
 use super::report::{Diagnostic, Report, Source};
@@ -28,18 +28,16 @@ pub struct Loaded {
 /// Reads and compiles a file under the policy flags. The report of a refusal holds every error.
 pub fn load(path: &Path, flags: &PolicyFlags) -> Result<Loaded, Report> {
     let name = path.display().to_string();
-    let refuse =
-        |text: String, diagnostic| Err(Report::new(Source { name: name.clone(), text }, vec![diagnostic]));
-    let bytes = match read(path) {
-        Ok(bytes) => bytes,
+    let (text, refused) = match read(path) {
+        Ok(bytes) => parse::decode(bytes),
         Err(error) => {
             let problem = Problem::Unreadable { reason: error.to_string() };
-            return refuse(String::new(), Diagnostic::at(Span::default(), problem));
+            (String::new(), Some(Diagnostic::at(Span::default(), problem)))
         }
     };
-    match parse::decode(bytes) {
-        Ok(text) => from_text(&name, &text, flags),
-        Err((text, diagnostic)) => refuse(text, diagnostic),
+    match refused {
+        Some(diagnostic) => Err(Report::new(Source { name, text }, vec![diagnostic])),
+        None => from_text(&name, &text, flags),
     }
 }
 
@@ -65,11 +63,13 @@ fn finish(
     mut reader: Reader,
 ) -> Result<Loaded, Report> {
     let config = compile(raw, &flags.to_raw(), &source.name, &mut reader);
-    let report = Report::new(source, reader.diagnostics);
-    if report.errors() > 0 {
-        return Err(report);
+    let is_error = |found: &Diagnostic| found.problem.severity() == Severity::Error;
+    if reader.diagnostics.iter().any(is_error) {
+        // Beside an error a warning may be its mere consequence.
+        reader.diagnostics.retain(is_error);
+        return Err(Report::new(source, reader.diagnostics));
     }
-    Ok(Loaded { config, warnings: report })
+    Ok(Loaded { config, warnings: Report::new(source, reader.diagnostics) })
 }
 
 /// The bytes of the file, one more than the largest configuration at most.

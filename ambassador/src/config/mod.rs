@@ -9,9 +9,15 @@ pub mod load;
 pub mod settings;
 
 pub mod flags;
+
+pub mod describe;
+pub mod explain;
 pub mod origin;
+pub mod target;
+
 pub mod problem;
 pub mod report;
+pub mod schema;
 pub mod units;
 
 pub mod node;

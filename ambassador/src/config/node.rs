@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
                 Value::Bool(flag) => flag.to_string(),
                 Value::Float(number) => number.to_string(),
                 Value::Null => "null".to_owned(),
-                Value::List(_) | Value::Map(_) => return Err(de::Error::custom("a key must be plain text")),
+                container @ (Value::List(_) | Value::Map(_)) => container.kind().to_owned(),
             };
             map.push((At::located(name, key.referenced), entries.next_value::<Node>()?));
         }

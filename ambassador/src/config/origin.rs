@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::node::Place;
 
 /// Whose value.
@@ -65,6 +67,12 @@ impl Origins {
                 Origin::File { file: Arc::clone(&self.file), line: span.line, column: span.column }
             }
         }
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Problem {
     EmptyFile,
     #[error("not valid YAML: {message}")]
     Syntax { message: String },
+    #[error("the alias cannot be resolved: {reason}")]
+    Alias { reason: &'static str },
     #[error("the file holds several YAML documents; only one is read")]
     SeveralDocuments,
     #[error("`{key}` is written twice in the same mapping")]
@@ -148,7 +150,7 @@ impl Problem {
             }
             Self::UnknownWord { suggestion, words, .. } => {
                 return Some(match suggestion {
-                    Some(suggestion) => format!("did you mean `{suggestion}`?"),
+                    Some(suggestion) => format!("did you mean `{suggestion}`? It is one of: {words}"),
                     None => format!("write one of: {words}"),
                 });
             }
@@ -160,6 +162,10 @@ impl Problem {
             Self::Syntax { message } if message.contains("tab") => {
                 "indent with spaces; YAML allows no tabs there"
             }
+            Self::Syntax { message } if message.contains("limit") => {
+                "the file nests too deeply or repeats too much"
+            }
+            Self::Syntax { message } if message.contains("tag") => "remove the tag",
             Self::Syntax { .. } => {
                 "often a missing quote, bracket or space after `:` on this line or the one before"
             }

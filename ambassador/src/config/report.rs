@@ -71,6 +71,8 @@ impl Report {
             Place::File(span) => (span.line, span.column),
             Place::Flag(_) => (u32::MAX, u32::MAX),
         });
+        // A value of `defaults` is judged for every route that inherits it.
+        diagnostics.dedup();
         Self { source, diagnostics }
     }
 

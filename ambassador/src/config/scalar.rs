@@ -204,7 +204,7 @@ impl Shape for bool {
 
 impl Shape for IpNet {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let text = read_text("a network as text, such as `10.0.0.0/8`", node, reader)?;
+        let text = read_text("a network such as `10.0.0.0/8`", node, reader)?;
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self::from(address));
         }
@@ -232,7 +232,7 @@ impl Shape for IpNet {
 
 impl Shape for SocketAddr {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let text = read_text("an address as text, such as `127.0.0.1:9464`", node, reader)?;
+        let text = read_text("an address such as `127.0.0.1:9464`", node, reader)?;
         let address = text.parse();
         if address.is_err() {
             let help = Some("write for example `127.0.0.1:9464` or `\"[::1]:9464\"`".to_owned());

@@ -65,6 +65,8 @@ macro_rules! shape {
         #[derive(Clone, Debug, Default, PartialEq)]
         pub(crate) struct $name {
             $( $(#[doc = $note])* pub(crate) $field: Option<$crate::config::node::At<$kind>>, )*
+            /// Something in it was refused: what is absent here may have been written.
+            pub(crate) broken: bool,
         }
 
         impl $crate::config::shape::Shape for $name {
@@ -72,8 +74,10 @@ macro_rules! shape {
                 node: &$crate::config::node::Node,
                 reader: &mut $crate::config::reader::Reader,
             ) -> Option<Self> {
+                let found_before = reader.diagnostics.len();
                 let fields = reader.mapping(node, $what, &[$($key),*])?;
-                Some(Self { $( $field: shape!(@read reader, fields, $key $(, $need)?), )* })
+                let read = Self { $( $field: shape!(@read reader, fields, $key $(, $need)?), )* broken: false };
+                Some(Self { broken: reader.diagnostics.len() > found_before, ..read })
             }
 
             fn schema(

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Longer than this is taken for a slip of the unit (a year).
-pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// The pattern of a duration, for the JSON Schema.
 pub(crate) const DURATION_PATTERN: &str = "^([0-9]+(\\.[0-9]+)?(h|m|s|ms|us))+$";
@@ -119,7 +119,7 @@ pub fn format_duration(duration: Duration) -> String {
 /// The shortest way to write a size.
 pub fn format_size(bytes: u64) -> String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        if bytes > 0 && bytes % (1 << shift) == 0 {
+        if bytes > 0 && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
         }
     }
@@ -164,7 +164,7 @@ mod tests {
             ("250ms", Ok(Duration::from_millis(250))),
             ("1m30s", Ok(Duration::from_secs(90))),
             ("0.5s", Ok(Duration::from_millis(500))),
-            ("1h", Ok(Duration::from_secs(3600))),
+            ("1h", Ok(Duration::from_hours(1))),
             ("0s", Ok(Duration::ZERO)),
             ("100us", Ok(Duration::from_micros(100))),
             ("", Err(UnitError::Empty)),

@@ -9,7 +9,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -104,6 +107,12 @@ impl RunCgroups {
         enter(&self.root.join("proxy"))?;
         self.entered = true;
         Ok(())
+    }
+
+    /// Whether removing the cgroups takes `CAP_DAC_OVERRIDE`: not even root may write to the hierarchy's own root
+    /// directory, where a caller without a cgroup of its own is.
+    pub fn needs_override_to_remove(&self) -> bool {
+        fs::metadata(&self.caller).is_ok_and(|caller| caller.mode() & 0o200 == 0)
     }
 
     /// The processes that are in CMD's cgroup or below it, as far as this pid namespace shows them.

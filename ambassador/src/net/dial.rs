@@ -17,6 +17,8 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::kernel::KernelMaps;
+
 /// Makes stream sockets inside one network namespace.
 pub trait Sockets: Send + Sync {
     /// Returns a new, non-blocking, close-on-exec TCP socket of the address family of `dst`.
@@ -133,6 +135,12 @@ pub fn new_stream_socket(dst: SocketAddr) -> io::Result<OwnedFd> {
         Some(socket2::Protocol::TCP),
     )?;
     Ok(socket.into())
+}
+
+impl SocketMark for KernelMaps {
+    fn mark(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.mark_bypass(socket).map_err(io::Error::other)
+    }
 }
 
 struct Unmarked;

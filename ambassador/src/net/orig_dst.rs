@@ -3,6 +3,8 @@
 
 use std::{io, net::SocketAddr, os::fd::BorrowedFd};
 
+use crate::kernel::KernelMaps;
+
 /// The process that made a connection, as the kernel saw it in `connect()`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct App {
@@ -31,4 +33,20 @@ pub struct Origin {
 pub trait OrigDstSource: Send + Sync {
     /// The origin of an accepted connection, `None` if the kernel programs did not redirect it here.
     fn origin(&self, accepted: BorrowedFd<'_>) -> io::Result<Option<Origin>>;
+}
+
+impl OrigDstSource for KernelMaps {
+    fn origin(&self, accepted: BorrowedFd<'_>) -> io::Result<Option<Origin>> {
+        let origin = self.orig_dst(accepted).map_err(io::Error::other)?;
+        Ok(origin.map(|origin| Origin {
+            dst: origin.dst.0,
+            app: App {
+                pid: origin.caller.pid,
+                uid: origin.caller.uid,
+                cgroup_id: origin.caller.cgroup_id,
+                comm: origin.caller.comm.to_string(),
+            },
+            netns_cookie: origin.caller.netns_cookie,
+        }))
+    }
 }

@@ -16,7 +16,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Namespace, NamespaceError, namespace::Entry};
-use crate::net::dial::{Sockets, new_stream_socket};
+use crate::{
+    host::privileges::drop_all_but,
+    net::dial::{Sockets, new_stream_socket},
+};
 
 /// Makes stream sockets inside one network namespace. Shared between workers; dropping it ends its thread.
 pub struct SocketFactory {
@@ -66,7 +69,7 @@ impl Remote {
         let thread = thread::Builder::new()
             .name("netns-sockets".to_owned())
             .spawn(move || {
-                let outcome = entry.enter();
+                let outcome = entry.enter().and_then(|()| drop_all_but(&[]).map_err(io::Error::other));
                 let failed = outcome.is_err();
                 if entered.send(outcome).is_ok() && !failed {
                     serve(queue);

@@ -4,6 +4,9 @@
 //! Attempts per request bound the retries of one request; only a budget bounds what retries add to an upstream that
 //! fails for everyone. It must never let more through than was put in, however many workers ask at once.
 
+#[cfg(test)]
+mod tests;
+
 use super::clock::Now;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

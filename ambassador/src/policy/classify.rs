@@ -94,13 +94,15 @@ impl AttemptOutcome {
     /// A request that was partly written counts as unsent only over a reused connection, whose close then says that it
     /// was stale; over a fresh one the upstream may have read and acted on what it got.
     pub const fn is_provably_unsent(self) -> bool {
-        match self {
-            Self::ConnectFailed | Self::RefusedStream | Self::GoawayUnprocessed => true,
-            Self::Reset { replied: false, written: Written::Nothing, .. }
-            | Self::Reset { replied: false, written: Written::Partly, reused: true }
-            | Self::PerTryTimeout { written: Written::Nothing } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::ConnectFailed
+                | Self::RefusedStream
+                | Self::GoawayUnprocessed
+                | Self::Reset { replied: false, written: Written::Nothing, .. }
+                | Self::Reset { replied: false, written: Written::Partly, reused: true }
+                | Self::PerTryTimeout { written: Written::Nothing }
+        )
     }
 
     /// Whether the connection, not the upstream, had ended: a reused one that closed without a byte of reply, or one

@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod mode;
 
+pub mod facts;
 pub mod matcher;
 pub mod route;
 

@@ -25,15 +25,11 @@ pub fn retry_after(value: &[u8], now: SystemTime) -> Option<Duration> {
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` or `Sun Nov  6 08:49:37 1994`.
 fn http_date(text: &str, this_year: i64) -> Option<Timestamp> {
     let mut words = [""; 6];
-    let mut count = 0;
-    for word in text.split([' ', ',', '-']).filter(|word| !word.is_empty()) {
-        *words.get_mut(count)? = word;
-        count += 1;
+    for (index, word) in text.split([' ', ',', '-']).filter(|word| !word.is_empty()).enumerate() {
+        *words.get_mut(index)? = word;
     }
-    let (day, month, year, time) = match words {
-        [_, day, month, year, time, "GMT"] => (day, month, year, time),
-        [_, month, day, time, year, ""] => (day, month, year, time),
-        _ => return None,
+    let ([_, day, month, year, time, "GMT"] | [_, month, day, time, year, ""]) = words else {
+        return None;
     };
     let month = 1 + MONTHS.iter().position(|name| *name == month)?;
     let (hour, rest) = time.split_once(':')?;

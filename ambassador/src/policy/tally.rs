@@ -99,3 +99,19 @@ fn percent(part: u32, whole: u32) -> f64 {
 
 const BITS: u32 = 21;
 const BIAS: u64 = 1 << (BITS - 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_below_zero_does_not_borrow_from_its_neighbour() {
+        let (failed, fine) =
+            (Sample { failed: true, slow: false }.slot(), Sample { failed: false, slow: true }.slot());
+        let packed = PackedTally::default();
+        packed.add(Sample { failed: false, slow: false });
+        // A worker takes a failure out before the one that put it in has counted it.
+        assert_eq!(packed.replace(failed, fine), Tally { calls: 1, failed: 0, slow: 1 });
+        assert_eq!(packed.replace(PackedTally::NONE, failed), Tally { calls: 2, failed: 0, slow: 1 });
+    }
+}

@@ -285,8 +285,18 @@ macro_rules! into_event {
 }
 
 into_event!(
-    RequestFinished<'a>, AttemptFinished, FlowProgress, FlowFinished<'a>, ConnectFinished, BreakerCreated,
-    BreakerTransition<'a>, Rejected, Retried, RetryGivenUp, HostMismatch<'a>, MissingDestination
+    RequestFinished<'a>,
+    AttemptFinished,
+    FlowProgress,
+    FlowFinished<'a>,
+    ConnectFinished,
+    BreakerCreated,
+    BreakerTransition<'a>,
+    Rejected,
+    Retried,
+    RetryGivenUp,
+    HostMismatch<'a>,
+    MissingDestination
 );
 
 fn is_failure(error: Option<ErrorType>) -> bool {

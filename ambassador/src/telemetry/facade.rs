@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::telemetry::access_log::{self, AccessLog, Format, Lines, Writer};
 use crate::telemetry::event::Event;
-use crate::telemetry::labels::{BreakerState, Protocol};
+use crate::telemetry::labels::{BreakerState, ErrorType, GivenUpReason, Protocol};
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::registry::{KernelCounters, Metrics};
 use crate::telemetry::summary::{Destinations, Summary};
@@ -202,8 +202,14 @@ fn trace(event: &Event<'_>) {
                 tracing::info!(upstream, %endpoint, from, to, cause, "circuit breaker changed");
             }
         }
+        Event::RetryGivenUp(given_up) if given_up.reason == GivenUpReason::BodyOverCap => {
+            tracing::info!(
+                route = &*given_up.route,
+                "retry given up: the body is larger than what is kept for a replay"
+            );
+        }
         Event::RetryGivenUp(given_up) => {
-            tracing::info!(route = &*given_up.route, reason = given_up.reason.as_str(), "retry given up");
+            tracing::debug!(route = &*given_up.route, reason = given_up.reason.as_str(), "retry given up");
         }
         Event::MissingDestination(missing) => {
             tracing::warn!(client = %missing.client, "connection without original destination was reset");
@@ -213,7 +219,7 @@ fn trace(event: &Event<'_>) {
             tracing::debug!(route = &*mismatch.route, %host, endpoint = %mismatch.endpoint, "host does not match");
         }
         Event::ConnectFinished(dial) => {
-            let error = dial.error.map(|error| error.as_str());
+            let error = dial.error.map(ErrorType::as_str);
             tracing::debug!(endpoint = %dial.destination.endpoint, duration = ?dial.duration, error, "dialled");
         }
         Event::Rejected(rejected) => {

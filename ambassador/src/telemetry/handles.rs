@@ -50,17 +50,24 @@ pub(crate) struct Handles {
     pub(crate) counters: HandleMap<CounterKey, IntCounter>,
 }
 
-/// Runs `f` with this thread's handles of `registry`; handles of another registry are forgotten.
+/// Runs `f` with this thread's handles of `registry`; handles of another registry are forgotten. On a thread that is
+/// ending, whose own are gone already, the handles live for this call only.
 pub(crate) fn with_handles(registry: u64, f: impl FnOnce(&mut Handles)) {
     thread_local! {
         static HANDLES: RefCell<Handles> = RefCell::default();
     }
-    HANDLES.with_borrow_mut(|handles| {
+    let mut f = Some(f);
+    let mut run = |handles: &mut Handles| {
         if handles.registry != registry {
             *handles = Handles { registry, ..Handles::default() };
         }
-        f(handles);
-    });
+        if let Some(f) = f.take() {
+            f(handles);
+        }
+    };
+    if HANDLES.try_with(|handles| run(&mut handles.borrow_mut())).is_err() {
+        run(&mut Handles::default());
+    }
 }
 
 /// Multiplicative hash of a few small integers. Its keys are never chosen by traffic, so it needs no seed.

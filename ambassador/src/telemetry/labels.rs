@@ -250,14 +250,18 @@ mod tests {
 
     #[test]
     fn a_method_outside_of_the_closed_set_is_other() {
-        for (raw, want) in [("GET", "GET"), ("PATCH", "PATCH"), ("get", "_OTHER"), ("BREW", "_OTHER"), ("", "_OTHER")] {
+        for (raw, want) in
+            [("GET", "GET"), ("PATCH", "PATCH"), ("get", "_OTHER"), ("BREW", "_OTHER"), ("", "_OTHER")]
+        {
             assert_eq!(Method::of(raw).as_str(), want, "{raw}");
         }
     }
 
     #[test]
     fn a_status_outside_of_the_registered_range_is_other() {
-        for (status, want) in [(None, ""), (Some(200), "200"), (Some(599), "599"), (Some(999), "_OTHER"), (Some(0), "_OTHER")] {
+        for (status, want) in
+            [(None, ""), (Some(200), "200"), (Some(599), "599"), (Some(999), "_OTHER"), (Some(0), "_OTHER")]
+        {
             assert_eq!(status_label(status), want);
         }
     }

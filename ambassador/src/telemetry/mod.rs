@@ -12,6 +12,8 @@ pub mod labels;
 pub mod access_log;
 pub mod event;
 mod facade;
+#[cfg(test)]
+mod fixtures;
 mod handles;
 mod interner;
 mod names;

@@ -35,8 +35,10 @@ pub(crate) const BREAKER_STATE: Name = name(
 );
 pub(crate) const BREAKER_TRANSITIONS: Name =
     name("ambassador_circuit_breaker_transitions_total", "State changes of circuit breakers.");
-pub(crate) const REJECTED: Name =
-    name("ambassador_rejected_requests_total", "Requests and flows that ambassador itself refused, by reason.");
+pub(crate) const REJECTED: Name = name(
+    "ambassador_rejected_requests_total",
+    "Requests and flows that ambassador itself refused, by reason.",
+);
 pub(crate) const CONNECTIONS_ACTIVE: Name =
     name("ambassador_connections_active", "Intercepted connections that are open now.");
 pub(crate) const CONNECTIONS: Name =
@@ -59,8 +61,10 @@ pub(crate) const ACCESS_LOG_DROPPED: Name = name(
     "ambassador_access_log_dropped_total",
     "Access log lines lost because their reader was too slow or the sink failed.",
 );
-pub(crate) const BUILD_INFO: Name = name("ambassador_build_info", "Always 1; the labels tell what is running.");
-pub(crate) const RESIDENT_MEMORY: Name = name("process_resident_memory_bytes", "Resident memory size in bytes.");
+pub(crate) const BUILD_INFO: Name =
+    name("ambassador_build_info", "Always 1; the labels tell what is running.");
+pub(crate) const RESIDENT_MEMORY: Name =
+    name("process_resident_memory_bytes", "Resident memory size in bytes.");
 pub(crate) const OPEN_FDS: Name = name("process_open_fds", "Number of open file descriptors.");
 
 /// Help of a counter that the kernel programs keep; they name it themselves.

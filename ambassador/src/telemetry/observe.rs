@@ -8,7 +8,8 @@ use crate::telemetry::event::{
 };
 use crate::telemetry::handles::{CallKey, CounterKey, LabelId, OTHER, with_handles};
 use crate::telemetry::labels::{
-    BreakerState, Direction, ErrorType, Method, Protocol, RejectReason, RetryOutcome, grpc_label, status_label,
+    BreakerState, Direction, ErrorType, Method, Protocol, RejectReason, RetryOutcome, grpc_label,
+    status_label,
 };
 use crate::telemetry::registry::Metrics;
 

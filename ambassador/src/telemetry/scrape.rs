@@ -63,7 +63,12 @@ async fn connection(stream: TcpStream, telemetry: Telemetry, readiness: Arc<Read
     }
 }
 
-fn answer(method: &Method, path: &str, telemetry: &Telemetry, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn answer(
+    method: &Method,
+    path: &str,
+    telemetry: &Telemetry,
+    readiness: &Readiness,
+) -> Response<Full<Bytes>> {
     if !matches!(path, "/metrics" | "/livez" | "/readyz" | "/healthz") {
         return plain(StatusCode::NOT_FOUND, "try /metrics, /livez, /readyz or /healthz\n");
     }

@@ -15,6 +15,11 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// Milliseconds with microseconds behind the point, for machines.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
 /// Binary units with one decimal: `512 B`, `1.5 KiB`.
 pub(crate) fn bytes(count: u64) -> String {
     if count < 1024 {
@@ -40,12 +45,19 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_read_well() {
-        for (micros, want) in
-            [(0, "0 µs"), (850, "850 µs"), (1_250, "1.2 ms"), (12_900, "12 ms"), (1_250_000, "1.25 s"), (200_000_000, "3 min 20 s")]
-        {
+        for (micros, want) in [
+            (0, "0 µs"),
+            (850, "850 µs"),
+            (1_250, "1.2 ms"),
+            (12_900, "12 ms"),
+            (1_250_000, "1.25 s"),
+            (200_000_000, "3 min 20 s"),
+        ] {
             assert_eq!(duration(Duration::from_micros(micros)), want);
         }
-        for (count, want) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1_048_575, "1.0 MiB"), (5 << 30, "5.0 GiB")] {
+        for (count, want) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1_048_575, "1.0 MiB"), (5 << 30, "5.0 GiB")]
+        {
             assert_eq!(bytes(count), want);
         }
         assert!(bytes(u64::MAX).ends_with(" PiB"));

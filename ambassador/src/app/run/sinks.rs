@@ -8,9 +8,11 @@ use std::{
     sync::Arc,
 };
 
+use ambassador_ebpf::counter::Counter;
+
 use super::AppError;
 use crate::{
-    config::{self, LogFormat},
+    config::settings::{self, LogFormat},
     kernel::KernelMaps,
     telemetry::{
         KernelCounters, Options,
@@ -20,7 +22,7 @@ use crate::{
 };
 
 /// Lines go to the configured file; without one to standard error, unless the run is quiet.
-pub(super) fn options(telemetry: &config::Telemetry, quiet: bool, json: bool) -> Result<Options, AppError> {
+pub(super) fn options(telemetry: &settings::Telemetry, quiet: bool, json: bool) -> Result<Options, AppError> {
     let access_log = match &telemetry.access_log {
         Some(log) => {
             let open = File::options().create(true).append(true).open(&log.path);
@@ -50,7 +52,10 @@ pub(super) fn listen_metrics(address: SocketAddr) -> Result<TcpListener, AppErro
 
 /// The kernel programs' counters, read at each scrape.
 pub(super) fn kernel_counters(maps: Arc<KernelMaps>) -> KernelCounters {
-    Box::new(move || maps.counters().into_metrics())
+    Box::new(move || {
+        let Ok(counters) = maps.counters() else { return Vec::new() };
+        counters.iter().map(|(counter, value)| metric_of(counter, value)).collect()
+    })
 }
 
 /// Prints the closing summary on standard error.
@@ -58,4 +63,15 @@ pub(super) fn print_summary(summary: &Summary, json: bool) {
     let text = if json { summary.to_json() } else { summary.to_text() };
     // Nobody can be told that standard error is closed.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Connects are one metric by verdict; what went wrong on the way has one of its own each.
+fn metric_of(counter: Counter, value: u64) -> (&'static str, &'static str, u64) {
+    match counter {
+        Counter::TupleFailed => ("ambassador_bpf_tuple_insert_failures_total", "", value),
+        Counter::Delivered => ("ambassador_bpf_delivered_destinations_total", "", value),
+        Counter::DeliveryMissing => ("ambassador_bpf_undelivered_destinations_total", "missing", value),
+        Counter::DeliveryFailed => ("ambassador_bpf_undelivered_destinations_total", "no_memory", value),
+        connect => ("ambassador_bpf_connects_total", connect.name(), value),
+    }
 }

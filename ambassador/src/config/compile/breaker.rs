@@ -14,7 +14,7 @@ use super::layers::Layers;
 
 const MOST_CALLS: u32 = 100_000;
 const SHORTEST_TIME: Duration = Duration::from_secs(1);
-const LONGEST_TIME: Duration = Duration::from_secs(3600);
+const LONGEST_TIME: Duration = Duration::from_hours(1);
 const DEFAULT_CALLS: u32 = 100;
 
 /// The breaker that `raw` describes.
@@ -25,10 +25,10 @@ pub(super) fn breaker(layers: &mut Layers<'_, '_>, raw: &At<RawBreaker>) -> Brea
         || written.failure_rate.is_some()
         || written.slow_duration.is_some()
         || written.slow_rate.is_some();
-    if !rates && written.consecutive_failures.is_none() {
+    if !rates && written.consecutive_failures.is_none() && !written.broken {
         layers.problem(raw.place, Problem::BreakerWithoutThreshold);
     }
-    if let (Some(at), None) = (&written.slow_rate, &written.slow_duration) {
+    if let (Some(at), None, false) = (&written.slow_rate, &written.slow_duration, written.broken) {
         layers.problem(at.place, Problem::SlowRateWithoutDuration);
     }
     let mut policy = if rates {
@@ -70,7 +70,7 @@ fn minimum(layers: &mut Layers<'_, '_>, written: &RawBreaker, policy: &mut Break
     let Some(at) = &written.minimum_calls else { return };
     layers.note("circuitBreaker.minimumNumberOfCalls", Some(at));
     policy.minimum_number_of_calls = at.value.0;
-    if at.value.0 > size {
+    if at.value.0 > size && !written.broken {
         layers.problem(at.place, Problem::MinimumOverWindow { minimum: at.value.0, size });
     }
 }

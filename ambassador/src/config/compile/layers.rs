@@ -27,7 +27,7 @@ pub(super) struct Layer<'a> {
 /// Layers of one route or upstream, strongest first, and the places where findings and origins go.
 pub(super) struct Layers<'a, 'b> {
     pub(super) scope: Scope,
-    pub(super) layers: Vec<Layer<'a>>,
+    pub(super) stack: Vec<Layer<'a>>,
     pub(super) origins: &'b mut Origins,
     pub(super) reader: &'b mut Reader,
 }
@@ -72,7 +72,7 @@ impl<'a> Layers<'a, '_> {
         field: &'static str,
         value: impl Fn(&Layer<'a>) -> Option<&'a At<T>>,
     ) -> Option<&'a At<T>> {
-        let found = self.layers.iter().find_map(value)?;
+        let found = self.stack.iter().find_map(value)?;
         self.origins.note(self.scope, field, found.place);
         Some(found)
     }
@@ -84,7 +84,7 @@ impl<'a> Layers<'a, '_> {
         own: Option<&At<T>>,
         value: impl Fn(&Layer<'a>) -> Option<&'a At<T>>,
     ) -> Option<At<T>> {
-        let found = own.or_else(|| self.layers.iter().find_map(value))?.clone();
+        let found = own.or_else(|| self.stack.iter().find_map(value))?.clone();
         self.origins.note(self.scope, field, found.place);
         Some(found)
     }
@@ -94,6 +94,11 @@ impl<'a> Layers<'a, '_> {
         let found = value?;
         self.origins.note(self.scope, field, found.place);
         Some(&found.value)
+    }
+
+    /// Whether `broken` holds of no layer, so that a rule between values can be judged.
+    pub(super) fn are_sound(&self, broken: impl Fn(&Layer<'a>) -> Option<bool>) -> bool {
+        !self.stack.iter().any(|layer| broken(layer).unwrap_or(false))
     }
 
     /// Notes a finding.

@@ -31,6 +31,7 @@ pub(super) fn pool(
         max_requests: raw.max_requests.clone(),
         max_retries: raw.max_retries.clone(),
         max_wait: raw.max_wait.clone(),
+        broken: raw.broken,
     };
     (limits_over(layers, &own), idle_timeout)
 }

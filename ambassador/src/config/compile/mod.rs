@@ -59,7 +59,7 @@ fn default_route(
     reader: &mut Reader,
 ) -> Route {
     let says_nothing = inherited.iter().all(|layer| layer.on_proxy_down.is_none());
-    let mut layers = Layers { scope: Scope::DefaultRoute, layers: inherited.to_vec(), origins, reader };
+    let mut layers = Layers { scope: Scope::DefaultRoute, stack: inherited.to_vec(), origins, reader };
     let mut default_route = route::policies(&mut layers, None);
     if denies(raw) && says_nothing {
         default_route.on_proxy_down = OnProxyDown::Refuse;
@@ -85,7 +85,7 @@ fn upstreams(
             reader.problem(name.place, Problem::UnusedUpstream { name: name.value.0.clone() });
         }
         let scope = Scope::Upstream(position);
-        let mut layers = Layers { scope, layers: inherited.to_vec(), origins, reader };
+        let mut layers = Layers { scope, stack: inherited.to_vec(), origins, reader };
         upstreams.push(Arc::new(upstream::upstream(&mut layers, &at.value)));
     }
     upstreams
@@ -104,8 +104,8 @@ fn routes(
     for (position, at) in written.value.iter().enumerate() {
         let upstream = at.value.upstream.as_ref().and_then(|name| find_upstream(name, upstreams, reader));
         let [flags, defaults] = inherited;
-        let layers = vec![Layer::from(&at.value), flags, defaults];
-        let mut layers = Layers { scope: Scope::Route(position), layers, origins, reader };
+        let stack = vec![Layer::from(&at.value), flags, defaults];
+        let mut layers = Layers { scope: Scope::Route(position), stack, origins, reader };
         let route = route::route(&mut layers, at, upstream);
         let earlier = routes.iter().find(|earlier| lint::covers(&earlier.matcher, &route.matcher));
         if let (Some(earlier), Some(name)) = (earlier, &at.value.name) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::node::At;
 use crate::config::problem::Problem;
 use crate::config::raw::RawRoute;
-use crate::policy::route::{OnProxyDown, Route, Upstream};
+use crate::policy::route::{Route, Upstream};
 use crate::policy::timeouts::Timeouts;
 
 use super::layers::{Layer, Layers};
@@ -23,12 +23,13 @@ pub(super) fn route(
     route.declared_protocol = matcher::declared(&criteria);
     route.matcher = criteria;
     if let Some(name) = &raw.value.name {
-        if name.value.0 == &*Route::default().name {
+        if name.value.0 == *Route::default().name {
             layers.problem(name.place, Problem::ReservedName { name: "default" });
         }
         route.name = Arc::from(name.value.0.as_str());
     }
     if let Some(retry) = &raw.value.retry
+        && !retry.value.broken
         && layers.pick("retry.attempts", |layer| layer.retry?.value.attempts.as_ref()).is_none()
     {
         layers.problem(retry.place, Problem::RetryWithoutAttempts);
@@ -39,7 +40,7 @@ pub(super) fn route(
 
 /// A route that matches everything, with the policies of the layers.
 pub(super) fn policies(layers: &mut Layers<'_, '_>, upstream: Option<Arc<Upstream>>) -> Route {
-    let transparent = upstream.is_none() && !layers.layers.iter().any(Layer::configures);
+    let transparent = upstream.is_none() && !layers.stack.iter().any(Layer::configures);
     let base = if transparent { Timeouts::default() } else { Timeouts::configured() };
     let timeouts = timing::timeouts(layers, base);
     let retry = timing::retry(layers);
@@ -47,11 +48,11 @@ pub(super) fn policies(layers: &mut Layers<'_, '_>, upstream: Option<Arc<Upstrea
     let on_proxy_down = layers.pick("onProxyDown", |layer| layer.on_proxy_down).map(|at| at.value.0);
 
     // An upstream has the inherited breaker and limits itself, shared by its routes; here remain the route's own.
-    let inherited = if upstream.is_some() { layers.layers.split_off(1) } else { Vec::new() };
-    let written = layers.layers.iter().find_map(|layer| layer.breaker);
+    let inherited = if upstream.is_some() { layers.stack.split_off(1) } else { Vec::new() };
+    let written = layers.stack.iter().find_map(|layer| layer.breaker);
     let breaker = written.map(|written| breaker::breaker(layers, written));
     let limits = limits::limits(layers);
-    layers.layers.extend(inherited);
+    layers.stack.extend(inherited);
 
     Route {
         mode,
@@ -60,7 +61,7 @@ pub(super) fn policies(layers: &mut Layers<'_, '_>, upstream: Option<Arc<Upstrea
         retry,
         breaker,
         limits,
-        on_proxy_down: on_proxy_down.unwrap_or(OnProxyDown::default()),
+        on_proxy_down: on_proxy_down.unwrap_or_default(),
         transparent,
         ..Route::default()
     }

@@ -2,6 +2,8 @@
 //! `timeouts` and `retry`.
 
 use crate::config::problem::Problem;
+use crate::config::raw::RawTimeouts;
+use crate::config::reader::Reader;
 use crate::policy::retry::{RetryCondition, RetryOn, RetryPolicy};
 use crate::policy::timeouts::Timeouts;
 
@@ -17,15 +19,23 @@ pub(super) fn timeouts(layers: &mut Layers<'_, '_>, mut timeouts: Timeouts) -> T
     timeouts.request = request.and_then(|at| at.value.0);
     timeouts.per_try = per_try.and_then(|at| at.value.0);
     timeouts.idle = idle.and_then(|at| at.value.0);
-
-    let Some(request) = timeouts.request else { return timeouts };
-    if let (Some(at), Some(per_try)) = (per_try, timeouts.per_try.filter(|per_try| *per_try > request)) {
-        layers.problem(at.place, Problem::PerTryOverRequest { per_try, request });
-    }
-    if let Some(at) = connect.filter(|at| at.value.0 > request) {
-        layers.problem(at.place, Problem::ConnectOverRequest { connect: at.value.0, request });
+    for raw in layers.stack.iter().filter_map(|layer| layer.timeouts) {
+        check_order(&raw.value, layers.reader);
     }
     timeouts
+}
+
+/// Limits that were written together must make sense together; a shorter inherited one is simply the first to end.
+fn check_order(raw: &RawTimeouts, reader: &mut Reader) {
+    let Some(request) = raw.request.as_ref().and_then(|at| at.value.0) else { return };
+    if let Some(at) = &raw.per_try
+        && let Some(per_try) = at.value.0.filter(|per_try| *per_try > request)
+    {
+        reader.problem(at.place, Problem::PerTryOverRequest { per_try, request });
+    }
+    if let Some(at) = raw.connect.as_ref().filter(|at| at.value.0 > request) {
+        reader.problem(at.place, Problem::ConnectOverRequest { connect: at.value.0, request });
+    }
 }
 
 /// The retry rules.
@@ -54,6 +64,9 @@ fn conditions(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
     if let Some(at) = codes {
         policy.retriable_status_codes =
             at.value.0.iter().filter_map(|code| u16::try_from(code.value.0).ok()).collect();
+    }
+    if !layers.are_sound(|layer| Some(layer.retry?.value.broken)) {
+        return;
     }
     let asked = policy.retry_on.contains(RetryCondition::RetriableStatusCodes);
     match (retry_on, codes) {

@@ -14,7 +14,7 @@ use super::{breaker, limits};
 pub(super) fn upstream(layers: &mut Layers<'_, '_>, raw: &RawUpstream) -> Upstream {
     let default = Upstream::default();
     let own_breaker = raw.breaker.as_ref();
-    let written = own_breaker.or_else(|| layers.layers.iter().find_map(|layer| layer.breaker)).cloned();
+    let written = own_breaker.or_else(|| layers.stack.iter().find_map(|layer| layer.breaker)).cloned();
     let (limits, idle_timeout) = limits::pool(layers, raw.pool.as_ref(), default.idle_timeout);
     Upstream {
         name: raw

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The JSON line. Fields that do not apply are left out; their names are part of the interface.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::time::Duration;
 use std::{fmt, io};
 
 use jiff::Timestamp;
@@ -11,6 +11,8 @@ use serde_json::ser::Formatter;
 
 use super::escape::is_unsafe;
 use crate::telemetry::event::{Caller, FlowFinished, RequestFinished};
+use crate::telemetry::labels::ErrorType;
+use crate::telemetry::units::milliseconds;
 
 /// The line of a request.
 pub(super) fn request(request: &RequestFinished<'_>, now: Timestamp) -> String {
@@ -32,7 +34,7 @@ pub(super) fn request(request: &RequestFinished<'_>, now: Timestamp) -> String {
         bytes_sent: request.bytes_sent,
         bytes_received: request.bytes_received,
         tls: None,
-        error: request.error.map(|error| error.as_str()),
+        error: request.error.map(ErrorType::as_str),
     })
 }
 
@@ -57,7 +59,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, now: Timestamp) -> String {
         bytes_sent: flow.bytes_sent,
         bytes_received: flow.bytes_received,
         tls: (tls.sni.is_some() || tls.alpn.is_some()).then_some(tls),
-        error: flow.error.map(|error| error.as_str()),
+        error: flow.error.map(ErrorType::as_str),
     })
 }
 
@@ -95,7 +97,7 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct App<'a> {
     pid: u32,
-    comm: std::borrow::Cow<'a, str>,
+    comm: Cow<'a, str>,
     cgroup_id: u64,
 }
 
@@ -122,11 +124,6 @@ impl Serialize for Shown<'_> {
     }
 }
 
-/// Milliseconds with microseconds behind the point.
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
 fn render(line: &Line<'_>) -> String {
     let mut bytes = Vec::with_capacity(512);
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, TerminalSafe);
@@ -142,7 +139,11 @@ fn render(line: &Line<'_>) -> String {
 struct TerminalSafe;
 
 impl Formatter for TerminalSafe {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
             writer.write_all(&rest.as_bytes()[..at])?;

@@ -22,7 +22,9 @@ pub(crate) struct Lines {
 impl Lines {
     /// Queues a line, or counts it as dropped.
     pub(crate) fn push(&self, line: String) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(Message::Line(line)) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.queue.try_send(Message::Line(line))
+        {
             self.dropped.inc();
         }
     }
@@ -107,13 +109,13 @@ mod tests {
 
     /// Hands over every write; the second half of a rendezvous lets a test hold the writer inside of one.
     struct Sink {
-        writes: Sender<Vec<u8>>,
+        pieces: Sender<Vec<u8>>,
         gate: Receiver<()>,
     }
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.writes.send(bytes.to_vec());
+            let _ = self.pieces.send(bytes.to_vec());
             let _ = self.gate.recv();
             Ok(bytes.len())
         }
@@ -124,10 +126,11 @@ mod tests {
     }
 
     fn held(capacity: usize) -> (Lines, Writer, Receiver<Vec<u8>>, Sender<()>, IntCounter) {
-        let (writes, written) = channel();
+        let (pieces, written) = channel();
         let (open, gate) = channel();
         let dropped = IntCounter::new("dropped", "lines").unwrap();
-        let (lines, writer) = Writer::start(Box::new(Sink { writes, gate }), capacity, dropped.clone()).unwrap();
+        let (lines, writer) =
+            Writer::start(Box::new(Sink { pieces, gate }), capacity, dropped.clone()).unwrap();
         (lines, writer, written, open, dropped)
     }
 

@@ -60,7 +60,7 @@ pub(super) fn request(request: &RequestFinished<'_>, colour: Colour) -> String {
     line.finish(&request.caller)
 }
 
-/// `ambassador  tls db.example:5432  closed  1.2 KiB up  3.4 MiB down  12 s  psql[12]`
+/// `ambassador  tls db.example:5432  ok  12.00 s  1.2 KiB up  3.4 MiB down  psql[12]`
 pub(super) fn flow(flow: &FlowFinished<'_>, colour: Colour) -> String {
     let endpoint = flow.destination.endpoint;
     let mut what = match &flow.sni {
@@ -70,7 +70,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, colour: Colour) -> String {
     if let Some(alpn) = &flow.alpn {
         let _ = write!(what, " ({})", shown(alpn));
     }
-    let result = flow.error.map_or("closed", ErrorType::as_str);
+    let result = flow.error.map_or("ok", ErrorType::as_str);
     let mut line = Columns::new(colour);
     line.push(&what, WHAT_WIDTH);
     line.push_painted(result, RESULT_WIDTH, if flow.is_failure() { RED } else { GREEN });

@@ -92,7 +92,9 @@ impl Destinations {
         let name = match host {
             "" => Cow::Owned(endpoint.to_string()),
             host if host.len() > MAX_NAME => Cow::Owned(endpoint.to_string()),
-            host if host.bytes().any(|byte| byte.is_ascii_uppercase()) => Cow::Owned(host.to_ascii_lowercase()),
+            host if host.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                Cow::Owned(host.to_ascii_lowercase())
+            }
             host => Cow::Borrowed(host),
         };
         self.rows.intern(&*name, || Arc::new(Counts::new())).unwrap_or_else(|| Arc::clone(&self.other))

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::telemetry::access_log::escape;
 use crate::telemetry::labels::Protocol;
@@ -67,27 +66,30 @@ impl Summary {
             let _ = writeln!(text, "… and {} more; -o json has all", self.rows.len() - MAX_ROWS);
         }
         if self.access_log_dropped > 0 {
-            let _ = writeln!(text, "{} access log lines were dropped: their reader is too slow", self.access_log_dropped);
+            let _ = writeln!(
+                text,
+                "{} access log lines were dropped: their reader is too slow",
+                self.access_log_dropped
+            );
         }
         text
     }
 
     /// One JSON object, without a newline. Durations are in ms, sizes in bytes.
     pub fn to_json(&self) -> String {
-        let rows: Vec<JsonRow<'_>> = self.rows.iter().map(JsonRow::of).collect();
-        json!({
-            "destinations": rows,
-            "total": {
-                "requests": self.total(|row| row.requests),
-                "failures": self.total(|row| row.failures),
-                "rescued_by_retry": self.total(|row| row.rescues),
-                "breaker_events": self.total(|row| row.breaker_events),
-                "bytes_sent": self.total(|row| row.bytes_sent),
-                "bytes_received": self.total(|row| row.bytes_received),
+        let summary = JsonSummary {
+            destinations: self.rows.iter().map(JsonRow::of).collect(),
+            total: JsonTotal {
+                requests: self.total(|row| row.requests),
+                failures: self.total(|row| row.failures),
+                rescued_by_retry: self.total(|row| row.rescues),
+                breaker_events: self.total(|row| row.breaker_events),
+                bytes_sent: self.total(|row| row.bytes_sent),
+                bytes_received: self.total(|row| row.bytes_received),
             },
-            "access_log_dropped": self.access_log_dropped,
-        })
-        .to_string()
+            access_log_dropped: self.access_log_dropped,
+        };
+        serde_json::to_string(&summary).unwrap_or_default()
     }
 
     fn headline(&self) -> String {
@@ -109,6 +111,23 @@ impl Summary {
 }
 
 #[derive(Serialize)]
+struct JsonSummary<'a> {
+    destinations: Vec<JsonRow<'a>>,
+    total: JsonTotal,
+    access_log_dropped: u64,
+}
+
+#[derive(Serialize)]
+struct JsonTotal {
+    requests: u64,
+    failures: u64,
+    rescued_by_retry: u64,
+    breaker_events: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+#[derive(Serialize)]
 struct JsonRow<'a> {
     name: &'a str,
     protocols: Vec<&'static str>,
@@ -124,7 +143,6 @@ struct JsonRow<'a> {
 
 impl<'a> JsonRow<'a> {
     fn of(row: &'a Row) -> Self {
-        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
         Self {
             name: &row.name,
             protocols: row.protocols.iter().map(|protocol| protocol.as_str()).collect(),
@@ -134,8 +152,8 @@ impl<'a> JsonRow<'a> {
             breaker_events: row.breaker_events,
             bytes_sent: row.bytes_sent,
             bytes_received: row.bytes_received,
-            p50_ms: row.p50.map(milliseconds),
-            p99_ms: row.p99.map(milliseconds),
+            p50_ms: row.p50.map(units::milliseconds),
+            p99_ms: row.p99.map(units::milliseconds),
         }
     }
 }

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A client that is linked statically: nothing can be preloaded into it. Compiled by the transparency suite.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).ok_or("usage: static_client ADDRESS")?;
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"who\n")?;
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line)?;
+    let (seen, dialled) = line.trim().split_once(' ').ok_or("no answer")?;
+    let path = if seen.parse::<SocketAddr>()? == stream.local_addr()? { "direct" } else { "proxied" };
+    println!("dialled={dialled} peer={} path={path}", stream.peer_addr()?);
+    Ok(())
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The circuit breaker: five failures open it, nothing arrives while it is open, one probe closes it again. The same
+//! for HTTP and for a Redis whose port is closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ambassador_tests::{Ambassador, Answer, Driver, FaultUpstream, Link, Redis, TcpPeer, summary, wait};
+use anyhow::{Result, ensure};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+const PORT: u16 = 8080;
+const POLICY: &str = "version: v1
+routes:
+  - name: all
+    circuitBreaker: {consecutiveFailures: 5, waitDurationInOpenState: 2s}
+";
+const OPEN: Duration = Duration::from_secs(2);
+
+#[test]
+fn http_breaker_opens_probes_once_and_closes() -> Result<()> {
+    let link = Link::new()?;
+    let healthy = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&healthy);
+    let origin = FaultUpstream::start(&link.server, Link::v4(PORT), move |_| {
+        // A healthy answer is slow enough that a second probe would overlap the first.
+        let slow = || Answer::status(200).after(Duration::from_millis(700)).into();
+        if flag.load(Ordering::SeqCst) { slow() } else { Answer::status(503).into() }
+    })?;
+    let ambassador = Ambassador::with_policy("-o json", POLICY)?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    let address = origin.address();
+
+    for number in 1..=5 {
+        let answer = driver.get(address, "/")?;
+        ensure!(answer.starts_with("503") && !answer.contains("open"), "failure {number}: {answer}");
+    }
+    let opened = Instant::now();
+    ensure!(origin.count() == 5, "{} arrivals before it opened", origin.count());
+    for _ in 0..10 {
+        let answer = driver.get(address, "/")?;
+        ensure!(answer.starts_with("503") && answer.contains("open"), "while open: {answer}");
+    }
+    ensure!(opened.elapsed() < OPEN && origin.count() == 5, "{} arrivals while open", origin.count());
+
+    healthy.store(true, Ordering::SeqCst);
+    wait::pass(OPEN.saturating_sub(opened.elapsed()) + Duration::from_millis(100));
+    let burst = driver.ask(&format!("burst 8 {address} /"))?;
+    ensure!(burst == "200 503 503 503 503 503 503 503", "half open: {burst}");
+    ensure!(origin.count() == 6, "{} probes", origin.count() - 5);
+    let burst = driver.ask(&format!("burst 8 {address} /"))?;
+    ensure!(burst == "200 200 200 200 200 200 200 200", "closed: {burst}");
+
+    let finished = driver.finish()?.expect_success()?;
+    let destination = summary::destination(&finished.errors(), &address.to_string())?;
+    let events = destination.breaker().join(" ").to_uppercase();
+    let order = ["OPEN", "HALF_OPEN", "CLOSED"].map(|state| events.rfind(state));
+    ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "{events}");
+    Ok(())
+}
+
+#[test]
+fn a_failed_probe_opens_it_again() -> Result<()> {
+    let link = Link::new()?;
+    let origin = FaultUpstream::start(&link.server, Link::v4(PORT), |_| Answer::status(503).into())?;
+    let ambassador = Ambassador::with_policy("-q", POLICY)?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    for _ in 0..8 {
+        driver.get(origin.address(), "/")?;
+    }
+    ensure!(origin.count() == 5, "{} arrivals before it opened", origin.count());
+    wait::pass(OPEN + Duration::from_millis(100));
+    for _ in 0..8 {
+        driver.get(origin.address(), "/")?;
+    }
+    ensure!(origin.count() == 6, "{} arrivals with one failed probe", origin.count());
+    Ok(())
+}
+
+#[test]
+fn failures_that_retries_hide_still_open_it() -> Result<()> {
+    let link = Link::new()?;
+    let origin = FaultUpstream::start(&link.server, Link::v4(PORT), |_| Answer::status(503).into())?;
+    let ambassador = Ambassador::run("--retry 10 --breaker 5 -q")?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    let answer = driver.get(origin.address(), "/")?;
+    ensure!(answer.starts_with("503"), "{answer}");
+    ensure!(origin.count() == 5, "{} arrivals of one request with 10 retries", origin.count());
+    Ok(())
+}
+
+#[test]
+fn a_breaker_of_one_destination_leaves_the_others_alone() -> Result<()> {
+    let link = Link::new()?;
+    let failing = FaultUpstream::start(&link.server, Link::v4(PORT), |_| Answer::status(503).into())?;
+    let fine = FaultUpstream::start(&link.server, Link::v4(PORT + 1), |_| Answer::status(200).into())?;
+    let ambassador = Ambassador::run("--breaker 5 -q")?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    for _ in 0..10 {
+        driver.get(failing.address(), "/")?;
+        let answer = driver.get(fine.address(), "/")?;
+        ensure!(answer.starts_with("200"), "{answer}");
+    }
+    ensure!(failing.count() == 5 && fine.count() == 10);
+    Ok(())
+}
+
+#[test]
+fn redis_breaker_opens_on_a_closed_port_and_closes_again() -> Result<()> {
+    let link = Link::new()?;
+    let ambassador = Ambassador::with_policy("-o json", POLICY)?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    let address = Link::v4(Redis::PORT);
+    let ping = format!("ping {address}");
+    for number in 1..=5 {
+        let answer = driver.ask(&ping)?;
+        ensure!(answer.starts_with("error"), "failure {number}: {answer}");
+    }
+    let opened = Instant::now();
+
+    // Open: a listener that is there now sees nothing.
+    let mut peer = TcpPeer::start(&link.server, address, |_, _| Ok(()))?;
+    for _ in 0..5 {
+        let answer = driver.ask(&ping)?;
+        ensure!(answer.starts_with("error") || answer.starts_with("-ERR"), "while open: {answer}");
+    }
+    ensure!(opened.elapsed() < OPEN && peer.accepted() == 0, "{} connections while open", peer.accepted());
+    peer.refuse();
+    drop(peer);
+
+    let _redis = Redis::start(&link.server)?;
+    wait::pass((OPEN + Duration::from_millis(100)).saturating_sub(opened.elapsed()));
+    for _ in 0..5 {
+        let answer = driver.ask(&ping)?;
+        ensure!(answer.starts_with("+PONG"), "closed: {answer}");
+    }
+    let finished = driver.finish()?.expect_success()?;
+    let events = summary::destination(&finished.errors(), "10.77.0.2:6379")?.breaker();
+    ensure!(!events.is_empty(), "no breaker event in the summary: {}", finished.errors());
+    Ok(())
+}

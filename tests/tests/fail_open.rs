@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A dead or stuck ambassador is out of the way: new connections go direct, and come back when it does.
+
+use std::time::Duration;
+
+use ambassador_tests::{Ambassador, Driver, Link, Witness, wait};
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+
+fn start() -> Result<(Link, Witness, Ambassador)> {
+    let link = Link::new()?;
+    let witness = Witness::start(&link.server, Link::v4(7001))?;
+    let ambassador = Ambassador::run("-q")?;
+    Ok((link, witness, ambassador))
+}
+
+/// Dials until a connection takes `path`; each attempt has its own bound of 400 ms.
+fn until_path(driver: &mut Driver, witness: &Witness, path: &str, within: Duration) -> Result<()> {
+    wait::until(&format!("a connection that is {path}"), within, || {
+        Ok((driver.path_to(witness.address())? == path).then_some(()))
+    })
+}
+
+#[test]
+fn after_a_kill_the_next_connect_is_direct() -> Result<()> {
+    let (link, witness, ambassador) = start()?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    ensure!(driver.path_to(witness.address())? == "proxied");
+    ambassador.signal(Signal::SIGKILL)?;
+    wait::until_true("no program after kill -9", Duration::from_secs(5), || {
+        ambassador.cgroup.attached_programs() == 0
+    })?;
+    // The client is no child of the harness any more, but its pipes and its socket calls go on.
+    ensure!(driver.path_to(witness.address())? == "direct");
+    Ok(())
+}
+
+#[test]
+fn a_stopped_proxy_is_passed_by_and_used_again_when_it_continues() -> Result<()> {
+    let (link, witness, ambassador) = start()?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    ensure!(driver.path_to(witness.address())? == "proxied");
+    for _ in 0..2 {
+        ambassador.signal(Signal::SIGSTOP)?;
+        // One attempt may still fall into the grace and hang until its own bound.
+        until_path(&mut driver, &witness, "direct", Duration::from_secs(1))?;
+        ambassador.signal(Signal::SIGCONT)?;
+        until_path(&mut driver, &witness, "proxied", Duration::from_secs(2))?;
+    }
+    driver.finish()?.expect_success()?;
+    ambassador.cgroup.until_clean()
+}
+
+#[test]
+fn connections_made_before_the_stop_go_on_after_it() -> Result<()> {
+    let (link, witness, ambassador) = start()?;
+    let address = witness.address().to_string();
+    let mut process = ambassador.spawn(&link.client, &[CLIENT, "raw", &address])?;
+    process.say("one")?;
+    process.until_stdout("\n", Duration::from_secs(10))?;
+    ambassador.signal(Signal::SIGSTOP)?;
+    process.say("two")?;
+    ambassador.signal(Signal::SIGCONT)?;
+    let finished = process.finish(Duration::from_secs(10))?.expect_success()?;
+    ensure!(finished.text().lines().count() == 2, "{}", finished.text());
+    Ok(())
+}
+
+#[test]
+fn a_connect_to_the_listener_itself_is_reset() -> Result<()> {
+    // Nothing says where such a connection wants to go: it is closed, never guessed.
+    let (link, _witness, ambassador) = start()?;
+    let script = r#"
+import os, re, socket
+listeners = [re.split(r"\s+", line.strip()) for line in open("/proc/net/tcp").readlines()[1:]]
+ports = [int(line[1].split(":")[1], 16) for line in listeners if line[3] == "0A"]
+assert ports, "ambassador has no listener in this namespace"
+for port in ports:
+    s = socket.create_connection(("127.0.0.1", port), 5)
+    try:
+        s.sendall(b"\0\1\2\3")
+        print("data" if s.recv(1) else "end of file")
+    except OSError as error:
+        print(type(error).__name__)
+"#;
+    let finished = ambassador.output(&link.client, &["/usr/bin/python3", "-c", script])?.expect_success()?;
+    ensure!(finished.text().lines().all(|line| line == "ConnectionResetError"), "{}", finished.text());
+    Ok(())
+}
