@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `cargo xtask e2e [FILTER]`: builds ambassador and runs the end-to-end suites on the real kernel.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -33,6 +32,6 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
 }
 
 fn is_suite(name: &str) -> bool {
-    let file = Path::new("tests/tests").join(name).with_extension("rs");
-    workspace().join(file).is_file()
+    let suites = workspace().join("tests/tests");
+    suites.join(name).join("main.rs").is_file() || suites.join(name).with_extension("rs").is_file()
 }

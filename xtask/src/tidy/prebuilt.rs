@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The checked-in kernel object: built from the sources beside it, and without a trace of the machine that built it.
 
-#[path = "../../../ambassador-ebpf/sources.rs"]
-mod sources;
-
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::Finding;
+use crate::ebpf::sources;
 
 /// Findings about the object of the workspace at `root`.
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {

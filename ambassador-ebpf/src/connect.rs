@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `connect4` and `connect6`: where a connection is decided about and redirected.
+
+use ambassador_ebpf::{
+    counter::Counter,
+    decide::{Facts, Reason, Verdict, decide},
+    landing::{Endpoint, Landing},
+    origin::Origin,
+    refusal::Refusal,
+    settings::{Heartbeat, INTERCEPT_LOOPBACK, Setting},
+};
+use aya_ebpf::{
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_set_retval,
+    },
+    macros::cgroup_sock_addr,
+    programs::SockAddrContext,
+};
+use aya_log_ebpf::debug;
+
+use crate::{
+    counters::count,
+    maps::{BYPASS_SK, NS, ORIG_SK, has_retval, is_excluded, refusal, setting},
+    socket::SocketAddress,
+    storage,
+};
+
+/// Connects of IPv4 sockets.
+#[cgroup_sock_addr(connect4)]
+fn connect4(ctx: SockAddrContext) -> i32 {
+    let address = SocketAddress::new(&ctx);
+    let destination = address.read_v4();
+    match intercept(&ctx, &address, destination) {
+        Outcome::Proceed => PROCEED,
+        Outcome::Fail => FAIL,
+        Outcome::Redirect(listener) => {
+            address.write_v4(&listener);
+            PROCEED
+        }
+    }
+}
+
+/// Connects of IPv6 sockets, v4-mapped destinations included: those go to `::ffff:` and an IPv4 listener.
+#[cgroup_sock_addr(connect6)]
+fn connect6(ctx: SockAddrContext) -> i32 {
+    let address = SocketAddress::new(&ctx);
+    let destination = address.read_v6();
+    match intercept(&ctx, &address, destination) {
+        Outcome::Proceed => PROCEED,
+        Outcome::Fail => FAIL,
+        Outcome::Redirect(listener) => {
+            address.write_v6(&listener);
+            PROCEED
+        }
+    }
+}
+
+enum Outcome {
+    Proceed,
+    Fail,
+    Redirect(Endpoint),
+}
+
+/// Asks for the decision and acts on it, but for the rewriting, which depends on the hook.
+///
+/// Every way out but the redirect forgets the socket's origin: the socket may have been disconnected (`AF_UNSPEC`)
+/// and connected anew.
+#[inline(always)]
+fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoint) -> Outcome {
+    let attempt = Attempt { address, destination };
+    let verdict = decide(&attempt);
+    count(verdict.counter());
+    match verdict {
+        Verdict::Pass(Reason::Protocol) => Outcome::Proceed,
+        Verdict::Pass(_) => {
+            forget(address);
+            debug!(ctx, "pass {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+            Outcome::Proceed
+        }
+        Verdict::Refuse(errno) => {
+            forget(address);
+            debug!(ctx, "refuse {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+            if has_retval() {
+                // The mask shows the verifier that the value is within [-4095, 0].
+                let errno = i32::from(errno & 0xff);
+                // SAFETY: the helper takes any errno within the range; it exists, as the loader has checked.
+                let _ = unsafe { bpf_set_retval(-errno) };
+            }
+            Outcome::Fail
+        }
+        Verdict::Redirect(listener) => {
+            if remember(address, &destination) {
+                debug!(ctx, "redirect {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+                return Outcome::Redirect(listener);
+            }
+            count(Counter::PassedNoStorage);
+            Outcome::Proceed
+        }
+    }
+}
+
+/// Keeps the origin with the client socket; false when there is no memory for it.
+#[inline(always)]
+fn remember(address: &SocketAddress, destination: &Endpoint) -> bool {
+    let slot = storage::get_or_insert(&ORIG_SK, address.socket(), None);
+    if slot.is_null() {
+        return false;
+    }
+    // SAFETY: the helper only reads the current task.
+    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    // SAFETY: the helper only reads the context.
+    let socket_cookie = unsafe { bpf_get_socket_cookie(address.raw()) };
+    let origin = Origin {
+        address: destination.address,
+        netns_cookie: address.netns_cookie(),
+        socket_cookie,
+        cgroup_id,
+        pid: (bpf_get_current_pid_tgid() >> 32) as u32,
+        uid: bpf_get_current_uid_gid() as u32,
+        comm: bpf_get_current_comm().unwrap_or_default(),
+        port_be: destination.port_be,
+        padding: [0; 6],
+    };
+    // SAFETY: not null, and the socket is locked by the connect that runs this program.
+    unsafe { *slot = origin };
+    true
+}
+
+#[inline(always)]
+fn forget(address: &SocketAddress) {
+    storage::delete(&ORIG_SK, address.socket());
+}
+
+/// One `connect()`, answering the questions of the decision from the kernel.
+struct Attempt<'a> {
+    address: &'a SocketAddress,
+    destination: Endpoint,
+}
+
+impl Facts for Attempt<'_> {
+    #[inline(always)]
+    fn is_tcp(&self) -> bool {
+        self.address.protocol() == IPPROTO_TCP
+    }
+
+    #[inline(always)]
+    fn destination(&self) -> Endpoint {
+        self.destination
+    }
+
+    #[inline(always)]
+    fn intercepts_loopback(&self) -> bool {
+        setting(Setting::Flags) & INTERCEPT_LOOPBACK != 0
+    }
+
+    #[inline(always)]
+    fn is_marked(&self) -> bool {
+        !storage::get(&BYPASS_SK, self.address.socket()).is_null()
+    }
+
+    #[inline(always)]
+    fn is_excluded(&self) -> bool {
+        is_excluded(&self.destination)
+    }
+
+    #[inline(always)]
+    fn refusal(&self) -> Option<Refusal> {
+        refusal(&self.destination)
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: the helper only reads the clock.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat { last_ns: setting(Setting::HeartbeatNs), stale_after_ns: setting(Setting::StaleAfterNs) }
+    }
+
+    #[inline(always)]
+    fn bound_interface(&self) -> u32 {
+        self.address.bound_interface()
+    }
+
+    #[inline(always)]
+    fn landing(&self) -> Option<&Landing> {
+        // SAFETY: an entry is replaced whole by user space; a stale one only names listeners that are closing.
+        unsafe { NS.get(self.address.netns_cookie()) }
+    }
+}
+
+/// An address as the log formats it.
+#[inline(always)]
+fn octets(endpoint: &Endpoint) -> [u8; 16] {
+    let words = endpoint.address.words_be;
+    let mut octets = [0; 16];
+    let (chunks, _) = octets.as_chunks_mut::<4>();
+    chunks[0] = words[0].to_ne_bytes();
+    chunks[1] = words[1].to_ne_bytes();
+    chunks[2] = words[2].to_ne_bytes();
+    chunks[3] = words[3].to_ne_bytes();
+    octets
+}
+
+/// `IPPROTO_TCP`.
+const IPPROTO_TCP: u32 = 6;
+/// What a hook returns to let the system call go on.
+const PROCEED: i32 = 1;
+/// What a hook returns to fail the system call.
+const FAIL: i32 = 0;

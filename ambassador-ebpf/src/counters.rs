@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Counting.
+
+use ambassador_ebpf::counter::Counter;
+
+use crate::maps::STATS;
+
+/// Adds one to a counter of this CPU.
+#[inline(always)]
+pub(crate) fn count(counter: Counter) {
+    if let Some(slot) = STATS.get_ptr_mut(counter.slot()) {
+        // SAFETY: the pointer comes from a successful lookup; the slot belongs to this CPU, and a program of the
+        // kernel does not migrate while it runs.
+        unsafe { *slot += 1 }
+    }
+}

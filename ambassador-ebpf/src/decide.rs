@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What happens to a `connect()`: the only decision of the kernel side.
+//!
+//! It is a pure function over [`Facts`]. The facts are asked for one by one, and only until the answer is known,
+//! because each of them costs the kernel a helper call or a map lookup on every connect of the machine. The kernel
+//! programs answer them from their context; tests answer them from a table.
+
+use crate::{
+    counter::Counter,
+    landing::{Endpoint, Landing},
+    refusal::Refusal,
+    settings::Heartbeat,
+};
+
+/// What [`decide`] may ask about one `connect()`. Every answer is free of side effects.
+pub trait Facts {
+    /// Whether the socket speaks TCP (MPTCP subflows do).
+    fn is_tcp(&self) -> bool;
+    /// Where the program wants to go.
+    fn destination(&self) -> Endpoint;
+    /// Whether loopback destinations are intercepted like any other.
+    fn intercepts_loopback(&self) -> bool;
+    /// Whether the proxy marked the socket as its own.
+    fn is_marked(&self) -> bool;
+    /// Whether the configuration excludes the destination.
+    fn is_excluded(&self) -> bool;
+    /// The entry of the refuse list that names the destination best, in force or not.
+    fn refusal(&self) -> Option<Refusal>;
+    /// Monotonic time in ns.
+    fn now_ns(&self) -> u64;
+    /// The proxy's heartbeat.
+    fn heartbeat(&self) -> Heartbeat;
+    /// The interface index that the socket is bound to; 0 is none, 1 is loopback.
+    fn bound_interface(&self) -> u32;
+    /// The listeners of the socket's network namespace.
+    fn landing(&self) -> Option<&Landing>;
+}
+
+/// What to do with a `connect()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Leave it alone.
+    Pass(Reason),
+    /// Fail it with this errno.
+    Refuse(u16),
+    /// Send it to this listener.
+    Redirect(Endpoint),
+}
+
+/// Why a `connect()` is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not TCP.
+    Protocol,
+    /// It dials a listener of an ambassador.
+    Listener,
+    /// It dials loopback.
+    Loopback,
+    /// The proxy made it.
+    Marked,
+    /// The configuration excludes it.
+    Excluded,
+    /// The proxy's heartbeat is stale.
+    Stale,
+    /// The socket is bound to an interface, from which loopback cannot be reached.
+    BoundInterface,
+    /// The network namespace has no listener for the family.
+    Namespace,
+}
+
+/// Decides about one `connect()`.
+///
+/// The refuse list comes before the heartbeat, so that a denial survives the proxy's death if it is meant to
+/// (`onProxyDown: refuse`); the exclusions come before the refuse list, because ambassador has no say over what it is
+/// told to leave alone.
+#[inline(always)]
+pub fn decide(facts: &impl Facts) -> Verdict {
+    if !facts.is_tcp() {
+        return Verdict::Pass(Reason::Protocol);
+    }
+    let destination = facts.destination();
+    if destination.address.is_listener() {
+        return Verdict::Pass(Reason::Listener);
+    }
+    if destination.address.is_loopback() && !facts.intercepts_loopback() {
+        return Verdict::Pass(Reason::Loopback);
+    }
+    if facts.is_marked() {
+        return Verdict::Pass(Reason::Marked);
+    }
+    if facts.is_excluded() {
+        return Verdict::Pass(Reason::Excluded);
+    }
+    let now_ns = facts.now_ns();
+    let stale = facts.heartbeat().is_stale(now_ns);
+    if let Some(refusal) = facts.refusal()
+        && refusal.holds(now_ns, stale)
+    {
+        return Verdict::Refuse(refusal.errno);
+    }
+    if stale {
+        return Verdict::Pass(Reason::Stale);
+    }
+    if facts.bound_interface() > LOOPBACK_INTERFACE {
+        return Verdict::Pass(Reason::BoundInterface);
+    }
+    let Some(landing) = facts.landing() else {
+        return Verdict::Pass(Reason::Namespace);
+    };
+    if landing.is_listener(&destination) {
+        return Verdict::Pass(Reason::Listener);
+    }
+    match landing.listener_for(&destination) {
+        Some(listener) => Verdict::Redirect(listener),
+        None => Verdict::Pass(Reason::Namespace),
+    }
+}
+
+impl Verdict {
+    /// The counter that a verdict is counted under.
+    #[inline(always)]
+    pub const fn counter(&self) -> Counter {
+        match self {
+            Self::Redirect(_) => Counter::Redirected,
+            Self::Refuse(_) => Counter::Refused,
+            Self::Pass(Reason::Protocol) => Counter::PassedProtocol,
+            Self::Pass(Reason::Listener) => Counter::PassedListener,
+            Self::Pass(Reason::Loopback) => Counter::PassedLoopback,
+            Self::Pass(Reason::Marked) => Counter::PassedMarked,
+            Self::Pass(Reason::Excluded) => Counter::PassedExcluded,
+            Self::Pass(Reason::Stale) => Counter::PassedStale,
+            Self::Pass(Reason::BoundInterface) => Counter::PassedBoundInterface,
+            Self::Pass(Reason::Namespace) => Counter::PassedNamespace,
+        }
+    }
+}
+
+/// The index of `lo` in every network namespace.
+const LOOPBACK_INTERFACE: u32 = 1;

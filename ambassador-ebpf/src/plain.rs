@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The marker of types whose bytes may be copied between user space and a BPF map.
+//!
+//! It exists so that user space can move map keys and values through one generic, checked function without this
+//! crate depending on the loader.
+
+/// A type that is nothing but its bytes: every bit pattern is a value, and no byte is padding.
+///
+/// # Safety
+/// The implementor is `repr(C)` or a primitive integer, consists of integers and arrays of integers only, and has
+/// no implicit padding (each module asserts the size of its type).
+pub unsafe trait Plain: Copy + 'static {}
+
+// SAFETY: a primitive integer has no padding and no invalid value.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for i32 {}
+// SAFETY: as above.
+unsafe impl Plain for u64 {}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Wires everything together; the order of start and stop is visible here and nowhere else.
+
+mod heartbeat;
+mod interception;
+mod run;
+mod worker;
+
+pub use run::{AppError, RunOptions, run};

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One `ambassador run`, from its first system call to the last.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::PathBuf,
+    process::Child,
+    sync::Arc,
+    thread::{JoinHandle, available_parallelism},
+};
+
+use caps::Capability;
+use nix::sys::signal::Signal;
+use thiserror::Error;
+use tokio::sync::{Semaphore, watch};
+
+use super::{
+    heartbeat::Heartbeat,
+    interception::Interception,
+    worker::{Landing, Worker},
+};
+use crate::{
+    config::settings::Config,
+    host::{
+        cgroup::{CgroupError, RunCgroups},
+        command::{self, CommandSpec, LaunchError, Launcher},
+        privileges::{self, PrivilegeError},
+        signals::{self, Signals},
+        user::{RunAs, UserError},
+    },
+    kernel::KernelError,
+    net::dial::Dialer,
+    netns::NamespaceError,
+    proxy::connection::Context,
+    telemetry::{
+        Telemetry, TelemetryError,
+        readiness::{Phase, Readiness},
+    },
+};
+
+mod sinks;
+
+/// What `run` was asked for.
+pub struct RunOptions {
+    /// The compiled configuration, command line included.
+    pub config: Config,
+    /// CMD and its arguments.
+    pub command: Vec<OsString>,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--netns`.
+    pub namespaces: Vec<PathBuf>,
+    /// No line per request, no summary.
+    pub quiet: bool,
+    /// Lines and summary as JSON.
+    pub json: bool,
+}
+
+/// Why a run did not happen, or ended early.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "each variant is the error of the module that it names")]
+pub enum AppError {
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    #[error("cannot use the network namespace")]
+    Namespace(#[source] NamespaceError),
+    #[error(
+        "cannot listen on the loopback addresses of the network namespace: is `lo` up? (ip link set lo up)"
+    )]
+    Listen(#[source] io::Error),
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error(transparent)]
+    User(#[from] UserError),
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error("cannot serve metrics on {address} (telemetry.metrics.listen)")]
+    Metrics {
+        address: std::net::SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot open the access log {} (telemetry.accessLog.path)", path.display())]
+    AccessLog {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot set up signals, threads or the event loop")]
+    Process(#[source] io::Error),
+}
+
+impl AppError {
+    /// The exit code: as env(1).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Launch(error) => error.exit_code(),
+            _ => crate::cli::FAILURE,
+        }
+    }
+}
+
+/// Runs CMD and serves its connections until its cgroup is empty; returns CMD's exit code.
+pub fn run(options: RunOptions) -> Result<u8, AppError> {
+    let RunOptions { config, command, user, namespaces, quiet, json } = options;
+    let mask = signals::block().map_err(|error| AppError::Process(error.into()))?;
+    let run_as = RunAs::resolve(user.as_deref(), std::env::var("SUDO_UID").ok().as_deref())?;
+    let open_files = privileges::raise_open_files();
+    let workers = available_parallelism().map_or(1, usize::from);
+
+    // Everything that needs privileges, in the order in which it depends on each other.
+    let mut cgroups = RunCgroups::create()?;
+    let mut interception = Interception::prepare(&mut cgroups, &config.intercept, &namespaces, workers)?;
+    let sinks = sinks::options(&config.telemetry, quiet, json)?;
+    let metrics = config.telemetry.metrics_listen.map(sinks::listen_metrics).transpose()?;
+    let mut keep = Vec::new();
+    if run_as.is_some() {
+        keep.push(Capability::CAP_KILL);
+    }
+    if cgroups.needs_override_to_remove() {
+        keep.push(Capability::CAP_DAC_OVERRIDE);
+    }
+    let procs = cgroups.cmd_procs()?;
+    let launcher = Launcher::new(CommandSpec { argv: command, procs, run_as, mask, open_files })
+        .map_err(AppError::Process)?;
+    interception.arm(cgroups.cmd())?;
+    privileges::drop_all_but(&keep)?;
+
+    // Threads that are made from here on have what is left of the privileges.
+    let (telemetry, flush) = Telemetry::new(sinks)?;
+
+    let maps = Arc::clone(&interception.maps);
+    telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
+    let context = Arc::new(Context::new(
+        config.table,
+        Arc::clone(&maps) as _,
+        Dialer::new(Arc::clone(&maps) as _),
+        telemetry.clone(),
+    ));
+    let endpoints = Arc::clone(&context.endpoints);
+    let heartbeat = Arc::new(Heartbeat::new(workers, maps));
+    let (stop, stopped) = watch::channel(false);
+    let threads = start_workers(&mut interception, &context, &heartbeat, &stopped, open_files)?;
+
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
+    let code = runtime.block_on(async {
+        let signals = Signals::open().map_err(AppError::Process)?;
+        endpoints.resolve_first().await;
+        tokio::spawn(Arc::clone(&endpoints).keep_resolved());
+        let readiness = Arc::new(Readiness::new());
+        readiness.set(Phase::Ready);
+        if let Some(listener) = metrics {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Process)?;
+            tokio::spawn(crate::telemetry::scrape::serve(
+                listener,
+                telemetry.clone(),
+                Arc::clone(&readiness),
+            ));
+        }
+        let code = supervise(launcher, &signals).await?;
+        serve_orphans(&cgroups, &signals, code).await?;
+        readiness.set(Phase::Draining);
+        Ok::<u8, AppError>(code)
+    });
+
+    // From here on every connect is direct; what is open drains, then the cgroups go.
+    drop(interception);
+    let _ = stop.send(true);
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a worker ended by a panic");
+        }
+    }
+    drop(flush);
+    if !quiet {
+        sinks::print_summary(&telemetry.summary(), json);
+    }
+    drop(cgroups);
+    code
+}
+
+fn start_workers(
+    interception: &mut Interception,
+    context: &Arc<Context>,
+    heartbeat: &Arc<Heartbeat>,
+    stop: &watch::Receiver<bool>,
+    open_files: (u64, u64),
+) -> Result<Vec<JoinHandle<()>>, AppError> {
+    // A flow takes two descriptors; some are the proxy's own, and pooled connections take one each.
+    let flows = usize::try_from(open_files.1.saturating_sub(OWN_FILES) / 2).unwrap_or(usize::MAX);
+    let permits = Arc::new(Semaphore::new(flows.clamp(1, Semaphore::MAX_PERMITS)));
+    let landings = std::mem::take(&mut interception.per_worker);
+    let start = |(index, landings): (usize, Vec<_>)| {
+        let landings =
+            landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
+        let (context, heartbeat) = (Arc::clone(context), Arc::clone(heartbeat));
+        Worker { index, landings, context, heartbeat, permits: Arc::clone(&permits), stop: stop.clone() }
+            .start()
+    };
+    landings.into_iter().enumerate().map(start).collect::<io::Result<_>>().map_err(AppError::Process)
+}
+
+/// Descriptors that are not flows': listeners, maps, programs, the pool.
+const OWN_FILES: u64 = 128;
+
+/// Starts CMD, passes signals on to it, and waits for its end.
+async fn supervise(launcher: Launcher, signals: &Signals) -> Result<u8, AppError> {
+    let mut cmd: Child = launcher.launch()?;
+    loop {
+        if let Some(status) = cmd.try_wait().map_err(AppError::Process)? {
+            return Ok(command::exit_code(status));
+        }
+        let arrived = signals.next().await.map_err(AppError::Process)?;
+        signals::forward(arrived, cmd.id());
+    }
+}
+
+/// Serves the processes that outlive CMD, until they have ended or somebody asks ambassador to.
+async fn serve_orphans(cgroups: &RunCgroups, signals: &Signals, code: u8) -> Result<(), AppError> {
+    let emptied = cgroups.emptied();
+    tokio::pin!(emptied);
+    // What dies with CMD is gone within a moment: nothing worth a word.
+    if let Ok(emptied) = tokio::time::timeout(MOMENT, &mut emptied).await {
+        return Ok(emptied?);
+    }
+    let pids = cgroups.pids();
+    tracing::warn!(
+        ?pids,
+        "CMD ended with exit code {code} and left these processes; serving them until they end (Ctrl-C: leave them)"
+    );
+    loop {
+        tokio::select! {
+            emptied = &mut emptied => return Ok(emptied?),
+            arrived = signals.next() => match arrived.map_err(AppError::Process)?.signal {
+                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT => return Ok(()),
+                _ => {}
+            },
+        }
+    }
+}
+
+/// How long processes may linger after CMD before ambassador says that it stays for them.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(250);

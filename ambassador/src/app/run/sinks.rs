@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a run's lines, summary and metrics go.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use ambassador_ebpf::counter::Counter;
+
+use super::AppError;
+use crate::{
+    config::settings::{self, LogFormat},
+    kernel::KernelMaps,
+    telemetry::{
+        KernelCounters, Options,
+        access_log::{AccessLog, Colour, Format},
+        summary::Summary,
+    },
+};
+
+/// Lines go to the configured file; without one to standard error, unless the run is quiet.
+pub(super) fn options(telemetry: &settings::Telemetry, quiet: bool, json: bool) -> Result<Options, AppError> {
+    let access_log = match &telemetry.access_log {
+        Some(log) => {
+            let open = File::options().create(true).append(true).open(&log.path);
+            let file = open.map_err(|source| AppError::AccessLog { path: log.path.clone(), source })?;
+            let format = match log.format {
+                LogFormat::Json => Format::Json,
+                LogFormat::Text => Format::Text(Colour::Never),
+            };
+            Some(AccessLog::new(Box::new(file), format))
+        }
+        None if quiet => None,
+        None => {
+            let format = if json { Format::Json } else { Format::Text(Colour::of_stderr()) };
+            Some(AccessLog::new(Box::new(io::stderr()), format))
+        }
+    };
+    Ok(Options { access_log, ..Options::default() })
+}
+
+/// Opens the listener of `telemetry.metrics.listen`.
+pub(super) fn listen_metrics(address: SocketAddr) -> Result<TcpListener, AppError> {
+    let failed = |source| AppError::Metrics { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// The kernel programs' counters, read at each scrape.
+pub(super) fn kernel_counters(maps: Arc<KernelMaps>) -> KernelCounters {
+    Box::new(move || {
+        let Ok(counters) = maps.counters() else { return Vec::new() };
+        counters.iter().map(|(counter, value)| metric_of(counter, value)).collect()
+    })
+}
+
+/// Prints the closing summary on standard error.
+pub(super) fn print_summary(summary: &Summary, json: bool) {
+    let text = if json { summary.to_json() } else { summary.to_text() };
+    // Nobody can be told that standard error is closed.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Connects are one metric by verdict; what went wrong on the way has one of its own each.
+fn metric_of(counter: Counter, value: u64) -> (&'static str, &'static str, u64) {
+    match counter {
+        Counter::TupleFailed => ("ambassador_bpf_tuple_insert_failures_total", "", value),
+        Counter::Delivered => ("ambassador_bpf_delivered_destinations_total", "", value),
+        Counter::DeliveryMissing => ("ambassador_bpf_undelivered_destinations_total", "missing", value),
+        Counter::DeliveryFailed => ("ambassador_bpf_undelivered_destinations_total", "no_memory", value),
+        connect => ("ambassador_bpf_connects_total", connect.name(), value),
+    }
+}

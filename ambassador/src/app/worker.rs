@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The workers: one OS thread per core, each with its own event loop, listeners and upstream pool.
+
+use std::{
+    io,
+    net::TcpListener,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use super::heartbeat::Heartbeat;
+use crate::{
+    host::privileges,
+    net::{accept::accept, dial::Sockets},
+    proxy::connection::{self, Context},
+};
+
+/// How long connections that are open at the end may take to finish.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// A listener and the namespace that it stands in.
+pub(super) struct Landing {
+    /// The listener.
+    pub(super) listener: TcpListener,
+    /// Makes sockets in its namespace.
+    pub(super) sockets: Arc<dyn Sockets>,
+}
+
+/// What a worker is given.
+pub(super) struct Worker {
+    /// Its place among the workers.
+    pub(super) index: usize,
+    /// Its listeners.
+    pub(super) landings: Vec<Landing>,
+    /// What all workers share.
+    pub(super) context: Arc<Context>,
+    /// The notes of all workers.
+    pub(super) heartbeat: Arc<Heartbeat>,
+    /// One permit per connection that may be open, shared by all workers.
+    pub(super) permits: Arc<Semaphore>,
+    /// Turns true when the process ends.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// Starts the worker's thread.
+    pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || {
+            // The main thread may keep a capability or two for the end; a worker, which talks to the network, none.
+            if let Err(error) = privileges::drop_all_but(&[]) {
+                tracing::error!(%error, "a worker keeps privileges that it does not need");
+            }
+            runtime.block_on(self.serve());
+        })
+    }
+
+    async fn serve(self) {
+        let Self { index, landings, context, heartbeat, permits, mut stop } = self;
+        let flows = TaskTracker::new();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(heartbeat.beat(index));
+        for Landing { listener, sockets } in landings {
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => {
+                    tracing::error!(%error, "a listener cannot be served");
+                    continue;
+                }
+            };
+            let (context, flows) = (Arc::clone(&context), flows.clone());
+            tasks.spawn(accept(listener, Arc::clone(&permits), move |stream, permit| {
+                let (context, sockets) = (Arc::clone(&context), Arc::clone(&sockets));
+                flows.spawn(async move {
+                    connection::serve(stream, sockets, context).await;
+                    drop(permit);
+                });
+            }));
+        }
+        // It ends with the sender, too.
+        let _ = stop.wait_for(|stop| *stop).await;
+        flows.close();
+        let _ = tokio::time::timeout(DRAIN, flows.wait()).await;
+        tasks.shutdown().await;
+    }
+}

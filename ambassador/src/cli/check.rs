@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `ambassador check`: is this configuration valid, and if not, what is wrong with it?
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::flags::PolicyFlags;
+use crate::config::load::{Loaded, load};
+use crate::config::report::Report;
+
+use super::output::{self, OutputFormat};
+
+/// The exit code of a configuration that is refused (`EX_CONFIG`).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Check a configuration file: 0 if it is valid, 78 and every mistake in it if not
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How findings are written
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
+/// Checks the file. Text goes to `err` (the summary of a valid file to `out`), JSON to `out`.
+pub fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    let loaded = load(&args.file, &PolicyFlags::default());
+    let written = match args.output {
+        OutputFormat::Text => text(&args.file.display().to_string(), &loaded, out, err),
+        OutputFormat::Json => output::json(&report(&loaded).findings(), out),
+    };
+    match (written, loaded) {
+        (Err(_), _) => ExitCode::FAILURE,
+        (Ok(()), Ok(_)) => ExitCode::SUCCESS,
+        (Ok(()), Err(_)) => ExitCode::from(EXIT_CONFIG),
+    }
+}
+
+fn text(
+    file: &str,
+    loaded: &Result<Loaded, Report>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<()> {
+    let report = report(loaded);
+    if !report.is_empty() {
+        writeln!(err, "{report}\n")?;
+    }
+    let warnings = match report.warnings() {
+        0 => String::new(),
+        n => format!(", {}", output::count(n, "warning")),
+    };
+    match loaded {
+        Err(report) => writeln!(err, "{file}: {}{warnings}", output::count(report.errors(), "error")),
+        Ok(Loaded { config, .. }) => {
+            let routes = output::count(config.table.routes.len(), "route");
+            let upstreams = output::count(config.upstreams.len(), "upstream");
+            writeln!(out, "{file}: valid ({routes}, {upstreams}{warnings})")
+        }
+    }
+}
+
+fn report(loaded: &Result<Loaded, Report>) -> &Report {
+    match loaded {
+        Ok(loaded) => &loaded.warnings,
+        Err(report) => report,
+    }
+}

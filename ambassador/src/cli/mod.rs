@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line: clap structs, one file per verb, and no logic.
+
+pub mod check;
+pub mod explain;
+pub mod output;
+pub mod run;
+pub mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Exit code of ambassador's own failures, as env(1) and timeout(1) have it.
+pub const FAILURE: u8 = 125;
+
+/// Makes the outbound connections of unmodified programs reliable and visible.
+///
+/// Kernel programs redirect what a command connects to through a local proxy that retries, limits, breaks circuits and
+/// measures. The command is not changed and not told: it keeps dialling the names and ports that it always did.
+#[derive(Parser)]
+#[command(name = "ambassador", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// How ambassador's own messages look on standard error
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    log_format: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ambassador run -- curl http://api.example/              see every request that curl makes
+  ambassador run --retry 3 --breaker 5 -- ./legacy-app    and make them reliable
+  ambassador run -c ambassador.yaml -- ./legacy-app       with a policy for each destination
+  ambassador check ambassador.yaml                        is the file right?
+  ambassador explain http://api.example/ -c ambassador.yaml
+                                                          which route applies, and why
+
+AMBASSADOR_LOG=debug shows what ambassador does (off, error, warn, info, debug, trace).";
+
+#[derive(Subcommand)]
+enum Verb {
+    Run(run::RunArgs),
+    Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Schema(schema::SchemaArgs),
+}
+
+/// Parses the command line and runs its verb.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // It cannot be told any other way that standard error is closed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS };
+        }
+    };
+    log(&cli.log_format);
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    match cli.verb {
+        Verb::Run(args) => args.run(&mut err),
+        Verb::Check(args) => check::run(&args, &mut out, &mut err),
+        Verb::Explain(args) => explain::run(&args, &mut out, &mut err),
+        Verb::Schema(args) => schema::run(args, &mut out),
+    }
+}
+
+fn log(format: &str) {
+    let filter = EnvFilter::try_from_env("AMBASSADOR_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if format == "json" {
+        builder.json().init();
+    } else {
+        let colour =
+            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        builder.with_ansi(colour).with_target(false).without_time().init();
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `ambassador run`: a command whose connections go through ambassador.
+
+use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    app,
+    config::{
+        flags::PolicyFlags,
+        load::{from_flags, load},
+    },
+};
+
+/// Run a command and make its outbound connections reliable and visible
+///
+/// CMD keeps its standard streams, terminal, environment and directory. Standard error shows a line for each request
+/// or connection, and a summary at the end. The exit code is CMD's own, 128+n if signal n ended it, 125 if ambassador
+/// itself failed, 126 if CMD cannot be executed, 127 if there is no such command.
+///
+/// Needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_SETPCAP and a cgroup that is delegated to you; they
+/// are given up once the kernel programs are attached. CMD itself runs as the user who called sudo.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Read policies from FILE; the options below override its defaults
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyFlags,
+    /// No line per request, and no summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Run CMD as this user instead of the one who called sudo
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Intercept in this network namespace too (a file such as /run/netns/blue), for a CMD that enters it
+    #[arg(long, value_name = "FILE")]
+    netns: Vec<PathBuf>,
+    /// How the lines and the summary look
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// How `run` speaks on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+impl RunArgs {
+    /// Runs the verb.
+    pub(super) fn run(self, err: &mut dyn Write) -> ExitCode {
+        let loaded = match &self.config {
+            Some(file) => load(file, &self.policy),
+            None => from_flags(&self.policy),
+        };
+        let config = match loaded {
+            Ok(loaded) => {
+                if !loaded.warnings.is_empty() {
+                    let _ = writeln!(err, "{}", loaded.warnings);
+                }
+                loaded.config
+            }
+            Err(report) => {
+                let _ = writeln!(err, "{report}");
+                return ExitCode::from(super::FAILURE);
+            }
+        };
+        let options = app::RunOptions {
+            config,
+            command: self.command,
+            user: self.user,
+            namespaces: self.netns,
+            quiet: self.quiet,
+            json: self.output == Output::Json,
+        };
+        match app::run(options) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                let code = error.exit_code();
+                let _ = writeln!(err, "ambassador: {:#}", anyhow::Error::from(error));
+                ExitCode::from(code)
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `ambassador schema`: the JSON Schema of the configuration, for editors.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::config::schema::schema;
+
+use super::output;
+
+/// Print the JSON Schema of the configuration file
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct SchemaArgs {}
+
+/// Prints the schema.
+pub fn run(_: SchemaArgs, out: &mut dyn Write) -> ExitCode {
+    match output::json(&schema(), out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

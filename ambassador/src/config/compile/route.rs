@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `routes`, and the default route of `defaults`.
+
+use std::sync::Arc;
+
+use crate::config::node::At;
+use crate::config::problem::Problem;
+use crate::config::raw::RawRoute;
+use crate::policy::route::{Route, Upstream};
+use crate::policy::timeouts::Timeouts;
+
+use super::layers::{Layer, Layers};
+use super::{breaker, limits, matcher, timing};
+
+/// The route that `raw` describes, over `inherited` layers.
+pub(super) fn route(
+    layers: &mut Layers<'_, '_>,
+    raw: &At<RawRoute>,
+    upstream: Option<Arc<Upstream>>,
+) -> Route {
+    let criteria = matcher::matcher(raw.value.matcher.as_ref(), layers.reader);
+    let mut route = policies(layers, upstream);
+    route.declared_protocol = matcher::declared(&criteria);
+    route.matcher = criteria;
+    if let Some(name) = &raw.value.name {
+        if name.value.0 == *Route::default().name {
+            layers.problem(name.place, Problem::ReservedName { name: "default" });
+        }
+        route.name = Arc::from(name.value.0.as_str());
+    }
+    if let Some(retry) = &raw.value.retry
+        && !retry.value.broken
+        && layers.pick("retry.attempts", |layer| layer.retry?.value.attempts.as_ref()).is_none()
+    {
+        layers.problem(retry.place, Problem::RetryWithoutAttempts);
+    }
+    layers.note("upstream", raw.value.upstream.as_ref());
+    route
+}
+
+/// A route that matches everything, with the policies of the layers.
+pub(super) fn policies(layers: &mut Layers<'_, '_>, upstream: Option<Arc<Upstream>>) -> Route {
+    let transparent = upstream.is_none() && !layers.stack.iter().any(Layer::configures);
+    let base = if transparent { Timeouts::default() } else { Timeouts::configured() };
+    let timeouts = timing::timeouts(layers, base);
+    let retry = timing::retry(layers);
+    let mode = layers.pick("mode", |layer| layer.mode).map(|at| at.value.0).unwrap_or_default();
+    let on_proxy_down = layers.pick("onProxyDown", |layer| layer.on_proxy_down).map(|at| at.value.0);
+
+    // An upstream has the inherited breaker and limits itself, shared by its routes; here remain the route's own.
+    let inherited = if upstream.is_some() { layers.stack.split_off(1) } else { Vec::new() };
+    let written = layers.stack.iter().find_map(|layer| layer.breaker);
+    let breaker = written.map(|written| breaker::breaker(layers, written));
+    let limits = limits::limits(layers);
+    layers.stack.extend(inherited);
+
+    Route {
+        mode,
+        upstream,
+        timeouts,
+        retry,
+        breaker,
+        limits,
+        on_proxy_down: on_proxy_down.unwrap_or_default(),
+        transparent,
+        ..Route::default()
+    }
+}

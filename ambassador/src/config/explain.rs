@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which route a request would take and what then applies: the answer of `ambassador explain`, as data.
+//!
+//! It asks the very table that the data path asks, so that it cannot tell another story.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::policy::facts::{L4Facts, L7Facts, Names};
+use crate::policy::matcher::{Protocol, WhyNot};
+use crate::policy::route::Explanation;
+
+use super::describe::{Setting, describe_route, describe_upstream};
+use super::settings::Config;
+use super::target::Target;
+
+/// What a program would do.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What it dials.
+    pub target: &'a Target,
+    /// The HTTP method.
+    pub method: &'a str,
+    /// Its name; empty if unknown.
+    pub app: &'a str,
+    /// The address that the host resolves to, if known.
+    pub address: Option<IpAddr>,
+}
+
+/// What would happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// The request in words.
+    pub request: String,
+    /// The routes in order, up to the one that matches.
+    pub considered: Vec<Considered>,
+    /// The name of the route that applies.
+    pub route: String,
+    /// No route matches, and that is denied.
+    pub denied: bool,
+    /// Nothing is configured for it: failures are passed on as if ambassador were not there.
+    pub transparent: bool,
+    /// What the answer leaves open.
+    pub notes: Vec<&'static str>,
+    /// The route's values.
+    pub settings: Vec<Setting>,
+    /// The upstream's values, if the route names one.
+    pub upstream: Option<ExplainedUpstream>,
+}
+
+/// One route's verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Considered {
+    /// The route's name.
+    pub name: String,
+    /// Whether it matches.
+    pub matches: bool,
+    /// The key of the criterion that does not hold.
+    pub because: Option<&'static str>,
+}
+
+/// The upstream of the route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedUpstream {
+    /// Its name.
+    pub name: String,
+    /// Its values.
+    pub settings: Vec<Setting>,
+}
+
+/// Asks the table of `config`.
+pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
+    let target = question.target;
+    let destination = target.destination(question.address);
+    let l4 = L4Facts { destination, app: question.app };
+    let is_http = target.protocol == Protocol::Http1;
+    let claims = |protocol| (target.protocol == protocol).then_some(target.host.as_str());
+    let l7 = L7Facts {
+        host: claims(Protocol::Http1),
+        sni: claims(Protocol::Tls),
+        method: is_http.then_some(question.method),
+        path: target.path.as_deref(),
+        ..L7Facts::of(target.protocol)
+    };
+    let mut names = Names::default();
+    names.insert(&target.host, vec![destination.ip()]);
+
+    let mut verdicts = config.table.explain(&l4, &l7, &names);
+    let chosen = verdicts.iter().position(|it| it.verdict.is_ok());
+    verdicts.truncate(chosen.map_or(verdicts.len(), |chosen| chosen + 1));
+    let selection = config.table.select(&l4, &l7, &names);
+    let route = selection.route;
+    let mut notes = notes(config, question, &verdicts);
+    if selection.denied {
+        notes.push("no route matches and `outboundTrafficPolicy` is Deny: it is refused");
+    }
+    if route.transparent {
+        notes.push(
+            "no policy is configured for it: it is relayed and counted, and failures are passed on unchanged",
+        );
+    }
+    Explained {
+        request: words(question),
+        considered: verdicts
+            .iter()
+            .map(|it| Considered {
+                name: it.route.name.to_string(),
+                matches: it.verdict.is_ok(),
+                because: it.verdict.err().map(WhyNot::key),
+            })
+            .collect(),
+        route: route.name.to_string(),
+        denied: selection.denied,
+        transparent: route.transparent,
+        notes,
+        settings: describe_route(config, chosen),
+        upstream: route.upstream.as_ref().map(|upstream| ExplainedUpstream {
+            name: upstream.name.to_string(),
+            settings: describe_upstream(config, upstream),
+        }),
+    }
+}
+
+fn words(question: &Question<'_>) -> String {
+    let Target { host, port, protocol, path } = question.target;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    let by = if question.app.is_empty() { String::new() } else { format!(" by {}", question.app) };
+    match protocol {
+        Protocol::Http1 => {
+            let path = path.as_deref().unwrap_or("/");
+            format!("{} http://{host}:{port}{path}{by}", question.method)
+        }
+        Protocol::Tls => format!("TLS to {host}:{port}{by}"),
+        _ => format!("connection to {host}:{port}{by}"),
+    }
+}
+
+fn notes(config: &Config, question: &Question<'_>, verdicts: &[Explanation]) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    let target = question.target;
+    let refused =
+        |whys: &[WhyNot]| verdicts.iter().any(|it| it.verdict.is_err_and(|why| whys.contains(&why)));
+    let known = question.address.is_some() || target.host.parse::<IpAddr>().is_ok();
+    let ip = target.destination(question.address).ip();
+    if refused(&[WhyNot::Cidr]) && !known {
+        notes.push("nothing is looked up: `cidrs` match only if --address gives the host's address");
+    }
+    if config.intercept.exclude_ports.contains(&target.port)
+        || (known && config.intercept.exclude_cidrs.iter().any(|net| net.contains(&ip)))
+    {
+        notes.push("`intercept.exclude` leaves this connection alone: nothing below applies");
+    } else if known && ip.is_loopback() && !config.intercept.loopback {
+        notes.push("loopback is left alone unless `intercept.loopback` is true: nothing below applies");
+    }
+    if target.protocol == Protocol::Opaque && refused(&[WhyNot::Protocol, WhyNot::Method, WhyNot::Path]) {
+        notes.push("taken as a connection of an unknown protocol; for an HTTP request write its URL");
+    }
+    if target.protocol == Protocol::Tls {
+        notes.push("TLS that the program makes is opaque: only its server name is seen, not methods, paths or statuses");
+    }
+    notes
+}

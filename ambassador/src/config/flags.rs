@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The policy flags of the command line, so that trying a policy needs no file.
+//!
+//! They stand above the file's `defaults` and below what a route sets for itself.
+
+use std::time::Duration;
+
+use crate::policy::mode::Mode;
+
+use super::node::{At, Place};
+use super::raw::{RawBreaker, RawPolicy, RawRetry, RawTimeouts};
+use super::scalar::{Limit, Whole};
+use super::units::parse_duration;
+use super::words::Word;
+
+/// Policies for every destination, given on the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Policies for every destination")]
+pub struct PolicyFlags {
+    /// Try a failed request up to N times more, where that is safe
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub retry: Option<u32>,
+    /// End a request after this long, all tries included (`0s`: never)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// End one try after this long (`0s`: never)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub per_try_timeout: Option<Duration>,
+    /// Stop sending to a destination for 30 s after N failures in a row
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub breaker: Option<u32>,
+    /// Whether policies act (enforce), only say what they would have done (shadow), or rest (off)
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    pub mode: Option<Mode>,
+}
+
+impl PolicyFlags {
+    /// The flags in the shape of the file's `defaults`, each value knowing its flag.
+    pub(crate) fn to_raw(&self) -> RawPolicy {
+        let timeouts = RawTimeouts {
+            request: self.timeout.map(|limit| flag("--timeout", limit_of(limit))),
+            per_try: self.per_try_timeout.map(|limit| flag("--per-try-timeout", limit_of(limit))),
+            ..RawTimeouts::default()
+        };
+        let retry = self.retry.map(|attempts| RawRetry {
+            attempts: Some(flag("--retry", Whole(attempts))),
+            ..RawRetry::default()
+        });
+        let breaker = self.breaker.map(|failures| RawBreaker {
+            consecutive_failures: Some(flag("--breaker", Whole(failures))),
+            ..RawBreaker::default()
+        });
+        RawPolicy {
+            mode: self.mode.map(|mode| flag("--mode", Word(mode))),
+            timeouts: (timeouts != RawTimeouts::default()).then(|| flag("--timeout", timeouts)),
+            retry: retry.map(|retry| flag("--retry", retry)),
+            breaker: breaker.map(|breaker| flag("--breaker", breaker)),
+            ..RawPolicy::default()
+        }
+    }
+}
+
+/// A mode that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write enforce, shadow or off")]
+pub struct UnknownMode;
+
+fn parse_mode(word: &str) -> Result<Mode, UnknownMode> {
+    [Mode::Enforce, Mode::Shadow, Mode::Off].into_iter().find(|mode| mode.as_str() == word).ok_or(UnknownMode)
+}
+
+fn flag<T>(name: &'static str, value: T) -> At<T> {
+    At { value, place: Place::Flag(name) }
+}
+
+fn limit_of(limit: Duration) -> Limit {
+    Limit(Some(limit).filter(|limit| !limit.is_zero()))
+}

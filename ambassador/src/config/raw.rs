@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The document as it is written: every mapping, its keys in camelCase, and what each means.
+//!
+//! These lines are also the reference: `ambassador schema` prints their comments. Nothing here decides anything; a
+//! field that is absent stays absent until `compile` fills in the default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::policy::matcher::{HostPattern, PathMatch, Protocol};
+use crate::policy::mode::Mode;
+use crate::policy::retry::RetryCondition;
+use crate::policy::route::OnProxyDown;
+
+use super::node::At;
+use super::scalar::{
+    Attempts, Count, Limit, Percent, Port, Positive, Ratio, Size, Span, StatusCode, WindowSize,
+};
+use super::settings::LogFormat;
+use super::shape::{Filled, shape};
+use super::text::{App, Host, Method, Name};
+use super::words::{OutboundPolicy, Version, WindowType, Word};
+
+/// A list whose entries know their place.
+pub(crate) type List<T> = Vec<At<T>>;
+
+shape! {
+    /// The configuration of ambassador.
+    pub(crate) struct RawConfig as "the file" {
+        /// The version of this document: `v1`.
+        "version" => version: Word<Version>, required;
+        /// Which connections are intercepted at all.
+        "intercept" => intercept: RawIntercept;
+        /// What happens to a connection that no route matches. Default: Allow.
+        "outboundTrafficPolicy" => outbound: Word<OutboundPolicy>;
+        /// Metrics and logs.
+        "telemetry" => telemetry: RawTelemetry;
+        /// Policies of every connection, unless its route says otherwise.
+        "defaults" => defaults: RawPolicy;
+        /// Rules in order; the first that matches wins.
+        "routes" => routes: List<RawRoute>;
+        /// Named destinations.
+        "upstreams" => upstreams: List<RawUpstream>;
+    }
+}
+
+shape! {
+    /// Which connections are intercepted.
+    pub(crate) struct RawIntercept as "intercept" {
+        /// What is left alone.
+        "exclude" => exclude: RawExclude;
+        /// Whether connections to loopback addresses are intercepted too. Default: false.
+        "loopback" => loopback: bool;
+    }
+}
+
+shape! {
+    /// Connections that go direct, untouched and unseen.
+    pub(crate) struct RawExclude as "exclude" {
+        /// Networks or single addresses that are dialled.
+        "cidrs" => cidrs: List<IpNet>;
+        /// Ports that are dialled.
+        "ports" => ports: List<Port>;
+    }
+}
+
+shape! {
+    /// Metrics and logs.
+    pub(crate) struct RawTelemetry as "telemetry" {
+        /// Prometheus metrics and health.
+        "metrics" => metrics: RawMetrics;
+        /// One line per request or opaque connection.
+        "accessLog" => access_log: RawAccessLog;
+    }
+}
+
+shape! {
+    /// Prometheus metrics and health.
+    pub(crate) struct RawMetrics as "metrics" {
+        /// Where /metrics, /livez, /readyz and /healthz are served, as `address:port`. Default: nowhere.
+        "listen" => listen: SocketAddr, required;
+    }
+}
+
+shape! {
+    /// The access log.
+    pub(crate) struct RawAccessLog as "accessLog" {
+        /// The file that lines are appended to.
+        "path" => path: PathBuf, required;
+        /// How a line looks. Default: json.
+        "format" => format: Word<LogFormat>;
+    }
+}
+
+shape! {
+    /// Policies that apply where a route does not set its own.
+    pub(crate) struct RawPolicy as "defaults" {
+        /// Whether policies act, only say what they would have done, or rest. Default: enforce.
+        "mode" => mode: Word<Mode>;
+        /// Time limits.
+        "timeouts" => timeouts: RawTimeouts;
+        /// Retries.
+        "retry" => retry: RawRetry;
+        /// The circuit breaker, one per destination.
+        "circuitBreaker" => breaker: RawBreaker;
+        /// Limits of what is under way at once.
+        "connectionPool" => limits: RawLimits;
+        /// What happens to new connections while ambassador does not answer. Default: bypass.
+        "onProxyDown" => on_proxy_down: Word<OnProxyDown>;
+    }
+}
+
+shape! {
+    /// A rule: what it matches and what it does.
+    pub(crate) struct RawRoute as "a route" {
+        /// The name, a label of metrics and logs.
+        "name" => name: Name, required;
+        /// What it matches; absent: everything.
+        "match" => matcher: RawMatch;
+        /// The name of the upstream it goes to; absent: the address that the program dialled.
+        "upstream" => upstream: Name;
+        /// Whether policies act, only say what they would have done, or rest. Default: enforce.
+        "mode" => mode: Word<Mode>;
+        /// Time limits.
+        "timeouts" => timeouts: RawTimeouts;
+        /// Retries.
+        "retry" => retry: RawRetry;
+        /// A circuit breaker of this route, besides the upstream's.
+        "circuitBreaker" => breaker: RawBreaker;
+        /// Limits of this route, besides the upstream's.
+        "connectionPool" => limits: RawLimits;
+        /// What happens to new connections while ambassador does not answer. Default: bypass.
+        "onProxyDown" => on_proxy_down: Word<OnProxyDown>;
+    }
+}
+
+shape! {
+    /// Criteria that must all hold; each holds if one of its entries does.
+    pub(crate) struct RawMatch as "match" {
+        /// Names: the HTTP Host, the TLS SNI, or a configured endpoint's name. `*.example.com` matches below it.
+        "hosts" => hosts: Filled<HostPattern>;
+        /// Dialled ports.
+        "ports" => ports: Filled<Port>;
+        /// HTTP methods.
+        "methods" => methods: Filled<Method>;
+        /// HTTP paths, without the query.
+        "paths" => paths: Filled<PathMatch>;
+        /// Networks or single addresses that are dialled.
+        "cidrs" => cidrs: Filled<IpNet>;
+        /// The protocol that the connection speaks.
+        "protocol" => protocol: Word<Protocol>;
+        /// Names of calling programs, as the kernel knows them (up to 15 bytes).
+        "apps" => apps: Filled<App>;
+    }
+}
+
+shape! {
+    /// Time limits. `0s` is no limit.
+    pub(crate) struct RawTimeouts as "timeouts" {
+        /// Of one TCP connect. Default: 1s; 10s where no policy is configured.
+        "connect" => connect: Span;
+        /// Of the whole request, with every try and wait. Default: none.
+        "request" => request: Limit;
+        /// Of one try. Default: none.
+        "perTry" => per_try: Limit;
+        /// Of silence in both directions. Default: none.
+        "idle" => idle: Limit;
+    }
+}
+
+shape! {
+    /// Which failures are tried again. What is not safe to repeat is never repeated.
+    pub(crate) struct RawRetry as "retry" {
+        /// Tries after the first; 0 switches retries off.
+        "attempts" => attempts: Attempts;
+        /// Which failures. Default: connect-failure, refused-stream, reset, gateway-error, unavailable.
+        "retryOn" => retry_on: Filled<Word<RetryCondition>>;
+        /// The statuses of the condition retriable-status-codes.
+        "retriableStatusCodes" => status_codes: Filled<StatusCode>;
+        /// The wait between tries.
+        "backoff" => backoff: RawBackoff;
+        /// How many retries the destination bears in all.
+        "budget" => budget: RawBudget;
+        /// The largest request body that is kept for another try; larger ones stream and are not retried. Default: 64KiB.
+        "maxReplayBytes" => max_replay_bytes: Size;
+    }
+}
+
+shape! {
+    /// Exponential backoff with full jitter.
+    pub(crate) struct RawBackoff as "retry.backoff" {
+        /// The longest wait before the first retry; doubles with each. Default: 25ms.
+        "base" => base: Span;
+        /// The longest wait of all. Default: 1s.
+        "max" => max: Span;
+    }
+}
+
+shape! {
+    /// A bound on all retries to a destination.
+    pub(crate) struct RawBudget as "retry.budget" {
+        /// Retries per request; 0.2 is 20 %. Default: 0.2.
+        "retryRatio" => retry_ratio: Ratio;
+        /// Retries per second that are always allowed. Default: 10.
+        "minRetriesPerSecond" => min_retries_per_second: Count;
+        /// How long a request counts. Default: 10s.
+        "ttl" => ttl: Span;
+    }
+}
+
+shape! {
+    /// A circuit breaker. `consecutiveFailures` alone is the short form; the other thresholds judge the calls of a
+    /// sliding window. With both, whichever is reached first opens it.
+    pub(crate) struct RawBreaker as "circuitBreaker" {
+        /// Failures in a row that open it.
+        "consecutiveFailures" => consecutive_failures: Positive;
+        /// What the rates are computed over. Default: the last 100 calls.
+        "slidingWindow" => window: RawWindow;
+        /// Rates are not judged on fewer calls. Default: 100, or the size of a smaller window.
+        "minimumNumberOfCalls" => minimum_calls: Positive;
+        /// Percent of failed calls that opens it. Default: 50.
+        "failureRateThreshold" => failure_rate: Percent;
+        /// A call that takes longer is slow. Default: 1m.
+        "slowCallDurationThreshold" => slow_duration: Span;
+        /// Percent of slow calls that opens it. Default: 100.
+        "slowCallRateThreshold" => slow_rate: Percent;
+        /// How long it stays open before it probes. Default: 30s in the short form, else 1m.
+        "waitDurationInOpenState" => wait_open: Span;
+        /// How many probes it lets through. Default: 1 in the short form, else 10.
+        "permittedNumberOfCallsInHalfOpenState" => probes: Positive;
+    }
+}
+
+shape! {
+    /// What the rates of a circuit breaker are computed over.
+    pub(crate) struct RawWindow as "slidingWindow" {
+        /// count: the last calls; time: the calls of the last while. Default: what `size` is.
+        "type" => kind: Word<WindowType>;
+        /// A number of calls (1 to 100000), or a duration (1s to 1h).
+        "size" => size: WindowSize, required;
+    }
+}
+
+shape! {
+    /// Limits of what is under way at once. Default: none.
+    pub(crate) struct RawLimits as "connectionPool" {
+        /// Open connections.
+        "maxConnections" => max_connections: Positive;
+        /// Requests that wait for a place.
+        "maxPendingRequests" => max_pending: Count;
+        /// Requests under way.
+        "maxRequests" => max_requests: Positive;
+        /// Retries under way.
+        "maxRetries" => max_retries: Count;
+        /// How long a request may wait for a place. Default: it is refused at once.
+        "maxWait" => max_wait: Limit;
+    }
+}
+
+shape! {
+    /// A named destination.
+    pub(crate) struct RawUpstream as "an upstream" {
+        /// The name, a label of metrics and logs.
+        "name" => name: Name, required;
+        /// Where it is; absent: the address that the program dialled.
+        "endpoints" => endpoints: List<RawEndpoint>;
+        /// Limits of what is under way at once, over all routes to it.
+        "connectionPool" => pool: RawPool;
+        /// Its circuit breaker, shared by all routes to it.
+        "circuitBreaker" => breaker: RawBreaker;
+    }
+}
+
+shape! {
+    /// Limits of an upstream, and its idle connections.
+    pub(crate) struct RawPool as "connectionPool" {
+        /// Open connections.
+        "maxConnections" => max_connections: Positive;
+        /// Requests that wait for a place.
+        "maxPendingRequests" => max_pending: Count;
+        /// Requests under way.
+        "maxRequests" => max_requests: Positive;
+        /// Retries under way.
+        "maxRetries" => max_retries: Count;
+        /// How long a request may wait for a place. Default: it is refused at once.
+        "maxWait" => max_wait: Limit;
+        /// How long an idle connection is kept. Default: 1m30s.
+        "idleTimeout" => idle_timeout: Span;
+    }
+}
+
+shape! {
+    /// One endpoint.
+    pub(crate) struct RawEndpoint as "an endpoint" {
+        /// A name or an IP address.
+        "host" => host: Host, required;
+        /// The TCP port.
+        "port" => port: Port, required;
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The machine around the proxy: cgroups, the wrapped command, its signals, and the proxy's own privileges.
+
+pub mod cgroup;
+pub mod command;
+pub mod privileges;
+mod readable;
+pub mod signals;
+pub mod user;

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`Kernel`]: what keeps interception alive, and the order in which it is armed.
+//!
+//! The hooks of `connect()` come last, so that nothing is redirected half-armed: first the proxy's side, then the
+//! listeners and their registration, then the program's side, a heartbeat, and [`Kernel::arm`].
+
+use std::{
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use ambassador_ebpf::settings::INTERCEPT_LOOPBACK;
+
+use super::{
+    KernelError, KernelLog, KernelMaps,
+    load::{self, Programs},
+    syscall,
+};
+
+/// How the kernel side is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Whether the kernel programs write a debug line per connect; see [`Kernel::take_log`].
+    pub debug_log: bool,
+    /// Whether connections to loopback are intercepted like any other.
+    pub intercept_loopback: bool,
+    /// The age of the heartbeat beyond which connections pass by.
+    pub stale_after: Duration,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { debug_log: false, intercept_loopback: false, stale_after: Duration::from_millis(500) }
+    }
+}
+
+/// The loaded programs and their attachments, never pinned: dropping it, or dying, detaches everything.
+pub struct Kernel {
+    links: Vec<OwnedFd>,
+    programs: Programs,
+    maps: Arc<KernelMaps>,
+    log: Option<KernelLog>,
+}
+
+impl Kernel {
+    /// Loads the programs and maps, attached to nothing. Needs `CAP_BPF` and `CAP_NET_ADMIN`, Linux 5.15 (6.1 for
+    /// the errno of refusals and for dropping capabilities later).
+    pub fn load(options: &LoadOptions) -> Result<Self, KernelError> {
+        let loaded = load::load(options.debug_log)?;
+        let flags = if options.intercept_loopback { INTERCEPT_LOOPBACK } else { 0 };
+        loaded.maps.configure(options.stale_after, flags)?;
+        Ok(Self {
+            links: Vec::new(),
+            programs: loaded.programs,
+            maps: Arc::new(loaded.maps),
+            log: loaded.log,
+        })
+    }
+
+    /// Step 1: on the proxy's own cgroup. Listeners made by processes of that cgroup *afterwards* deliver origins.
+    pub fn attach_proxy_side(&mut self, proxy_cgroup: BorrowedFd<'_>) -> Result<(), KernelError> {
+        let link = attach("so_passive", &self.programs.so_passive, proxy_cgroup, BPF_CGROUP_SOCK_OPS)?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Step 2: on an intercepted cgroup, all but the hooks of `connect()`. It changes nothing yet.
+    pub fn attach_program_side(&mut self, cgroup: BorrowedFd<'_>) -> Result<(), KernelError> {
+        let programs = &self.programs;
+        let attachments = [
+            attach("so_main", &programs.so_main, cgroup, BPF_CGROUP_SOCK_OPS)?,
+            attach("getpeername4", &programs.getpeername4, cgroup, BPF_CGROUP_INET4_GETPEERNAME)?,
+            attach("getpeername6", &programs.getpeername6, cgroup, BPF_CGROUP_INET6_GETPEERNAME)?,
+        ];
+        self.links.extend(attachments);
+        Ok(())
+    }
+
+    /// Step 3: the hooks of `connect()`. From here on connections of the cgroup are intercepted, so the heartbeat must
+    /// be fresh and the listeners registered.
+    pub fn arm(&mut self, cgroup: BorrowedFd<'_>) -> Result<(), KernelError> {
+        if !self.maps.is_beating()? {
+            return Err(KernelError::NoHeartbeat);
+        }
+        let attachments = [
+            attach("connect4", &self.programs.connect4, cgroup, BPF_CGROUP_INET4_CONNECT)?,
+            attach("connect6", &self.programs.connect6, cgroup, BPF_CGROUP_INET6_CONNECT)?,
+        ];
+        self.links.extend(attachments);
+        Ok(())
+    }
+
+    /// The maps, for whoever serves connections.
+    pub fn maps(&self) -> Arc<KernelMaps> {
+        Arc::clone(&self.maps)
+    }
+
+    /// The log of the kernel programs, once, if it was asked for at load.
+    pub fn take_log(&mut self) -> Option<KernelLog> {
+        self.log.take()
+    }
+
+    /// Detaches everything: the hooks of `connect()` first, so that no connection is redirected into the void.
+    pub fn detach(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        while let Some(link) = self.links.pop() {
+            drop(link);
+        }
+    }
+}
+
+fn attach(
+    program: &'static str,
+    fd: &OwnedFd,
+    cgroup: BorrowedFd<'_>,
+    attach_type: u32,
+) -> Result<OwnedFd, KernelError> {
+    syscall::link(fd.as_fd(), cgroup, attach_type).map_err(|source| KernelError::Attach { program, source })
+}
+
+/// `enum bpf_attach_type` of `<linux/bpf.h>`.
+const BPF_CGROUP_SOCK_OPS: u32 = 3;
+const BPF_CGROUP_INET4_CONNECT: u32 = 10;
+const BPF_CGROUP_INET6_CONNECT: u32 = 11;
+const BPF_CGROUP_INET4_GETPEERNAME: u32 = 29;
+const BPF_CGROUP_INET6_GETPEERNAME: u32 = 30;

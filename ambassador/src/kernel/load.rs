@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Loading the embedded object: everything that needs aya, and nothing that outlives it.
+//!
+//! What is kept of a load is a file descriptor per program and map. The loader's own memory (the object, and the
+//! kernel's type information that aya reads at the start) is given back before this returns.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use ambassador_ebpf::settings::HAS_RETVAL;
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{Map, MapError},
+    programs::{Program, ProgramError},
+};
+use caps::{CapSet, Capability};
+use nix::sys::utsname::uname;
+
+use super::{KernelError, KernelLog, maps::KernelMaps, object::OBJECT};
+
+/// The programs and maps of one load.
+pub(super) struct Loaded {
+    pub(super) programs: Programs,
+    pub(super) maps: KernelMaps,
+    pub(super) log: Option<KernelLog>,
+}
+
+/// A file descriptor per program, unattached.
+pub(super) struct Programs {
+    pub(super) connect4: OwnedFd,
+    pub(super) connect6: OwnedFd,
+    pub(super) getpeername4: OwnedFd,
+    pub(super) getpeername6: OwnedFd,
+    pub(super) so_main: OwnedFd,
+    pub(super) so_passive: OwnedFd,
+}
+
+/// Loads the programs; `debug_log` compiles their debug lines in.
+pub(super) fn load(debug_log: bool) -> Result<Loaded, KernelError> {
+    let version = running_version()?;
+    require_capabilities()?;
+    let loaded = load_object(version, debug_log);
+    give_memory_back();
+    loaded
+}
+
+fn load_object(version: (u32, u32), debug_log: bool) -> Result<Loaded, KernelError> {
+    let has_retval = u8::from(version >= RETVAL_VERSION);
+    let log_level = if debug_log { aya_log::Level::Debug as u8 } else { LOG_OFF };
+    let mut loader = EbpfLoader::new();
+    // No program is relocated against the kernel's types.
+    loader.btf(None);
+    loader.override_global(HAS_RETVAL, &has_retval, true);
+    loader.override_global(aya_log::LEVEL, &log_level, true);
+    if !debug_log {
+        loader.map_max_entries(LOG_MAP, UNUSED_LOG_BYTES);
+    }
+    let mut object = loader.load(OBJECT).map_err(object_error)?;
+    let programs = Programs {
+        connect4: program(&mut object, "connect4")?,
+        connect6: program(&mut object, "connect6")?,
+        getpeername4: program(&mut object, "getpeername4")?,
+        getpeername6: program(&mut object, "getpeername6")?,
+        so_main: program(&mut object, "so_main")?,
+        so_passive: program(&mut object, "so_passive")?,
+    };
+    let log = if debug_log { Some(KernelLog::open(&mut object)?) } else { None };
+    let maps = KernelMaps::open(|name| map(&mut object, name))?;
+    Ok(Loaded { programs, maps, log })
+}
+
+fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
+    let program = object.program_mut(name).ok_or(KernelError::Incomplete { kind: "program", name })?;
+    let loaded = match program {
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    loaded.map_err(|source| program_error(name, source))?;
+    let fd = program.fd().map_err(|source| program_error(name, source))?;
+    fd.as_fd().try_clone_to_owned().map_err(|source| KernelError::Descriptor {
+        kind: "program",
+        name,
+        source,
+    })
+}
+
+fn map(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
+    let Some(
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LpmTrie(data)
+        | Map::PerCpuArray(data)
+        | Map::SkStorage(data),
+    ) = object.take_map(name)
+    else {
+        return Err(KernelError::Incomplete { kind: "map", name });
+    };
+    data.fd().as_fd().try_clone_to_owned().map_err(|source| KernelError::Descriptor {
+        kind: "map",
+        name,
+        source,
+    })
+}
+
+fn object_error(error: EbpfError) -> KernelError {
+    if let EbpfError::MapError(MapError::CreateError { name, io_error, .. }) = &error
+        && is_permission(io_error)
+    {
+        let source = io::Error::from_raw_os_error(io_error.raw_os_error().unwrap_or(libc::EPERM));
+        return KernelError::Forbidden { operation: format!("create the map {name}"), source };
+    }
+    KernelError::Object(Box::new(error))
+}
+
+fn program_error(program: &'static str, error: ProgramError) -> KernelError {
+    if let ProgramError::LoadError { io_error, verifier_log } = &error
+        && is_permission(io_error)
+        && verifier_log.to_string().trim().is_empty()
+    {
+        let source = io::Error::from_raw_os_error(io_error.raw_os_error().unwrap_or(libc::EPERM));
+        return KernelError::Forbidden { operation: format!("load the program {program}"), source };
+    }
+    KernelError::Rejected { program, source: Box::new(error) }
+}
+
+fn is_permission(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// Asked first, because the kernel says only EPERM.
+fn require_capabilities() -> Result<(), KernelError> {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    // CAP_SYS_ADMIN includes CAP_BPF (≥ 5.8) but not CAP_NET_ADMIN, as far as cgroup programs go.
+    let needed = [
+        ("CAP_BPF", has(Capability::CAP_BPF) || has(Capability::CAP_SYS_ADMIN)),
+        ("CAP_NET_ADMIN", has(Capability::CAP_NET_ADMIN) || has(Capability::CAP_SYS_ADMIN)),
+    ];
+    let missing: Vec<_> = needed.iter().filter(|(_, present)| !present).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(KernelError::MissingCapability { capabilities: missing.join(" and ") })
+}
+
+fn running_version() -> Result<(u32, u32), KernelError> {
+    let release = match uname() {
+        Ok(names) => names.release().to_string_lossy().into_owned(),
+        Err(_) => String::new(),
+    };
+    let Some(version) = parse_version(&release) else {
+        return Err(KernelError::UnknownKernel { release });
+    };
+    if version < MIN_VERSION {
+        return Err(KernelError::KernelTooOld { found: release });
+    }
+    Ok(version)
+}
+
+/// The `major, minor` of a release such as `6.1.0-44-cloud-amd64`.
+fn parse_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// aya reads all of the kernel's type information when a loader is made, and the allocator would keep the room.
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code, reason = "std cannot ask the allocator to return free memory")]
+fn give_memory_back() {
+    // SAFETY: may be called at any time; it only returns memory that is free.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_memory_back() {}
+
+/// The netns cookie in `sock_ops` programs.
+const MIN_VERSION: (u32, u32) = (5, 15);
+/// `bpf_set_retval` in connect hooks.
+const RETVAL_VERSION: (u32, u32) = (6, 1);
+/// Below every level of the log.
+const LOG_OFF: u8 = 0;
+const LOG_MAP: &str = "AYA_LOGS";
+/// The smallest ring buffer (one page; aya rounds it up where pages are larger).
+const UNUSED_LOG_BYTES: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::parse_version;
+
+    #[test]
+    fn kernel_releases_are_parsed() {
+        for (release, version) in [
+            ("6.1.0-44-cloud-amd64", Some((6, 1))),
+            ("5.15.167.4-microsoft-standard-WSL2", Some((5, 15))),
+            ("7.0-rc1", Some((7, 0))),
+            ("six", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_version(release), version, "{release}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The maps of the kernel side, in words of the proxy.
+//!
+//! Every method is one system call on open file descriptors (a few for a scan or a sum), safe from any thread, and
+//! on kernels from 6.1 on needs no capability: privileges can be dropped once the programs are attached.
+
+use std::{
+    net::IpAddr,
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use ambassador_ebpf::{
+    address::Address,
+    counter::Counter,
+    landing::Landing,
+    origin as abi,
+    refusal::Refusal,
+    settings::{Heartbeat, Setting},
+    target::TargetKey,
+    tuple::Tuple,
+};
+use ipnet::IpNet;
+
+use super::{
+    KernelError,
+    clock::monotonic_ns,
+    origin::Origin,
+    table::{PerCpuCounters, Table},
+};
+
+/// The maps, opened. Shared between workers as `Arc<KernelMaps>`.
+#[derive(Debug)]
+pub struct KernelMaps {
+    accepted: Table<i32, abi::Origin>,
+    bypass: Table<i32, u64>,
+    tuples: Table<Tuple, abi::Origin>,
+    namespaces: Table<u64, Landing>,
+    deny: Table<TargetKey, Refusal>,
+    exclude: Table<TargetKey, u32>,
+    settings: Table<u32, u64>,
+    counters: PerCpuCounters,
+}
+
+/// How a destination is refused by the kernel; see [`KernelMaps::refuse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefuseRule {
+    /// The errno that the program sees, for instance `ECONNREFUSED` (EPERM on kernels before 6.1).
+    pub errno: i32,
+    /// Monotonic time in ns ([`monotonic_ns`]) at which the rule lapses by itself; `None` holds until it is removed.
+    pub until_ns: Option<u64>,
+    /// Whether the rule holds while the heartbeat is stale.
+    pub while_stale: WhileStale,
+}
+
+/// What a refusal does while the proxy is known to be stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhileStale {
+    /// It lapses: the destination is dialled direct, like any other.
+    Lapse,
+    /// It holds: what is denied stays denied.
+    Hold,
+}
+
+impl KernelMaps {
+    pub(super) fn open(
+        mut map: impl FnMut(&'static str) -> Result<OwnedFd, KernelError>,
+    ) -> Result<Self, KernelError> {
+        let cpus = aya::util::nr_cpus().map_err(|(path, source)| KernelError::Cpus { path, source })?;
+        Ok(Self {
+            accepted: Table::new("ACC_SK", map("ACC_SK")?),
+            bypass: Table::new("BYPASS_SK", map("BYPASS_SK")?),
+            tuples: Table::new("TUP", map("TUP")?),
+            namespaces: Table::new("NS", map("NS")?),
+            deny: Table::new("DENY", map("DENY")?),
+            exclude: Table::new("EXCLUDE", map("EXCLUDE")?),
+            settings: Table::new("CFG", map("CFG")?),
+            counters: PerCpuCounters::new("STATS", map("STATS")?, cpus),
+        })
+    }
+
+    /// Where an accepted connection was meant to go; `None` when the kernel side did not redirect it here.
+    pub fn orig_dst(&self, accepted: BorrowedFd<'_>) -> Result<Option<Origin>, KernelError> {
+        let origin = self.accepted.get(&accepted.as_raw_fd())?;
+        Ok(origin.as_ref().map(Origin::from))
+    }
+
+    /// Marks a socket of the proxy, so that its connect is never intercepted. The mark goes with the socket.
+    pub fn mark_bypass(&self, socket: BorrowedFd<'_>) -> Result<(), KernelError> {
+        self.bypass.set(&socket.as_raw_fd(), &1)
+    }
+
+    /// Tells the kernel side that the proxy is alive, now.
+    pub fn beat(&self) -> Result<(), KernelError> {
+        self.beat_at(monotonic_ns())
+    }
+
+    /// Tells the kernel side that the proxy was alive at a time, in ns of [`monotonic_ns`]; 0 stops interception.
+    pub fn beat_at(&self, ns: u64) -> Result<(), KernelError> {
+        self.set(Setting::HeartbeatNs, ns)
+    }
+
+    /// Redirects connections of the network namespace with this cookie to its listeners.
+    pub fn register_namespace(&self, cookie: u64, landing: &Landing) -> Result<(), KernelError> {
+        self.namespaces.set(&cookie, landing)
+    }
+
+    /// Lets connections of a network namespace pass again.
+    pub fn forget_namespace(&self, cookie: u64) -> Result<(), KernelError> {
+        self.namespaces.remove(&cookie).map(drop)
+    }
+
+    /// Refuses connections to a network, on one port or on all; replaces the rule for the same network and port.
+    /// The longest prefix wins, and a rule with a port before one without.
+    pub fn refuse(&self, net: IpNet, port: Option<u16>, rule: RefuseRule) -> Result<(), KernelError> {
+        let refusal = Refusal {
+            until_ns: rule.until_ns.unwrap_or(0),
+            errno: u16::try_from(rule.errno).unwrap_or(0),
+            while_stale: u8::from(rule.while_stale == WhileStale::Hold),
+            padding: [0; 5],
+        };
+        self.deny.set(&key(net, port), &refusal)
+    }
+
+    /// Takes back [`refuse`](Self::refuse) for exactly this network and port.
+    pub fn allow(&self, net: IpNet, port: Option<u16>) -> Result<(), KernelError> {
+        self.deny.remove(&key(net, port)).map(drop)
+    }
+
+    /// Leaves connections to a network alone, on every port.
+    pub fn exclude_net(&self, net: IpNet) -> Result<(), KernelError> {
+        self.exclude.set(&key(net, None), &1)
+    }
+
+    /// Intercepts connections to a network again that [`exclude_net`](Self::exclude_net) was called with.
+    pub fn include_net(&self, net: IpNet) -> Result<(), KernelError> {
+        self.exclude.remove(&key(net, None)).map(drop)
+    }
+
+    /// Leaves connections to a port alone, whatever the address.
+    pub fn exclude_port(&self, port: u16) -> Result<(), KernelError> {
+        every_address(port).into_iter().try_for_each(|key| self.exclude.set(&key, &1))
+    }
+
+    /// Intercepts connections to a port again that [`exclude_port`](Self::exclude_port) was called with.
+    pub fn include_port(&self, port: u16) -> Result<(), KernelError> {
+        every_address(port).into_iter().try_for_each(|key| self.exclude.remove(&key).map(drop))
+    }
+
+    /// What the kernel side has counted so far.
+    pub fn counters(&self) -> Result<Counters, KernelError> {
+        let mut values = [0; Counter::ALL.len()];
+        for (value, counter) in values.iter_mut().zip(Counter::ALL) {
+            *value = self.counters.sum(counter.slot())?;
+        }
+        Ok(Counters { values })
+    }
+
+    /// How many redirected connections are open, as the kernel side sees it. A scan: not for the request path.
+    pub fn pending_tuples(&self) -> Result<usize, KernelError> {
+        self.tuples.len()
+    }
+
+    pub(super) fn configure(&self, stale_after: Duration, flags: u64) -> Result<(), KernelError> {
+        let stale_after_ns = u64::try_from(stale_after.as_nanos()).unwrap_or(u64::MAX);
+        self.set(Setting::StaleAfterNs, stale_after_ns)?;
+        self.set(Setting::Flags, flags)
+    }
+
+    pub(super) fn is_beating(&self) -> Result<bool, KernelError> {
+        let heartbeat = Heartbeat {
+            last_ns: self.setting(Setting::HeartbeatNs)?,
+            stale_after_ns: self.setting(Setting::StaleAfterNs)?,
+        };
+        Ok(!heartbeat.is_stale(monotonic_ns()))
+    }
+
+    fn set(&self, setting: Setting, value: u64) -> Result<(), KernelError> {
+        self.settings.set(&(setting as u32), &value)
+    }
+
+    fn setting(&self, setting: Setting) -> Result<u64, KernelError> {
+        Ok(self.settings.get(&(setting as u32))?.unwrap_or(0))
+    }
+}
+
+/// A snapshot of the kernel side's counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    values: [u64; Counter::ALL.len()],
+}
+
+impl Counters {
+    /// One counter.
+    pub fn of(&self, counter: Counter) -> u64 {
+        self.values[counter as usize]
+    }
+
+    /// Every counter, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> {
+        Counter::ALL.into_iter().zip(self.values)
+    }
+}
+
+fn key(net: IpNet, port: Option<u16>) -> TargetKey {
+    TargetKey::rule(Address::from(net.network()), net.prefix_len(), port)
+}
+
+fn every_address(port: u16) -> [TargetKey; 2] {
+    [IpAddr::from([0; 4]), IpAddr::from([0; 16])].map(|any| TargetKey::rule(any.into(), 0, Some(port)))
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where an accepted connection was meant to go, and who made it, in safe types.
+
+use std::{fmt, net::SocketAddr};
+
+use ambassador_ebpf::origin as abi;
+
+/// The address that the program dialled. A v4-mapped IPv6 address is shown as the IPv4 address that it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrigDst(pub SocketAddr);
+
+impl fmt::Display for OrigDst {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The program that connected, as it was at `connect()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Process id in the initial pid namespace.
+    pub pid: u32,
+    /// User id in the initial user namespace.
+    pub uid: u32,
+    /// Id (inode) of its cgroup v2.
+    pub cgroup_id: u64,
+    /// Name of the connecting thread, at most 15 bytes; bytes that are not UTF-8 are replaced.
+    pub comm: Box<str>,
+    /// Cookie of its network namespace.
+    pub netns_cookie: u64,
+}
+
+/// All that the kernel side knows of one redirected connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Where it was meant to go.
+    pub dst: OrigDst,
+    /// Who made it.
+    pub caller: Caller,
+    /// Cookie of the client's socket, unique for the life of the kernel.
+    pub socket_cookie: u64,
+}
+
+impl From<&abi::Origin> for Origin {
+    fn from(origin: &abi::Origin) -> Self {
+        Self {
+            dst: OrigDst(origin.destination()),
+            caller: Caller {
+                pid: origin.pid,
+                uid: origin.uid,
+                cgroup_id: origin.cgroup_id,
+                comm: String::from_utf8_lossy(origin.comm_bytes()).into(),
+                netns_cookie: origin.netns_cookie,
+            },
+            socket_cookie: origin.socket_cookie,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Asks the circuit breaker before anything is sent.
+//!
+//! It stands outside of retry: while the breaker is open a request is refused at once, without an attempt. The permit
+//! goes with the request to the stage that measures its first attempt.
+
+use super::{Reply, Serve, Stage};
+use crate::{
+    proxy::{error::ProxyError, message::Request},
+    telemetry::Telemetry,
+};
+
+/// Refuses requests while a breaker is open.
+pub struct Admit {
+    inner: Stage,
+    telemetry: Telemetry,
+}
+
+impl Admit {
+    /// Guards `inner`.
+    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
+        Stage::new(Self { inner, telemetry })
+    }
+}
+
+impl Serve for Admit {
+    fn serve(&self, mut request: Request) -> Reply {
+        if let Some(plan) = request.plan.as_ref().filter(|plan| !plan.state.breakers.is_empty()) {
+            match plan.state.admit(request.destination(), &self.telemetry) {
+                Ok(permits) => request.permits = Some(permits),
+                Err(refused) => {
+                    let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };
+                    return Box::pin(std::future::ready(Err(error)));
+                }
+            }
+        }
+        self.inner.serve(request)
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bounds the requests to an upstream that are under way, so that a slow one cannot take all of the program's.
+//!
+//! A place is held until the reply's body has ended. When all are taken the request is refused at once, or waits as
+//! long as `connectionPool.maxWait` says if `maxPendingRequests` allows.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Reply, Serve, Stage};
+use crate::{
+    policy::bulkhead::{Bulkhead, Permit},
+    proxy::{error::ProxyError, message::Request},
+};
+
+/// Admits as many requests as `connectionPool` allows.
+pub struct BulkheadStage {
+    inner: Stage,
+}
+
+impl BulkheadStage {
+    /// Bounds the requests that go on to `inner`.
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
+    }
+}
+
+impl Serve for BulkheadStage {
+    fn serve(&self, request: Request) -> Reply {
+        let Some(plan) = request.plan.clone().filter(|plan| {
+            plan.route().mode.acts()
+                && plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some())
+        }) else {
+            return self.inner.serve(request);
+        };
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            let mut permits = Vec::new();
+            for bulkhead in &plan.state.bulkheads {
+                permits.push(enter(bulkhead).await?);
+            }
+            let mut response = inner.serve(request).await?;
+            response.body = response.body.on_end(Box::new(move |_| drop(permits)));
+            Ok(response)
+        })
+    }
+}
+
+/// How often a waiting request looks for a place. Places come free in no order, so waiting is first come, first
+/// served only roughly.
+const LOOK: Duration = Duration::from_millis(2);
+
+async fn enter(bulkhead: &Bulkhead) -> Result<Permit, ProxyError> {
+    let full = || ProxyError::Overflow { limit: "maxRequests" };
+    if let Some(permit) = bulkhead.requests.try_enter() {
+        return Ok(permit);
+    }
+    let limit = bulkhead.max_wait.ok_or_else(full)?;
+    let Some(_pending) = bulkhead.pending.try_enter() else {
+        return Err(ProxyError::Overflow { limit: "maxPendingRequests" });
+    };
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        sleep(LOOK.min(limit)).await;
+        if let Some(permit) = bulkhead.requests.try_enter() {
+            return Ok(permit);
+        }
+    }
+    Err(full())
+}

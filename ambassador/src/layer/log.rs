@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Says what became of each request, once: its line in the access log, its metrics, its row of the summary.
+//!
+//! It stands right behind the match to a route and outside of everything else, so that what the program saw is what
+//! is said. A request ends with the last byte of its reply.
+
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{Reply, Serve, Stage, plan::Plan, sample::grpc_status};
+use crate::{
+    proxy::{
+        body::{BodyEnd, BodyErrorKind},
+        error::{ProxyError, Side},
+        flow::Flow,
+        message::{Request, RequestHead, Response, ResponseHead},
+    },
+    telemetry::{
+        Telemetry,
+        event::{Rejected, RequestFinished},
+        labels::{ErrorType, Protocol, RejectReason},
+    },
+};
+
+/// Says what became of requests.
+pub struct Log {
+    inner: Stage,
+    telemetry: Telemetry,
+}
+
+impl Log {
+    /// Speaks of what `inner` serves.
+    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
+        Stage::new(Self { inner, telemetry })
+    }
+}
+
+impl Serve for Log {
+    fn serve(&self, mut request: Request) -> Reply {
+        let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
+        let trail = Arc::clone(&plan.trail);
+        trail.sent(request.head.wire_length());
+        if !request.body.is_empty() {
+            let body = std::mem::take(&mut request.body);
+            request.body = body.on_end(Box::new(move |end| trail.sent(end.bytes)));
+        }
+        let entry = Entry {
+            endpoint: request.flow.original_dst,
+            head: request.head.clone(),
+            flow: Arc::clone(&request.flow),
+            arrived: request.arrived,
+            plan,
+            telemetry: self.telemetry.clone(),
+        };
+        let guard = Unanswered(Some(entry));
+        let reply = self.inner.serve(request);
+        Box::pin(async move {
+            let mut guard = guard;
+            let result = reply.await;
+            let Some(entry) = guard.0.take() else { return result };
+            match result {
+                Ok(response) => Ok(entry.follow(response)),
+                Err(error) => {
+                    entry.reject(&error);
+                    entry.finish(Answer { error: Some((&error).into()), ..Answer::default() });
+                    Err(error)
+                }
+            }
+        })
+    }
+}
+
+/// Speaks also of a request whose program went away before the reply: its future is dropped.
+struct Unanswered(Option<Entry>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            entry.finish(Answer { error: Some(ErrorType::ClientGone), ..Answer::default() });
+        }
+    }
+}
+
+/// What is known of a request from its head.
+struct Entry {
+    head: RequestHead,
+    flow: Arc<Flow>,
+    endpoint: SocketAddr,
+    arrived: Instant,
+    plan: Plan,
+    telemetry: Telemetry,
+}
+
+/// What the program was answered with.
+#[derive(Clone, Copy, Default)]
+struct Answer {
+    status: Option<u16>,
+    grpc_status: Option<u16>,
+    error: Option<ErrorType>,
+    received: u64,
+}
+
+impl Entry {
+    /// Waits for the end of the reply's body.
+    fn follow(mut self, mut response: Response) -> Response {
+        if let Some(attempt) = response.attempt {
+            self.endpoint = attempt.endpoint;
+        }
+        if let Some(cause) = &response.cause {
+            self.reject(cause);
+        }
+        let head = Answer {
+            status: Some(response.status()),
+            grpc_status: grpc_status(&response),
+            error: response.cause.as_ref().map(ErrorType::from),
+            received: response.head.wire_length(),
+        };
+        response.body = response.body.on_end(Box::new(move |BodyEnd { bytes, clean }| {
+            let cut = clean.err().map(|cut| match cut {
+                BodyErrorKind::Abandoned => ErrorType::ClientGone,
+                BodyErrorKind::Overdue => ErrorType::TimeoutRequest,
+                BodyErrorKind::Truncated => ErrorType::ClosedEarly,
+                BodyErrorKind::Malformed => ErrorType::MalformedResponse,
+                BodyErrorKind::Reset | BodyErrorKind::Stream => ErrorType::Reset,
+            });
+            self.finish(Answer { error: head.error.or(cut), received: head.received + bytes, ..head });
+        }));
+        response
+    }
+
+    /// Counts a local rejection.
+    fn reject(&self, error: &ProxyError) {
+        if error.side() != Side::Local {
+            return;
+        }
+        let reason = match error {
+            ProxyError::CircuitOpen { .. } => RejectReason::CircuitOpen,
+            ProxyError::Denied => RejectReason::Denied,
+            _ => RejectReason::Overflow,
+        };
+        self.telemetry.emit(&Rejected { route: Arc::clone(&self.plan.state.route.name), reason }.into());
+    }
+
+    fn finish(&self, answer: Answer) {
+        let trail = &self.plan.trail;
+        let answered = answer.error.is_none() && answer.status.is_some_and(|status| status < 500);
+        let retry_reason = trail.retry_reason();
+        self.telemetry.emit(
+            &RequestFinished {
+                route: Arc::clone(&self.plan.state.route.name),
+                destination: self.plan.state.destination(self.endpoint),
+                protocol: match self.head {
+                    RequestHead::Http1(_) => Protocol::Http1,
+                    RequestHead::Http2(_) => Protocol::Http2,
+                },
+                method: Cow::Borrowed(self.head.method()),
+                host: Cow::Borrowed(self.head.authority().unwrap_or_default()),
+                path: Cow::Borrowed(self.head.path()),
+                status: answer.status,
+                grpc_status: answer.grpc_status,
+                error: answer.error,
+                duration: self.arrived.elapsed(),
+                attempts: trail.attempts(),
+                retry_reason,
+                rescued: answered && retry_reason.is_some(),
+                bytes_sent: trail.bytes_sent(),
+                bytes_received: answer.received,
+                caller: (&self.flow.app).into(),
+            }
+            .into(),
+        );
+    }
+}
+
+impl RequestHead {
+    /// Bytes on the wire; 0 for HTTP/2, whose heads are compressed.
+    fn wire_length(&self) -> u64 {
+        match self {
+            Self::Http1(head) => head.raw().len() as u64,
+            Self::Http2(_) => 0,
+        }
+    }
+}
+
+impl ResponseHead {
+    fn wire_length(&self) -> u64 {
+        match self {
+            Self::Http1(head) => head.raw().len() as u64,
+            Self::Http2(_) | Self::Local(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Ends an attempt whose reply does not begin in time, so that another one can still be made.
+//!
+//! Whichever comes first ends it: `timeouts.perTry`, or what is left of `timeouts.request`. Dropping the attempt
+//! closes its connection; it never returns to the pool.
+
+use tokio::time::timeout;
+
+use super::{Reply, Serve, Stage};
+use crate::{
+    clock,
+    policy::deadline::Limit,
+    proxy::{error::ProxyError, message::Request},
+};
+
+/// Bounds the time to the head of an attempt's reply.
+pub struct PerTry {
+    inner: Stage,
+}
+
+impl PerTry {
+    /// Bounds the attempts of `inner`.
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
+    }
+}
+
+impl Serve for PerTry {
+    fn serve(&self, request: Request) -> Reply {
+        let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.acts()) else {
+            return self.inner.serve(request);
+        };
+        let limit = plan.deadline.attempt_limit(clock::now(), &plan.route().timeouts);
+        let whole = plan.route().timeouts.request.unwrap_or_default();
+        let attempt = self.inner.serve(request);
+        let Some(duration) = limit.duration() else { return attempt };
+        Box::pin(async move {
+            match timeout(duration, attempt).await {
+                Ok(reply) => reply,
+                Err(_) => Err(match limit {
+                    Limit::Request(_) => ProxyError::RequestTimeout(whole),
+                    Limit::Own(_) | Limit::None => ProxyError::PerTryTimeout(duration),
+                }),
+            }
+        })
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the stages of one request tell each other: the route that was matched, and the trail that the request left.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+use crate::{
+    policy::{deadline::Deadline, route::Route},
+    telemetry::{event::RetryReason, labels::ErrorType},
+    upstream::state::RouteState,
+};
+
+/// What was decided when the request was matched to its route, once.
+#[derive(Clone)]
+pub struct Plan {
+    /// The route and what its requests share.
+    pub state: Arc<RouteState>,
+    /// When the whole request must be over.
+    pub deadline: Deadline,
+    /// What happened to the request so far.
+    pub trail: Arc<Trail>,
+    /// The route was chosen by a name that does not fit the dialled address: its endpoints are not used.
+    pub host_mismatch: bool,
+}
+
+impl Plan {
+    /// The matched route.
+    pub fn route(&self) -> &Route {
+        &self.state.route
+    }
+}
+
+/// What happened to a request, for its line in the log. Stages add to it; the outermost one reads it at the end.
+#[derive(Debug, Default)]
+pub struct Trail {
+    attempts: AtomicU32,
+    retry_reason: AtomicU32,
+    sent: AtomicU64,
+}
+
+impl Trail {
+    /// Notes a further attempt; returns its number, the first is 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempts.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Attempts so far.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// Notes why the request is tried again.
+    pub fn retry_because(&self, reason: RetryReason) {
+        let (kind, value) = match reason {
+            RetryReason::Status(status) => (1, u32::from(status)),
+            RetryReason::Grpc(status) => (2, u32::from(status)),
+            RetryReason::Error(error) => (3, error as u32),
+        };
+        self.retry_reason.store(kind << 16 | value, Relaxed);
+    }
+
+    /// Why it was last tried again.
+    pub fn retry_reason(&self) -> Option<RetryReason> {
+        let word = self.retry_reason.load(Relaxed);
+        let value = word & 0xffff;
+        match word >> 16 {
+            1 => Some(RetryReason::Status(u16::try_from(value).ok()?)),
+            2 => Some(RetryReason::Grpc(u16::try_from(value).ok()?)),
+            3 => ErrorType::ALL.iter().copied().find(|error| *error as u32 == value).map(RetryReason::Error),
+            _ => None,
+        }
+    }
+
+    /// Notes bytes that came from the program.
+    pub fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
+    }
+
+    /// Bytes that came from the program so far.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_reason_is_read_back() {
+        let trail = Trail::default();
+        assert_eq!(trail.retry_reason(), None);
+        for reason in [
+            RetryReason::Status(503),
+            RetryReason::Grpc(14),
+            RetryReason::Error(ErrorType::ConnectRefused),
+            RetryReason::Error(ErrorType::Reset),
+        ] {
+            trail.retry_because(reason);
+            assert_eq!(trail.retry_reason(), Some(reason));
+        }
+    }
+}

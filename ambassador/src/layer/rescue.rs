@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The only place where an error becomes a reply.
+//!
+//! A route without any policy must change nothing that the program sees: its connection fails as the upstream's did,
+//! so the error is passed on, and the protocol's arm closes or resets. Elsewhere the program is told in HTTP what
+//! happened, with `x-ambassador-error`.
+
+use super::{Reply, Serve, Stage};
+use crate::proxy::{
+    error::{ProxyError, Side},
+    message::{Request, Response},
+};
+
+/// Turns errors into replies.
+pub struct Rescue {
+    inner: Stage,
+}
+
+impl Rescue {
+    /// Rescues what `inner` fails.
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
+    }
+}
+
+impl Serve for Rescue {
+    fn serve(&self, request: Request) -> Reply {
+        let plan = request.plan.clone();
+        let reply = self.inner.serve(request);
+        Box::pin(async move {
+            let transparent = plan.is_none_or(|plan| plan.route().transparent || !plan.route().mode.acts());
+            match reply.await {
+                Err(error @ (ProxyError::ClientGone(_) | ProxyError::MalformedRequest(_))) => Err(error),
+                Err(error) if transparent && error.side() != Side::Local => Err(error),
+                Err(error) => Ok(Response::local(error)),
+                reply => reply,
+            }
+        })
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tries a failed request again where that is safe and wanted; `policy::retry::decide` holds every rule.
+//!
+//! A reply that is not going to be used is dropped before the wait, and so is its connection. The body is replayed
+//! up to `maxReplayBytes`; beyond that it streams on, the request has one attempt, and that is said.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use tokio::time::sleep;
+
+use super::{Reply, Serve, Stage, plan::Plan, sample::response_outcome};
+use crate::{
+    clock,
+    policy::{
+        classify::AttemptOutcome,
+        retry::{self, Attempt, GiveUp, RequestFacts, RetryDecision, RetryReason, Shared},
+        retry_after,
+    },
+    proxy::{
+        body::Body,
+        error::ProxyError,
+        facts::{outcome_of, retry_outcome_of},
+        message::{Request, Response, Reuse},
+        replay::ReplayBody,
+    },
+    telemetry::{
+        Telemetry,
+        event::{self, Retried, RetryGivenUp},
+        labels::{GivenUpReason, RetryOutcome},
+    },
+};
+
+/// Retries requests.
+pub struct Retry {
+    inner: Stage,
+    telemetry: Telemetry,
+}
+
+impl Retry {
+    /// Retries what `inner` fails.
+    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
+        Stage::new(Self { inner, telemetry })
+    }
+}
+
+impl Serve for Retry {
+    fn serve(&self, request: Request) -> Reply {
+        let Some(plan) = request.plan.clone().filter(|plan| plan.route().mode.decides()) else {
+            return self.inner.serve(request);
+        };
+        let retries = Retries { inner: self.inner.clone(), telemetry: self.telemetry.clone(), plan };
+        Box::pin(retries.run(request))
+    }
+}
+
+/// A request and its attempts.
+struct Retries {
+    inner: Stage,
+    telemetry: Telemetry,
+    plan: Plan,
+}
+
+/// How an attempt ended, and what is known of it.
+struct Ended {
+    result: Result<Response, ProxyError>,
+    outcome: AttemptOutcome,
+}
+
+impl Retries {
+    async fn run(self, mut request: Request) -> Result<Response, ProxyError> {
+        let body = std::mem::take(&mut request.body);
+        let mut replay = ReplayBody::new(body, self.plan.route().retry.max_replay_bytes);
+        let mut next = request.again(replay.attempt().unwrap_or_default());
+        next.permits = request.permits.take();
+        let (mut number, mut stale_retried, mut retried) = (1, false, false);
+        let mut retry_permit = None;
+        loop {
+            let result = self.inner.serve(next).await;
+            let outcome = result.as_ref().map_or_else(outcome_of, response_outcome);
+            let ended = Ended { result, outcome };
+            if retried {
+                let outcome =
+                    if ended.outcome.is_failure() { RetryOutcome::Failure } else { RetryOutcome::Success };
+                self.say(outcome);
+            }
+            let attempt = Attempt { number, outcome, retry_after: ended.retry_after(), stale_retried };
+            let (after, reason) = match self.decide(&request, &mut replay, &attempt) {
+                RetryDecision::Retry { after, reason } => (after, reason),
+                RetryDecision::GiveUp(reason) => {
+                    self.give_up(reason);
+                    return ended.result;
+                }
+            };
+            if !self.plan.route().mode.acts() && reason != RetryReason::StaleConnection {
+                // What is transparent is not a policy: a stale connection is ambassador's own doing.
+                self.say(RetryOutcome::Shadow);
+                return ended.result;
+            }
+            let stale = reason == RetryReason::StaleConnection;
+            if stale {
+                stale_retried = true;
+            } else {
+                // One place for all further attempts of this request, their waits included.
+                if retry_permit.is_none() {
+                    let gates = self.plan.state.bulkheads.iter().map(|limits| limits.retries.try_enter());
+                    retry_permit = gates.collect::<Option<Vec<_>>>();
+                    if retry_permit.is_none() {
+                        self.give_up(GiveUp::TooManyRetries);
+                        return ended.result;
+                    }
+                }
+                number += 1;
+                retried = true;
+            }
+            self.plan.trail.retry_because(ended.reason());
+            // The next attempt needs the body, which a reply that is dropped gives back.
+            let failed = ended.endpoint(&request);
+            let Some(body) = ended.discard(&mut replay) else {
+                return Err(ProxyError::MalformedRequest("its body ended before it could be sent again"));
+            };
+            sleep(after).await;
+            next = request.again(body);
+            next.endpoint = Some(failed);
+            next.reuse = if stale { Reuse::Forbidden } else { Reuse::Allowed };
+        }
+    }
+
+    fn decide(&self, request: &Request, replay: &mut ReplayBody, attempt: &Attempt) -> RetryDecision {
+        let facts = RequestFacts {
+            method: request.head.method(),
+            idempotency_key: request.head.header("idempotency-key").is_some(),
+            replayable: replay.is_replayable() && !request.head.is_upgrade(),
+        };
+        let shared = Shared { budget: &self.plan.state.budget, breakers: &self.plan.state.breakers };
+        let (policy, deadline) = (&self.plan.route().retry, self.plan.deadline);
+        retry::decide(policy, &facts, attempt, shared, clock::now(), deadline, &mut fastrand::Rng::new())
+    }
+
+    fn give_up(&self, reason: GiveUp) {
+        if let Some(outcome) = retry_outcome_of(reason) {
+            self.say(outcome);
+        }
+        let reason = match reason {
+            GiveUp::BodyNotReplayable => GivenUpReason::BodyOverCap,
+            GiveUp::UnsafeMethod => GivenUpReason::NotIdempotent,
+            _ => return,
+        };
+        let route = Arc::clone(&self.plan.state.route.name);
+        self.telemetry.emit(&RetryGivenUp { route, reason }.into());
+    }
+
+    fn say(&self, outcome: RetryOutcome) {
+        let route = Arc::clone(&self.plan.state.route.name);
+        self.telemetry.emit(&Retried { route, outcome }.into());
+    }
+}
+
+impl Ended {
+    /// The wait that the reply asks for (RFC 9110 §10.2.3).
+    fn retry_after(&self) -> Option<Duration> {
+        let value = self.result.as_ref().ok()?.header("retry-after")?;
+        retry_after::retry_after(value, SystemTime::now())
+    }
+
+    fn reason(&self) -> event::RetryReason {
+        match (&self.result, self.outcome) {
+            (Err(error), _) => event::RetryReason::Error(error.into()),
+            (Ok(_), AttemptOutcome::Grpc(status)) => event::RetryReason::Grpc(status),
+            (Ok(response), _) => event::RetryReason::Status(response.status()),
+        }
+    }
+
+    /// Where the attempt went.
+    fn endpoint(&self, request: &Request) -> SocketAddr {
+        let info = self.result.as_ref().ok().and_then(|response| response.attempt);
+        info.map_or_else(|| request.destination(), |info| info.endpoint)
+    }
+
+    /// Lets go of the reply and takes the request's body for the next attempt. What is there of the reply's body
+    /// already is read, so that a short one leaves its connection usable.
+    fn discard(self, replay: &mut ReplayBody) -> Option<Body> {
+        if let Ok(mut response) = self.result {
+            while let Some(Some(Ok(_))) = response.body.frame().now_or_never() {}
+        }
+        replay.attempt()
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Matches a request to its route, once; every stage behind it reads the plan that is made here.
+//!
+//! The Host header selects a policy. It never selects an address that the program did not dial: a name that does not
+//! fit the dialled address is counted, and the request goes on to where it was going.
+
+use std::{borrow::Cow, sync::Arc};
+
+use super::{
+    Reply, Serve, Stage,
+    plan::{Plan, Trail},
+};
+use crate::{
+    clock,
+    policy::{
+        deadline::Deadline,
+        facts::{L4Facts, L7Facts},
+        matcher::Protocol,
+        route::RouteTable,
+    },
+    proxy::{
+        error::ProxyError,
+        message::{Request, RequestHead},
+    },
+    telemetry::{Telemetry, event::HostMismatch},
+    upstream::{endpoints::Endpoints, state::States},
+};
+
+/// Matches requests.
+pub struct RouteStage {
+    inner: Stage,
+    table: Arc<RouteTable>,
+    states: Arc<States>,
+    endpoints: Arc<Endpoints>,
+    telemetry: Telemetry,
+}
+
+impl RouteStage {
+    /// Matches what goes on to `inner`.
+    pub fn layer(
+        inner: Stage,
+        table: Arc<RouteTable>,
+        states: Arc<States>,
+        endpoints: Arc<Endpoints>,
+        telemetry: Telemetry,
+    ) -> Stage {
+        Stage::new(Self { inner, table, states, endpoints, telemetry })
+    }
+
+    /// The plan of a request; `Err` where no route matches and that is denied.
+    pub fn plan(&self, request: &Request) -> Result<Plan, ProxyError> {
+        let names = self.endpoints.names();
+        let protocol = match request.head {
+            RequestHead::Http1(_) => Protocol::Http1,
+            RequestHead::Http2(_) => Protocol::Http2,
+        };
+        let l4 = L4Facts { destination: request.flow.original_dst, app: &request.flow.app.comm };
+        let l7 = L7Facts {
+            protocol,
+            host: request.head.authority(),
+            sni: None,
+            method: Some(request.head.method()),
+            path: Some(request.head.path()),
+        };
+        let selection = self.table.select(&l4, &l7, &names);
+        if selection.denied {
+            return Err(ProxyError::Denied);
+        }
+        if selection.host_mismatch {
+            self.telemetry.emit(
+                &HostMismatch {
+                    route: Arc::clone(&selection.route.name),
+                    host: Cow::Borrowed(request.head.host().unwrap_or_default()),
+                    endpoint: request.flow.original_dst,
+                }
+                .into(),
+            );
+        }
+        let deadline = match selection.route.mode.acts() && !request.head.is_upgrade() {
+            true => Deadline::starting(clock::at(request.arrived), &selection.route.timeouts),
+            // An upgraded connection may last for days.
+            false => Deadline::NONE,
+        };
+        Ok(Plan {
+            state: self.states.of(selection.route, request.flow.original_dst),
+            deadline,
+            trail: Arc::new(Trail::default()),
+            host_mismatch: selection.host_mismatch,
+        })
+    }
+}
+
+impl Serve for RouteStage {
+    fn serve(&self, mut request: Request) -> Reply {
+        match self.plan(&request) {
+            Ok(plan) => {
+                plan.state.budget.deposit(clock::now());
+                request.plan = Some(plan);
+                self.inner.serve(request)
+            }
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+}

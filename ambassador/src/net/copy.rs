@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Relays bytes between the two sockets of a flow, untouched.
+//!
+//! What either side does is done to the other: a half-close becomes a half-close, a reset a reset, a slow reader
+//! slows the writer down. A relay never turns a reset into an orderly end, and never drops bytes that one side sent
+//! before the other went away.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::Shutdown,
+    pin::pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use socket2::SockRef;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until},
+};
+
+use super::buffer::Buffer;
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayEnd {
+    /// Both sides closed in order.
+    Closed,
+    /// The program reset its connection; the upstream was reset too.
+    ClientReset,
+    /// The upstream reset its connection; the program was reset too.
+    UpstreamReset,
+    /// Nothing moved for the idle timeout; both sides were reset.
+    Idle,
+}
+
+/// What a relay carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// Bytes from the program to the upstream.
+    pub sent: u64,
+    /// Bytes from the upstream to the program.
+    pub received: u64,
+    /// How it ended.
+    pub end: RelayEnd,
+}
+
+/// Relays between `client` and `upstream` until both directions have ended.
+///
+/// `from_client` and `from_upstream` are bytes that were read earlier and go first. With `idle`, a flow on which no
+/// byte moves for that long is reset on both sides.
+pub async fn relay(
+    client: TcpStream,
+    upstream: TcpStream,
+    from_client: Bytes,
+    from_upstream: Bytes,
+    idle: Option<Duration>,
+) -> Relayed {
+    let mut up = Direction::new(from_client);
+    let mut down = Direction::new(from_upstream);
+    let end = relay_until_idle(&client, &upstream, &mut up, &mut down, idle).await;
+    let end = match end {
+        None => RelayEnd::Idle,
+        Some((Ok(()), Ok(()))) => RelayEnd::Closed,
+        Some((Err(Broken::Source), _) | (_, Err(Broken::Destination))) => RelayEnd::ClientReset,
+        Some((Err(Broken::Destination), _) | (_, Err(Broken::Source))) => RelayEnd::UpstreamReset,
+    };
+    if end != RelayEnd::Closed {
+        reset_on_close(&client);
+        reset_on_close(&upstream);
+    }
+    Relayed { sent: up.moved, received: down.moved, end }
+}
+
+/// Makes closing `stream` send RST instead of FIN, so that its peer learns of a failure.
+pub fn reset_on_close(stream: &TcpStream) {
+    // It fails only on a socket that is gone already, which is what it would bring about.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Both directions have ended, each in its way; `Poll::Pending` while one may still move.
+fn poll_both(
+    cx: &mut Context<'_>,
+    client: &TcpStream,
+    upstream: &TcpStream,
+    up: &mut Direction,
+    down: &mut Direction,
+) -> Poll<(Result<(), Broken>, Result<(), Broken>)> {
+    let sent = up.poll(cx, client, upstream);
+    let received = down.poll(cx, upstream, client);
+    match (sent, received) {
+        (Poll::Ready(up), Poll::Ready(down)) => Poll::Ready((up, down)),
+        // A source that was reset ends the flow at once: the other side must learn it now.
+        (Poll::Ready(Err(Broken::Source)), Poll::Pending) => Poll::Ready((Err(Broken::Source), Ok(()))),
+        (Poll::Pending, Poll::Ready(Err(Broken::Source))) => Poll::Ready((Ok(()), Err(Broken::Source))),
+        // A destination that was reset may have sent bytes before: the opposite direction drains them first.
+        _ => Poll::Pending,
+    }
+}
+
+/// Runs both directions until they end, or `None` when no byte was written either way for `idle`.
+async fn relay_until_idle(
+    client: &TcpStream,
+    upstream: &TcpStream,
+    up: &mut Direction,
+    down: &mut Direction,
+    idle: Option<Duration>,
+) -> Option<(Result<(), Broken>, Result<(), Broken>)> {
+    let Some(limit) = idle else {
+        return Some(poll_fn(|cx| poll_both(cx, client, upstream, up, down)).await);
+    };
+    let mut moved_at = Instant::now();
+    let mut timer = pin!(sleep_until(moved_at + limit));
+    poll_fn(|cx| {
+        let before = up.moved + down.moved;
+        if let Poll::Ready(ends) = poll_both(cx, client, upstream, up, down) {
+            return Poll::Ready(Some(ends));
+        }
+        if up.moved + down.moved != before {
+            moved_at = Instant::now();
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if moved_at + limit <= Instant::now() {
+                return Poll::Ready(None);
+            }
+            timer.as_mut().reset(moved_at + limit);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Which end of a direction failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Source,
+    Destination,
+}
+
+/// One direction of a relay.
+struct Direction {
+    first: Bytes,
+    buffer: Option<Buffer>,
+    moved: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Moving,
+    Ended(Result<(), Broken>),
+}
+
+impl Direction {
+    fn new(first: Bytes) -> Self {
+        Self { first, buffer: None, moved: 0, state: State::Moving }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &TcpStream,
+        destination: &TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        if let State::Ended(result) = self.state {
+            return Poll::Ready(result);
+        }
+        let result = ready!(self.poll_move(cx, source, destination));
+        self.buffer = None;
+        self.state = State::Ended(result);
+        Poll::Ready(result)
+    }
+
+    fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &TcpStream,
+        destination: &TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        loop {
+            if ready!(self.poll_drain(cx, destination)).is_err() {
+                return Poll::Ready(Err(Broken::Destination));
+            }
+            match ready!(self.poll_fill(cx, source)) {
+                Ok(0) => {
+                    // A peer that is gone already answers the next write with its reset.
+                    let _ = SockRef::from(destination).shutdown(Shutdown::Write);
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(Err(Broken::Source)),
+            }
+        }
+    }
+
+    /// Reads the next bytes; the buffer is borrowed only once there are some.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, source: &TcpStream) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(source.poll_read_ready(cx))?;
+            let mut buffer = Buffer::borrow();
+            match source.try_read(buffer.space()) {
+                Ok(n) => {
+                    if n > 0 {
+                        buffer.filled(n);
+                        self.buffer = Some(buffer);
+                    }
+                    return Poll::Ready(Ok(n));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Writes everything that was read.
+    fn poll_drain(&mut self, cx: &mut Context<'_>, destination: &TcpStream) -> Poll<io::Result<()>> {
+        while !self.first.is_empty() {
+            let n = ready!(poll_write(cx, destination, &self.first))?;
+            self.first.advance(n);
+            self.moved += n as u64;
+        }
+        if let Some(buffer) = &mut self.buffer {
+            while !buffer.pending().is_empty() {
+                let n = ready!(poll_write(cx, destination, buffer.pending()))?;
+                buffer.consume(n);
+                self.moved += n as u64;
+            }
+            self.buffer = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn poll_write(cx: &mut Context<'_>, destination: &TcpStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    loop {
+        match destination.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(destination.poll_write_ready(cx))?;
+            }
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The relay between real sockets.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::*;
+
+/// A program and an origin, each connected to a relay in between.
+struct Rig {
+    program: TcpStream,
+    origin: TcpStream,
+    relay: tokio::task::JoinHandle<Relayed>,
+}
+
+impl Rig {
+    async fn new(from_client: &'static [u8], idle: Option<Duration>) -> Self {
+        let (program, client) = pair().await;
+        let (upstream, origin) = pair().await;
+        let relay =
+            tokio::spawn(relay(client, upstream, Bytes::from_static(from_client), Bytes::new(), idle));
+        Self { program, origin, relay }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test is a client")]
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("address");
+    let (connected, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (connected.expect("connect"), accepted.expect("accept").0)
+}
+
+#[tokio::test]
+async fn bytes_pass_both_ways_and_a_half_close_stays_half() {
+    let Rig { mut program, mut origin, relay } = Rig::new(b"first ", None).await;
+    program.write_all(b"question").await.expect("write");
+    program.shutdown().await.expect("half-close");
+    let mut question = Vec::new();
+    origin.read_to_end(&mut question).await.expect("read");
+    assert_eq!(question, b"first question");
+    origin.write_all(b"answer").await.expect("the other half is open");
+    drop(origin);
+    let mut answer = Vec::new();
+    program.read_to_end(&mut answer).await.expect("read");
+    assert_eq!(answer, b"answer");
+    let relayed = relay.await.expect("relay");
+    assert_eq!(relayed, Relayed { sent: 14, received: 6, end: RelayEnd::Closed });
+}
+
+#[tokio::test]
+async fn a_reset_by_the_origin_resets_the_program_after_its_last_bytes() {
+    let Rig { mut program, mut origin, relay } = Rig::new(b"", None).await;
+    origin.write_all(b"partial").await.expect("write");
+    let mut partial = [0; 7];
+    program.read_exact(&mut partial).await.expect("read");
+    reset_on_close(&origin);
+    drop(origin);
+    let error = program.read(&mut [0; 1]).await.expect_err("a reset, never an orderly end");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(relay.await.expect("relay").end, RelayEnd::UpstreamReset);
+}
+
+#[tokio::test]
+async fn a_reset_by_the_program_resets_the_origin() {
+    let Rig { program, mut origin, relay } = Rig::new(b"", None).await;
+    reset_on_close(&program);
+    drop(program);
+    let error = origin.read(&mut [0; 1]).await.expect_err("a reset, never an orderly end");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(relay.await.expect("relay").end, RelayEnd::ClientReset);
+}
+
+#[tokio::test]
+async fn a_slow_reader_slows_the_writer_down() {
+    let Rig { mut program, mut origin, relay } = Rig::new(b"", None).await;
+    const TOTAL: usize = 64 << 20;
+    let writer = tokio::spawn(async move {
+        let block = vec![7; 1 << 20];
+        for _ in 0..TOTAL / block.len() {
+            program.write_all(&block).await.expect("write");
+        }
+        program.shutdown().await.expect("half-close");
+        program
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(
+        !writer.is_finished(),
+        "64 MiB cannot fit into socket buffers: the writer must wait for the reader"
+    );
+    let mut sink = tokio::io::sink();
+    let read = tokio::io::copy(&mut origin, &mut sink).await.expect("read");
+    assert_eq!(read, TOTAL as u64);
+    drop((writer.await.expect("writer"), origin));
+    assert_eq!(relay.await.expect("relay").end, RelayEnd::Closed);
+}
+
+#[tokio::test]
+async fn an_idle_flow_is_reset_and_a_busy_one_is_not() {
+    let limit = Duration::from_millis(200);
+    let Rig { mut program, mut origin, relay } = Rig::new(b"", Some(limit)).await;
+    let started = Instant::now();
+    for _ in 0..6 {
+        tokio::time::sleep(limit / 4).await;
+        program.write_all(b"x").await.expect("write");
+        origin.read_exact(&mut [0; 1]).await.expect("a busy flow lives on");
+    }
+    assert!(started.elapsed() > limit);
+    assert!(origin.read(&mut [0; 1]).await.is_err(), "idle: reset");
+    assert_eq!(relay.await.expect("relay").end, RelayEnd::Idle);
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The only `connect()` of the program.
+//!
+//! Every upstream connection is made here, on a socket that belongs to the flow's network namespace and that is
+//! marked before it connects, so that the kernel programs never intercept the proxy itself. Nothing else in the
+//! crate may connect a TCP socket: an unmarked one could loop back into the listener.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::kernel::KernelMaps;
+
+/// Makes stream sockets inside one network namespace.
+pub trait Sockets: Send + Sync {
+    /// Returns a new, non-blocking, close-on-exec TCP socket of the address family of `dst`.
+    fn stream_socket(&self, dst: SocketAddr) -> BoxFuture<'_, io::Result<OwnedFd>>;
+}
+
+/// Marks a socket so that its `connect()` passes the kernel programs untouched.
+pub trait SocketMark: Send + Sync {
+    /// Marks `socket`; must be called before it connects.
+    fn mark(&self, socket: BorrowedFd<'_>) -> io::Result<()>;
+}
+
+/// Connects to upstreams.
+#[derive(Clone)]
+pub struct Dialer {
+    mark: Arc<dyn SocketMark>,
+}
+
+impl Dialer {
+    /// A dialer whose sockets are marked by `mark`.
+    pub fn new(mark: Arc<dyn SocketMark>) -> Self {
+        Self { mark }
+    }
+
+    /// A dialer for programs that no kernel program intercepts (tests in process).
+    pub fn unmarked() -> Self {
+        Self::new(Arc::new(Unmarked))
+    }
+
+    /// Connects to `dst` from the namespace of `sockets`, for at most `limit`.
+    pub async fn dial(
+        &self,
+        sockets: &dyn Sockets,
+        dst: SocketAddr,
+        limit: Duration,
+    ) -> Result<TcpStream, DialError> {
+        let attempt = async {
+            let socket = sockets.stream_socket(dst).await?;
+            self.mark.mark(std::os::fd::AsFd::as_fd(&socket))?;
+            let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
+            socket.set_nodelay(true)?;
+            socket.connect(dst).await
+        };
+        match tokio::time::timeout(limit, attempt).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(source)) => Err(DialError { dst, failure: DialFailure::from(&source), source }),
+            Err(_) => Err(DialError {
+                dst,
+                failure: DialFailure::TimedOut,
+                source: io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")),
+            }),
+        }
+    }
+}
+
+/// Why a dial failed, as far as policy and labels are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DialFailure {
+    /// The destination answered with RST (`ECONNREFUSED`).
+    Refused,
+    /// Nothing answered within the limit, or the kernel gave up (`ETIMEDOUT`).
+    TimedOut,
+    /// A router or the local routing table said that there is no way (`EHOSTUNREACH`, `ENETUNREACH`, …).
+    Unreachable,
+    /// This machine could not dial (ports or descriptors exhausted): says nothing about the destination.
+    Local,
+}
+
+impl From<&io::Error> for DialFailure {
+    fn from(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ECONNREFUSED | libc::ECONNRESET) => Self::Refused,
+            Some(libc::ETIMEDOUT) => Self::TimedOut,
+            Some(
+                libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENETDOWN
+                | libc::EACCES
+                | libc::EPERM,
+            ) => Self::Unreachable,
+            _ => Self::Local,
+        }
+    }
+}
+
+/// A dial that failed.
+#[derive(Debug, Error)]
+#[error("connect to {dst} failed")]
+pub struct DialError {
+    /// The address that was dialled.
+    pub dst: SocketAddr,
+    /// The class of the failure.
+    pub failure: DialFailure,
+    /// What the kernel said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Sockets of the calling thread's own network namespace.
+pub struct LocalSockets;
+
+impl Sockets for LocalSockets {
+    fn stream_socket(&self, dst: SocketAddr) -> BoxFuture<'_, io::Result<OwnedFd>> {
+        Box::pin(std::future::ready(new_stream_socket(dst)))
+    }
+}
+
+/// Makes a non-blocking, close-on-exec TCP socket in the calling thread's network namespace.
+pub fn new_stream_socket(dst: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(dst),
+        socket2::Type::STREAM.nonblocking().cloexec(),
+        Some(socket2::Protocol::TCP),
+    )?;
+    Ok(socket.into())
+}
+
+impl SocketMark for KernelMaps {
+    fn mark(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.mark_bypass(socket).map_err(io::Error::other)
+    }
+}
+
+struct Unmarked;
+
+impl SocketMark for Unmarked {
+    fn mark(&self, _socket: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_closed_port_is_refused() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let dst = listener.local_addr().expect("local address");
+        drop(listener);
+        let error =
+            Dialer::unmarked().dial(&LocalSockets, dst, Duration::from_secs(1)).await.expect_err("closed");
+        assert_eq!(error.failure, DialFailure::Refused);
+        assert_eq!(error.to_string(), format!("connect to {dst} failed"));
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The sockets of a flow, in the order in which a connection meets them.
+
+pub mod listen;
+pub mod accept;
+pub mod orig_dst;
+pub mod detect;
+pub mod copy;
+mod buffer;
+pub mod dial;

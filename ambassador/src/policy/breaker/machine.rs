@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The breaker's state machine, shared by all workers without a lock.
+//!
+//! Each period in a state is an [`Epoch`] of its own with its own counts, and a change of state swaps the whole epoch.
+//! A permit remembers the epoch that admitted it; so a call that ends late can never count in a later one, and of many
+//! workers that see the threshold crossed exactly one makes the transition.
+
+use super::{
+    Admission, BreakerPolicy, CallOutcome, Cause, Forced, SlidingWindow, Snapshot, State, Transition,
+};
+use crate::policy::clock::Now;
+use crate::policy::tally::{PackedTally, Sample, Tally};
+use crate::policy::window::Window;
+use arc_swap::{ArcSwap, Guard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// One circuit breaker.
+#[derive(Debug)]
+pub struct Breaker {
+    policy: BreakerPolicy,
+    epoch: ArcSwap<Epoch>,
+}
+
+impl Breaker {
+    /// A breaker in CLOSED with empty counts.
+    pub fn new(policy: BreakerPolicy) -> Self {
+        let phase = Phase::Closed(Counts::new(&policy));
+        Self { policy, epoch: ArcSwap::from_pointee(Epoch { generation: 0, phase }) }
+    }
+
+    /// Its parameters; a reload keeps the breaker while they are equal.
+    pub const fn policy(&self) -> &BreakerPolicy {
+        &self.policy
+    }
+
+    /// Asks for one call. The first to ask after OPEN's wait moves the breaker to `HALF_OPEN`.
+    pub fn admit(self: &Arc<Self>, now: Now) -> Admission {
+        loop {
+            let epoch = self.epoch.load();
+            let (probe, transition) = match &epoch.phase {
+                Phase::Closed(_) | Phase::Disabled | Phase::MetricsOnly(_) => (false, None),
+                Phase::ForcedOpen => {
+                    return Admission::Refused { retry_after: self.policy.wait_duration_in_open_state };
+                }
+                Phase::Open { until } if now < *until => {
+                    return Admission::Refused { retry_after: until.remaining(now) };
+                }
+                Phase::Open { .. } => {
+                    let half_open = Phase::HalfOpen(Probes::with_one_taken());
+                    match self.advance(&epoch, half_open, Cause::WaitElapsed) {
+                        Some(transition) => {
+                            return Admission::Admitted(self.permit(
+                                epoch.generation + 1,
+                                true,
+                                Some(transition),
+                            ));
+                        }
+                        None => continue,
+                    }
+                }
+                Phase::HalfOpen(probes) if probes.take(self.permitted()) => (true, None),
+                Phase::HalfOpen(_) => return Admission::Refused { retry_after: Duration::ZERO },
+            };
+            return Admission::Admitted(self.permit(epoch.generation, probe, transition));
+        }
+    }
+
+    /// Whether a call at `at` is sure to be refused. Takes no permit: a retry asks before it waits.
+    pub fn refuses(&self, at: Now) -> bool {
+        match self.epoch.load().phase {
+            Phase::Open { until } => at < until,
+            Phase::ForcedOpen => true,
+            _ => false,
+        }
+    }
+
+    /// Where it stands; OPEN until a call asks after the wait.
+    pub fn state(&self) -> State {
+        self.epoch.load().phase.state()
+    }
+
+    /// Where it stands and what it has counted.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let epoch = self.epoch.load();
+        let (tally, consecutive_failures) = match &epoch.phase {
+            Phase::Closed(counts) | Phase::MetricsOnly(counts) => {
+                (counts.tally(now), counts.consecutive.load(Ordering::Relaxed))
+            }
+            Phase::HalfOpen(probes) => (probes.finished.tally(), 0),
+            Phase::Open { .. } | Phase::ForcedOpen | Phase::Disabled => (Tally::default(), 0),
+        };
+        let until_half_open = match epoch.phase {
+            Phase::Open { until } => Some(until.remaining(now)),
+            _ => None,
+        };
+        Snapshot { state: epoch.phase.state(), tally, consecutive_failures, until_half_open }
+    }
+
+    /// Sets a state by hand. Calls under way no longer count.
+    pub fn force(&self, forced: Forced) -> Transition {
+        loop {
+            let phase = match forced {
+                Forced::Closed => Phase::Closed(Counts::new(&self.policy)),
+                Forced::ForcedOpen => Phase::ForcedOpen,
+                Forced::Disabled => Phase::Disabled,
+                Forced::MetricsOnly => Phase::MetricsOnly(Counts::new(&self.policy)),
+            };
+            if let Some(transition) = self.advance(&self.epoch.load(), phase, Cause::Forced) {
+                return transition;
+            }
+        }
+    }
+
+    fn permit(self: &Arc<Self>, generation: u64, probe: bool, transition: Option<Transition>) -> Permit {
+        Permit { breaker: Arc::clone(self), generation, probe, transition }
+    }
+
+    fn sample(&self, generation: u64, now: Now, sample: Sample) -> Option<Transition> {
+        let epoch = self.epoch.load();
+        if epoch.generation != generation {
+            return None;
+        }
+        let cause = match &epoch.phase {
+            Phase::Closed(counts) => counts.record(&self.policy, now, sample)?,
+            Phase::HalfOpen(probes) => probes.record(&self.policy, self.permitted(), sample)?,
+            Phase::MetricsOnly(counts) => {
+                counts.record(&self.policy, now, sample);
+                return None;
+            }
+            Phase::Open { .. } | Phase::ForcedOpen | Phase::Disabled => return None,
+        };
+        let phase = if cause == Cause::ProbesSucceeded {
+            Phase::Closed(Counts::new(&self.policy))
+        } else {
+            Phase::Open { until: now.after(self.policy.wait_duration_in_open_state) }
+        };
+        self.advance(&epoch, phase, cause)
+    }
+
+    /// Replaces `epoch`, unless someone else already has.
+    fn advance(&self, epoch: &Guard<Arc<Epoch>>, phase: Phase, cause: Cause) -> Option<Transition> {
+        let transition = Transition { from: epoch.phase.state(), to: phase.state(), cause };
+        let next = Arc::new(Epoch { generation: epoch.generation + 1, phase });
+        let before = self.epoch.compare_and_swap(epoch, next);
+        Arc::ptr_eq(&before, epoch).then_some(transition)
+    }
+
+    fn permitted(&self) -> u32 {
+        self.policy.permitted_number_of_calls_in_half_open_state.clamp(1, PackedTally::MAX)
+    }
+}
+
+/// Leave to make one call. Dropped without a sample, it counts as nothing and a probe's place is given back.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped counts as a call that never was"]
+pub struct Permit {
+    breaker: Arc<Breaker>,
+    generation: u64,
+    probe: bool,
+    transition: Option<Transition>,
+}
+
+impl Permit {
+    /// Tells what the call came to after `elapsed`; the change of state that this caused, if any.
+    pub fn sample(mut self, now: Now, outcome: CallOutcome, elapsed: Duration) -> Option<Transition> {
+        self.probe = false;
+        let sample = Sample {
+            failed: outcome == CallOutcome::Failure,
+            slow: elapsed > self.breaker.policy.slow_call_duration_threshold,
+        };
+        self.breaker.sample(self.generation, now, sample)
+    }
+
+    /// The change of state that admitting this call caused: OPEN → `HALF_OPEN`, or nothing.
+    pub const fn transition(&self) -> Option<Transition> {
+        self.transition
+    }
+
+    /// Whether this call is a probe of `HALF_OPEN`.
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.probe {
+            return;
+        }
+        let epoch = self.breaker.epoch.load();
+        if let (true, Phase::HalfOpen(probes)) = (epoch.generation == self.generation, &epoch.phase) {
+            probes.taken.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Epoch {
+    generation: u64,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed(Counts),
+    Open { until: Now },
+    HalfOpen(Probes),
+    ForcedOpen,
+    Disabled,
+    MetricsOnly(Counts),
+}
+
+impl Phase {
+    const fn state(&self) -> State {
+        match self {
+            Self::Closed(_) => State::Closed,
+            Self::Open { .. } => State::Open,
+            Self::HalfOpen(_) => State::HalfOpen,
+            Self::ForcedOpen => State::ForcedOpen,
+            Self::Disabled => State::Disabled,
+            Self::MetricsOnly(_) => State::MetricsOnly,
+        }
+    }
+}
+
+/// What CLOSED counts.
+#[derive(Debug)]
+struct Counts {
+    consecutive: AtomicU32,
+    window: Option<Window>,
+}
+
+impl Counts {
+    fn new(policy: &BreakerPolicy) -> Self {
+        Self { consecutive: AtomicU32::new(0), window: policy.window.map(Window::new) }
+    }
+
+    /// Counts a call; the reason to open, if there is one now.
+    fn record(&self, policy: &BreakerPolicy, now: Now, sample: Sample) -> Option<Cause> {
+        let failures = if sample.failed {
+            self.consecutive.fetch_add(1, Ordering::AcqRel).saturating_add(1)
+        } else {
+            // Load first: a store per success would bounce the cache line between all workers.
+            if self.consecutive.load(Ordering::Acquire) != 0 {
+                self.consecutive.store(0, Ordering::Release);
+            }
+            0
+        };
+        let over_rate = self.window.as_ref().and_then(|window| {
+            let tally = window.record(now, sample);
+            if tally.calls >= minimum_calls(policy) { over_threshold(policy, tally) } else { None }
+        });
+        match policy.consecutive_failures {
+            Some(limit) if failures >= limit.max(1) => Some(Cause::ConsecutiveFailures(failures)),
+            _ => over_rate,
+        }
+    }
+
+    fn tally(&self, now: Now) -> Tally {
+        self.window.as_ref().map_or_else(Tally::default, |window| window.tally(now))
+    }
+}
+
+/// What `HALF_OPEN` counts.
+#[derive(Debug)]
+struct Probes {
+    taken: AtomicU32,
+    finished: PackedTally,
+}
+
+impl Probes {
+    fn with_one_taken() -> Self {
+        Self { taken: AtomicU32::new(1), finished: PackedTally::default() }
+    }
+
+    /// Takes a place. One that has finished keeps its place: the probes of a period are numbered, not concurrent.
+    fn take(&self, permitted: u32) -> bool {
+        self.taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < permitted).then(|| taken + 1))
+            .is_ok()
+    }
+
+    /// Counts a probe; the reason to leave `HALF_OPEN`, if there is one now.
+    ///
+    /// With a window all probes finish before their rates are judged, as in resilience4j; in the short form the first
+    /// failure decides.
+    fn record(&self, policy: &BreakerPolicy, permitted: u32, sample: Sample) -> Option<Cause> {
+        let tally = self.finished.add(sample);
+        if policy.window.is_none() && sample.failed {
+            return Some(Cause::ProbeFailed);
+        }
+        if tally.calls < permitted {
+            return None;
+        }
+        if tally.failed >= tally.calls {
+            return Some(Cause::ProbeFailed);
+        }
+        let judged = policy.window.and_then(|_| over_threshold(policy, tally));
+        Some(judged.unwrap_or(Cause::ProbesSucceeded))
+    }
+}
+
+fn minimum_calls(policy: &BreakerPolicy) -> u32 {
+    match policy.window {
+        Some(SlidingWindow::Count(size)) => policy.minimum_number_of_calls.min(size).max(1),
+        _ => policy.minimum_number_of_calls.max(1),
+    }
+}
+
+fn over_threshold(policy: &BreakerPolicy, tally: Tally) -> Option<Cause> {
+    if tally.failure_rate() >= policy.failure_rate_threshold {
+        return Some(Cause::FailureRate(tally.failure_rate()));
+    }
+    let slow = tally.slow_call_rate();
+    (slow >= policy.slow_call_rate_threshold).then_some(Cause::SlowCallRate(slow))
+}

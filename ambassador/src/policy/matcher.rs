@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a route matches on (`match`).
+//!
+//! A criterion that is empty matches everything; all criteria of a route must hold. Matching is total: it never fails,
+//! whatever a program sends.
+
+#[cfg(test)]
+mod tests;
+
+use super::facts::{L4Facts, L7Facts, Names, host_without_port, without_dot};
+use super::route::Endpoint;
+use ipnet::IpNet;
+use std::fmt;
+use std::str::FromStr;
+
+/// The criteria of one route; an empty one matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Names (`hosts`): HTTP Host without its port, TLS SNI, or the name of an endpoint that resolves to the address.
+    pub hosts: Vec<HostPattern>,
+    /// Networks of the dialled address (`cidrs`).
+    pub cidrs: Vec<IpNet>,
+    /// Dialled ports (`ports`).
+    pub ports: Vec<u16>,
+    /// HTTP methods, case-sensitive (`methods`; RFC 9110 §9.1).
+    pub methods: Vec<String>,
+    /// HTTP paths without the query (`paths`).
+    pub paths: Vec<PathMatch>,
+    /// The detected or declared protocol (`protocol`).
+    pub protocol: Option<Protocol>,
+    /// The calling thread's `comm` (`apps`); the kernel keeps 15 bytes of it, so only the first 15 are compared.
+    pub apps: Vec<String>,
+}
+
+/// One entry of `hosts`. Names are kept in lower case and without a trailing dot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// `*`: every name.
+    Any,
+    /// `*.example.com`: one or more labels before the suffix, which is kept as `.example.com`.
+    Suffix(String),
+    /// Exactly this name.
+    Exact(String),
+}
+
+impl HostPattern {
+    /// Whether `name`, without a port or trailing dot and in any case, is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => exact.eq_ignore_ascii_case(name),
+            Self::Suffix(suffix) => {
+                // Bytes, not chars: a name may hold any UTF-8, and a cut inside a character must not panic.
+                let (name, suffix) = (name.as_bytes(), suffix.as_bytes());
+                name.len() > suffix.len() && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+            }
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = HostPatternError;
+
+    fn from_str(text: &str) -> Result<Self, HostPatternError> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let (wildcard, name) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
+        let name = without_dot(name).to_ascii_lowercase();
+        if name.is_empty() {
+            return Err(HostPatternError::Empty);
+        }
+        if name.contains('*') {
+            return Err(HostPatternError::Wildcard);
+        }
+        if name.contains(|c: char| c.is_whitespace() || c == '/') {
+            return Err(HostPatternError::NotAName);
+        }
+        let bare = host_without_port(&name);
+        if name != bare && name != format!("[{bare}]") {
+            return Err(HostPatternError::Port);
+        }
+        let is_address = bare.contains(':');
+        if !is_address && bare.split('.').any(str::is_empty) {
+            return Err(HostPatternError::Empty);
+        }
+        let name = bare.to_owned();
+        Ok(if wildcard { Self::Suffix(format!(".{name}")) } else { Self::Exact(name) })
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+            Self::Exact(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why a text is no host pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostPatternError {
+    /// The name, or a label between two dots, is empty.
+    #[error("the name or one of its labels is empty")]
+    Empty,
+    /// A `*` that is not the whole first label.
+    #[error("`*` may stand only alone or as the whole first label, as in `*.example.com`")]
+    Wildcard,
+    /// White space or a slash: a URL, perhaps.
+    #[error("only a host name is wanted, without scheme, path or spaces")]
+    NotAName,
+    /// `name:port`.
+    #[error("the port belongs into `ports`")]
+    Port,
+}
+
+/// One entry of `paths`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PathMatch {
+    /// The whole path (Envoy `path`).
+    Exact(String),
+    /// The beginning of the path, as text: `/a` also matches `/ab` (Envoy `prefix`).
+    Prefix(String),
+}
+
+impl PathMatch {
+    /// Whether `path`, without its query, is meant.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+/// What a flow speaks, as detected or declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// TLS that the program made; only its `ClientHello` can be read.
+    Tls,
+    /// Anything else: relayed as it is.
+    Opaque,
+}
+
+impl Protocol {
+    /// The word of labels: `http1`, `http2`, `tls`, `opaque`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Tls => "tls",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+/// The first criterion of a route that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WhyNot {
+    /// The dialled port is not one of `ports`.
+    Port,
+    /// The dialled address is in none of `cidrs`.
+    Cidr,
+    /// The calling program is not one of `apps`.
+    App,
+    /// What the flow speaks is not `protocol`.
+    Protocol,
+    /// Neither the claimed names nor the dialled address fit `hosts`.
+    Host,
+    /// The method is not one of `methods`, or there is none.
+    Method,
+    /// The path is none of `paths`, or there is none.
+    Path,
+}
+
+impl WhyNot {
+    /// The criterion's key in the configuration.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Port => "ports",
+            Self::Cidr => "cidrs",
+            Self::App => "apps",
+            Self::Protocol => "protocol",
+            Self::Host => "hosts",
+            Self::Method => "methods",
+            Self::Path => "paths",
+        }
+    }
+}
+
+/// What the facts so far say about a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every criterion holds, whatever else may be learned.
+    Yes,
+    /// This one does not, whatever else may be learned.
+    No(WhyNot),
+    /// The first bytes will tell.
+    NeedsL7,
+}
+
+impl Match {
+    /// Tests the criteria, those of layer 4 first.
+    ///
+    /// `endpoints` are those of the route's upstream, `names` the addresses of configured names; by them `hosts` holds
+    /// for a flow that claims no name.
+    pub fn test(
+        &self,
+        l4: &L4Facts<'_>,
+        l7: Option<&L7Facts<'_>>,
+        endpoints: &[Endpoint],
+        names: &Names,
+    ) -> Verdict {
+        if let Some(why) = self.l4_objection(l4) {
+            return Verdict::No(why);
+        }
+        let Some(l7) = l7 else {
+            return if self.needs_l7() { Verdict::NeedsL7 } else { Verdict::Yes };
+        };
+        self.l7_objection(l4, l7, endpoints, names).map_or(Verdict::Yes, Verdict::No)
+    }
+
+    /// Whether the program's claim of a name may choose this route.
+    pub fn is_by_name(&self) -> bool {
+        !self.hosts.is_empty() && !self.hosts.contains(&HostPattern::Any)
+    }
+
+    pub(super) fn fits_host(&self, name: &str) -> bool {
+        self.hosts.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// The names of `hosts` without wildcards.
+    pub(super) fn exact_hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().filter_map(|pattern| match pattern {
+            HostPattern::Exact(name) => Some(name.as_str()),
+            HostPattern::Any | HostPattern::Suffix(_) => None,
+        })
+    }
+
+    fn needs_l7(&self) -> bool {
+        self.is_by_name() || self.protocol.is_some() || !self.methods.is_empty() || !self.paths.is_empty()
+    }
+
+    fn l4_objection(&self, l4: &L4Facts<'_>) -> Option<WhyNot> {
+        let ip = l4.ip();
+        if !self.ports.is_empty() && !self.ports.contains(&l4.destination.port()) {
+            return Some(WhyNot::Port);
+        }
+        if !self.cidrs.is_empty() && !self.cidrs.iter().any(|net| net.contains(&ip)) {
+            return Some(WhyNot::Cidr);
+        }
+        if !self.apps.is_empty() && !self.apps.iter().any(|app| comm(app) == comm(l4.app)) {
+            return Some(WhyNot::App);
+        }
+        None
+    }
+
+    fn l7_objection(
+        &self,
+        l4: &L4Facts<'_>,
+        l7: &L7Facts<'_>,
+        endpoints: &[Endpoint],
+        names: &Names,
+    ) -> Option<WhyNot> {
+        if self.protocol.is_some_and(|protocol| protocol != l7.protocol) {
+            return Some(WhyNot::Protocol);
+        }
+        if self.is_by_name() && !self.names_hold(l4, l7, endpoints, names) {
+            return Some(WhyNot::Host);
+        }
+        let method = |method| self.methods.iter().any(|wanted| wanted == method);
+        if !self.methods.is_empty() && !l7.method.is_some_and(method) {
+            return Some(WhyNot::Method);
+        }
+        let path = |path| self.paths.iter().any(|wanted| wanted.matches(path));
+        if !self.paths.is_empty() && !l7.path_without_query().is_some_and(path) {
+            return Some(WhyNot::Path);
+        }
+        None
+    }
+
+    /// A claimed name decides; only a flow that claims none is judged by the address that it dialled.
+    fn names_hold(&self, l4: &L4Facts<'_>, l7: &L7Facts<'_>, endpoints: &[Endpoint], names: &Names) -> bool {
+        if l7.names().any(|name| self.fits_host(name)) {
+            return true;
+        }
+        if l7.claims_name() {
+            return false;
+        }
+        let ip = l4.ip();
+        self.exact_hosts().any(|name| names.has(name, ip))
+            || endpoints.iter().any(|it| self.fits_host(without_dot(&it.host)) && names.has(&it.host, ip))
+    }
+}
+
+/// The kernel's `comm` of a program's name: its first 15 bytes (`TASK_COMM_LEN`).
+fn comm(app: &str) -> &[u8] {
+    &app.as_bytes()[..app.len().min(15)]
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether a request is tried again.
+//!
+//! One function holds every rule, in the order in which they are asked: what is safe comes before what is wanted, and
+//! the budget comes last, because asking it spends. It must never let a request that the upstream may have acted on be
+//! sent again, unless repeating it is harmless by its method or by its `Idempotency-Key`.
+
+use super::{RetryAfterPolicy, RetryCondition, RetryPolicy};
+use crate::policy::breaker::Breaker;
+use crate::policy::budget::Budget;
+use crate::policy::classify::AttemptOutcome;
+use crate::policy::clock::Now;
+use crate::policy::deadline::Deadline;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is known of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestFacts<'a> {
+    /// Its method, case-sensitive.
+    pub method: &'a str,
+    /// It carries an `Idempotency-Key`.
+    pub idempotency_key: bool,
+    /// All that has been read of its body is still there to be sent again.
+    pub replayable: bool,
+}
+
+/// The attempt that has just ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number; the first is 1. The free retry of a stale connection does not count.
+    pub number: u32,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// The wait that its reply asked for.
+    pub retry_after: Option<Duration>,
+    /// The request has already had its free retry.
+    pub stale_retried: bool,
+}
+
+/// What a request shares with others.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared<'a> {
+    /// The upstream's retry budget.
+    pub budget: &'a Budget,
+    /// Every breaker that the next attempt must pass.
+    pub breakers: &'a [Arc<Breaker>],
+}
+
+/// What to do with a request whose attempt has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryDecision {
+    /// Wait, ask the breakers for a permit, and try again.
+    Retry {
+        /// How long to wait first.
+        after: Duration,
+        /// Why.
+        reason: RetryReason,
+    },
+    /// Hand on what came.
+    GiveUp(GiveUp),
+}
+
+/// Why a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetryReason {
+    /// A condition of `retryOn` held.
+    Condition(RetryCondition),
+    /// The connection had gone stale. The next attempt must use a fresh one, and has the same number.
+    StaleConnection,
+}
+
+/// Why a request is not tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GiveUp {
+    /// Nothing that happened is to be retried, or no retries are configured.
+    NotRetriable,
+    /// All configured attempts were made.
+    AttemptsExhausted,
+    /// The upstream may have acted on the request, and repeating it may do harm.
+    UnsafeMethod,
+    /// The body is longer than `maxReplayBytes`.
+    BodyNotReplayable,
+    /// The upstream asked for a wait beyond the deadline or beyond the longest that is obeyed.
+    RetryAfterBeyondDeadline,
+    /// The request's time would be over before the next attempt.
+    DeadlineTooClose,
+    /// The upstream's retries are used up.
+    BudgetExhausted,
+    /// A breaker refuses.
+    BreakerOpen,
+    /// `maxRetries` are under way; the caller finds that when it asks the bulkhead for a place.
+    TooManyRetries,
+}
+
+impl GiveUp {
+    /// The word of labels and of the access log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRetriable => "not-retriable",
+            Self::AttemptsExhausted => "attempts-exhausted",
+            Self::UnsafeMethod => "unsafe-method",
+            Self::BodyNotReplayable => "body-not-replayable",
+            Self::RetryAfterBeyondDeadline => "retry-after-beyond-deadline",
+            Self::DeadlineTooClose => "deadline-too-close",
+            Self::BudgetExhausted => "budget-exhausted",
+            Self::BreakerOpen => "breaker-open",
+            Self::TooManyRetries => "too-many-retries",
+        }
+    }
+}
+
+/// Decides, and takes the retry from the budget if there is to be one.
+///
+/// A stale connection is retried once, at once, where that is safe: without a condition, an attempt or the budget,
+/// because the upstream never saw the request.
+pub fn decide(
+    policy: &RetryPolicy,
+    request: &RequestFacts<'_>,
+    attempt: &Attempt,
+    shared: Shared<'_>,
+    now: Now,
+    deadline: Deadline,
+    rng: &mut fastrand::Rng,
+) -> RetryDecision {
+    match next(policy, request, attempt, shared, now, deadline, rng) {
+        Ok((after, reason)) => RetryDecision::Retry { after, reason },
+        Err(reason) => RetryDecision::GiveUp(reason),
+    }
+}
+
+fn next(
+    policy: &RetryPolicy,
+    request: &RequestFacts<'_>,
+    attempt: &Attempt,
+    shared: Shared<'_>,
+    now: Now,
+    deadline: Deadline,
+    rng: &mut fastrand::Rng,
+) -> Result<(Duration, RetryReason), GiveUp> {
+    let stale = attempt.outcome.is_stale_connection() && !attempt.stale_retried;
+    let condition = attempt.outcome.retry_condition(policy).filter(|_| policy.attempts > 0);
+    if !stale && condition.is_none() {
+        return Err(GiveUp::NotRetriable);
+    }
+    if !may_repeat(request, attempt.outcome) {
+        return Err(GiveUp::UnsafeMethod);
+    }
+    if !request.replayable {
+        return Err(GiveUp::BodyNotReplayable);
+    }
+    if stale {
+        let in_time = deadline.allows(now, Duration::ZERO);
+        return in_time
+            .then_some((Duration::ZERO, RetryReason::StaleConnection))
+            .ok_or(GiveUp::DeadlineTooClose);
+    }
+    let condition = condition.ok_or(GiveUp::NotRetriable)?;
+    if attempt.number > policy.attempts {
+        return Err(GiveUp::AttemptsExhausted);
+    }
+    let after = wait(policy, attempt, now, deadline, rng)?;
+    if shared.breakers.iter().any(|breaker| breaker.refuses(now.after(after))) {
+        return Err(GiveUp::BreakerOpen);
+    }
+    if !shared.budget.withdraw(now) {
+        return Err(GiveUp::BudgetExhausted);
+    }
+    Ok((after, RetryReason::Condition(condition)))
+}
+
+/// The backoff, or what the reply asked for if that is longer; an error if either does not fit.
+fn wait(
+    policy: &RetryPolicy,
+    attempt: &Attempt,
+    now: Now,
+    deadline: Deadline,
+    rng: &mut fastrand::Rng,
+) -> Result<Duration, GiveUp> {
+    let backoff = policy.backoff.delay(attempt.number.saturating_sub(1), rng);
+    if let (Some(asked), RetryAfterPolicy::Honour { max }) = (attempt.retry_after, policy.retry_after) {
+        if asked > max || !deadline.allows(now, asked) {
+            return Err(GiveUp::RetryAfterBeyondDeadline);
+        }
+        let after = backoff.max(asked);
+        return Ok(if deadline.allows(now, after) { after } else { asked });
+    }
+    deadline.allows(now, backoff).then_some(backoff).ok_or(GiveUp::DeadlineTooClose)
+}
+
+/// Whether sending the request again can do no harm that sending it once does not.
+fn may_repeat(request: &RequestFacts<'_>, outcome: AttemptOutcome) -> bool {
+    outcome.is_provably_unsent() || request.idempotency_key || is_idempotent(request.method)
+}
+
+/// Whether repeating a request of this method is harmless by definition (RFC 9110 §9.2.2).
+pub fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}

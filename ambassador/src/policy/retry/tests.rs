@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The retry decision: what is safe, what is wanted, what fits.
+
+use super::{
+    Attempt, GiveUp, RequestFacts, RetryAfterPolicy, RetryCondition, RetryDecision, RetryPolicy, RetryReason,
+    Shared, decide,
+};
+use crate::policy::breaker::{Breaker, BreakerPolicy, Forced};
+use crate::policy::budget::{Budget, BudgetPolicy};
+use crate::policy::classify::{AttemptOutcome as Outcome, Written};
+use crate::policy::clock::Now;
+use crate::policy::deadline::Deadline;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
+use proptest::sample::select;
+use std::sync::Arc;
+use std::time::Duration;
+
+const GET: RequestFacts<'_> = RequestFacts { method: "GET", idempotency_key: false, replayable: true };
+const POST: RequestFacts<'_> = RequestFacts { method: "POST", ..GET };
+const STALE: Outcome = Outcome::Reset { reused: true, written: Written::Fully, replied: false };
+
+fn policy(attempts: u32) -> RetryPolicy {
+    RetryPolicy { attempts, retry_on: RetryCondition::ALL.into_iter().collect(), ..RetryPolicy::default() }
+}
+
+fn first(outcome: Outcome) -> Attempt {
+    Attempt { number: 1, outcome, retry_after: None, stale_retried: false }
+}
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn decision(
+    policy: &RetryPolicy,
+    request: RequestFacts<'_>,
+    attempt: Attempt,
+    deadline: Deadline,
+) -> RetryDecision {
+    let budget = Budget::new(&policy.budget);
+    let shared = Shared { budget: &budget, breakers: &[] };
+    decide(policy, &request, &attempt, shared, Now::ORIGIN, deadline, &mut fastrand::Rng::with_seed(1))
+}
+
+fn reason(decision: RetryDecision) -> Result<RetryReason, GiveUp> {
+    match decision {
+        RetryDecision::Retry { reason, .. } => Ok(reason),
+        RetryDecision::GiveUp(why) => Err(why),
+    }
+}
+
+#[test]
+fn a_request_that_may_have_been_acted_on_is_repeated_only_where_that_is_harmless() {
+    let keyed = RequestFacts { idempotency_key: true, ..POST };
+    let check = |outcome: Outcome, post: bool| {
+        let retried = |request| reason(decision(&policy(3), request, first(outcome), Deadline::NONE)).is_ok();
+        assert_eq!(retried(POST), post, "POST {outcome:?}");
+        assert!(retried(keyed), "POST with Idempotency-Key {outcome:?}");
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+            assert!(retried(RequestFacts { method, ..GET }), "{method} {outcome:?}");
+        }
+        for method in ["PATCH", "CONNECT", "get", "", "PROPFIND"] {
+            assert_eq!(retried(RequestFacts { method, ..GET }), post, "{method} {outcome:?}");
+        }
+    };
+    let reset = |reused, written| Outcome::Reset { reused, written, replied: false };
+    check(Outcome::ConnectFailed, true);
+    check(Outcome::RefusedStream, true);
+    check(Outcome::GoawayUnprocessed, true);
+    check(reset(true, Written::Nothing), true);
+    check(reset(true, Written::Partly), true);
+    check(reset(true, Written::Fully), false);
+    check(reset(false, Written::Nothing), true);
+    check(reset(false, Written::Partly), false);
+    check(reset(false, Written::Fully), false);
+    check(Outcome::PerTryTimeout { written: Written::Fully }, false);
+    check(Outcome::Status(503), false);
+    check(Outcome::Grpc(14), false);
+}
+
+#[test]
+fn without_configuration_only_a_stale_connection_is_retried_and_only_once() {
+    let none = RetryPolicy::default();
+    let empty = BudgetPolicy { retry_ratio: 0.0, min_retries_per_second: 0, ..BudgetPolicy::default() };
+    let check = |request, outcome, stale_retried: bool, want: Result<RetryReason, GiveUp>| {
+        let attempt = Attempt { stale_retried, ..first(outcome) };
+        let policy = RetryPolicy { budget: empty.clone(), ..none.clone() };
+        assert_eq!(reason(decision(&policy, request, attempt, Deadline::NONE)), want, "{outcome:?}");
+    };
+    let half_sent = Outcome::Reset { reused: true, written: Written::Partly, replied: false };
+    let answered = Outcome::Reset { reused: true, written: Written::Fully, replied: true };
+    check(GET, STALE, false, Ok(RetryReason::StaleConnection));
+    check(GET, Outcome::GoawayUnprocessed, false, Ok(RetryReason::StaleConnection));
+    check(GET, STALE, true, Err(GiveUp::NotRetriable));
+    check(POST, STALE, false, Err(GiveUp::UnsafeMethod));
+    check(POST, half_sent, false, Ok(RetryReason::StaleConnection));
+    check(RequestFacts { replayable: false, ..GET }, STALE, false, Err(GiveUp::BodyNotReplayable));
+    check(GET, answered, false, Err(GiveUp::NotRetriable));
+    for outcome in [Outcome::ConnectFailed, Outcome::RefusedStream, Outcome::Status(503)] {
+        check(GET, outcome, false, Err(GiveUp::NotRetriable));
+    }
+}
+
+#[test]
+fn after_the_free_retry_the_policy_applies() {
+    let attempt = Attempt { stale_retried: true, ..first(STALE) };
+    let decision = decision(&policy(1), GET, attempt, Deadline::NONE);
+    assert_eq!(reason(decision), Ok(RetryReason::Condition(RetryCondition::Reset)));
+}
+
+#[test]
+fn each_reason_to_give_up_is_told_apart() {
+    let check = |request, attempt, deadline, want| {
+        assert_eq!(reason(decision(&policy(2), request, attempt, deadline)), Err(want));
+    };
+    let failed = first(Outcome::Status(503));
+    check(GET, first(Outcome::Status(404)), Deadline::NONE, GiveUp::NotRetriable);
+    check(GET, first(Outcome::Local), Deadline::NONE, GiveUp::NotRetriable);
+    check(GET, first(Outcome::ClientGone), Deadline::NONE, GiveUp::NotRetriable);
+    check(GET, first(Outcome::RequestTimeout), Deadline::NONE, GiveUp::NotRetriable);
+    check(GET, Attempt { number: 3, ..failed }, Deadline::NONE, GiveUp::AttemptsExhausted);
+    check(POST, failed, Deadline::NONE, GiveUp::UnsafeMethod);
+    check(RequestFacts { replayable: false, ..GET }, failed, Deadline::NONE, GiveUp::BodyNotReplayable);
+    check(GET, failed, Deadline::at(Now::ORIGIN), GiveUp::DeadlineTooClose);
+    check(GET, first(STALE), Deadline::at(Now::ORIGIN), GiveUp::DeadlineTooClose);
+}
+
+#[test]
+fn retry_after_is_obeyed_within_the_deadline_and_fails_at_once_beyond_it() {
+    let check = |asked: u64, deadline: Option<u64>, want: Result<u64, GiveUp>| {
+        let attempt = Attempt { retry_after: Some(secs(asked)), ..first(Outcome::Status(503)) };
+        let deadline = deadline.map_or(Deadline::NONE, |it| Deadline::at(Now::ORIGIN.after(secs(it))));
+        let want = match want {
+            Ok(after) => RetryDecision::Retry {
+                after: secs(after),
+                reason: RetryReason::Condition(RetryCondition::GatewayError),
+            },
+            Err(why) => RetryDecision::GiveUp(why),
+        };
+        assert_eq!(decision(&policy(3), GET, attempt, deadline), want, "{asked} {deadline:?}");
+    };
+    check(2, Some(5), Ok(2));
+    check(2, None, Ok(2));
+    check(5, Some(5), Err(GiveUp::RetryAfterBeyondDeadline));
+    check(60, Some(5), Err(GiveUp::RetryAfterBeyondDeadline));
+    check(60, None, Err(GiveUp::RetryAfterBeyondDeadline));
+
+    let attempt = Attempt { retry_after: Some(secs(60)), ..first(Outcome::Status(503)) };
+    let ignoring = RetryPolicy { retry_after: RetryAfterPolicy::Ignore, ..policy(3) };
+    let RetryDecision::Retry { after, .. } = decision(&ignoring, GET, attempt, Deadline::NONE) else {
+        panic!("not retried");
+    };
+    assert!(after <= ignoring.backoff.base);
+}
+
+#[test]
+fn an_open_breaker_and_an_empty_budget_end_the_retries() {
+    let breaker = Arc::new(Breaker::new(BreakerPolicy::default()));
+    let budget =
+        Budget::new(&BudgetPolicy { retry_ratio: 1.0, min_retries_per_second: 0, ..BudgetPolicy::default() });
+    budget.deposit(Now::ORIGIN);
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut decide = || {
+        let shared = Shared { budget: &budget, breakers: std::slice::from_ref(&breaker) };
+        let attempt = first(Outcome::Status(503));
+        reason(super::decide(&policy(3), &GET, &attempt, shared, Now::ORIGIN, Deadline::NONE, &mut rng))
+    };
+    breaker.force(Forced::ForcedOpen);
+    assert_eq!(decide(), Err(GiveUp::BreakerOpen));
+    breaker.force(Forced::Closed);
+    // The refusal by the breaker spent nothing.
+    assert!(decide().is_ok());
+    assert_eq!(decide(), Err(GiveUp::BudgetExhausted));
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    let written = select(&[Written::Nothing, Written::Partly, Written::Fully][..]);
+    prop_oneof![
+        select(&[200u16, 404, 409, 429, 500, 503][..]).prop_map(Outcome::Status),
+        (0u16..17).prop_map(Outcome::Grpc),
+        (any::<bool>(), written.clone(), any::<bool>())
+            .prop_map(|(reused, written, replied)| Outcome::Reset { reused, written, replied }),
+        written.prop_map(|written| Outcome::PerTryTimeout { written }),
+        Just(Outcome::ConnectFailed),
+        Just(Outcome::RefusedStream),
+        Just(Outcome::GoawayUnprocessed),
+        Just(Outcome::RequestTimeout),
+        Just(Outcome::Local),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_request_is_attempted_at_most_once_more_than_configured_and_once_for_staleness(
+        attempts in 0u32..5,
+        story in proptest::collection::vec(outcomes(), 20),
+        method in select(&["GET", "POST"][..]),
+        per_second in 0u32..2,
+        limit in proptest::option::of(0u64..3),
+        seed: u64,
+    ) {
+        let policy = policy(attempts);
+        let budget = Budget::new(&BudgetPolicy {
+            retry_ratio: 0.0,
+            min_retries_per_second: per_second,
+            ..BudgetPolicy::default()
+        });
+        let shared = Shared { budget: &budget, breakers: &[] };
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let deadline = limit.map_or(Deadline::NONE, |limit| Deadline::at(Now::ORIGIN.after(secs(limit))));
+        let (mut now, mut sent, mut may_have_acted) = (Now::ORIGIN, 0, false);
+        let mut attempt = first(Outcome::Local);
+        for outcome in story {
+            sent += 1;
+            prop_assert!(method != "POST" || !may_have_acted, "a POST was sent again after {:?}", attempt.outcome);
+            may_have_acted |= !outcome.is_provably_unsent();
+            attempt.outcome = outcome;
+            match decide(&policy, &RequestFacts { method, ..GET }, &attempt, shared, now, deadline, &mut rng) {
+                RetryDecision::GiveUp(_) => break,
+                RetryDecision::Retry { reason: RetryReason::StaleConnection, .. } => attempt.stale_retried = true,
+                RetryDecision::Retry { after, .. } => {
+                    prop_assert!(after <= policy.backoff.max);
+                    now = now.after(after);
+                    attempt.number += 1;
+                }
+            }
+            prop_assert!(!deadline.is_over(now), "the next attempt starts after the deadline");
+        }
+        prop_assert!(attempt.number <= 1 + attempts && attempt.number - 1 <= per_second * 10);
+        prop_assert!(sent <= 1 + attempts + u32::from(attempt.stale_retried));
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Routes, upstreams, and the table in which the first match wins.
+//!
+//! A route chosen by a name that a program merely claims selects policy; it must never send the request anywhere but
+//! where the program dialled, unless that address is one of the route's own.
+
+#[cfg(test)]
+mod tests;
+
+use super::breaker::BreakerPolicy;
+use super::bulkhead::BulkheadLimits;
+use super::facts::{L4Facts, L7Facts, Names};
+use super::matcher::{Match, Protocol, Verdict, WhyNot};
+use super::mode::Mode;
+use super::retry::RetryPolicy;
+use super::timeouts::Timeouts;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A named rule: what it matches and what it does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The name in the configuration; a label of metrics.
+    pub name: Arc<str>,
+    /// What it matches.
+    pub matcher: Match,
+    /// Whether its policies act.
+    pub mode: Mode,
+    /// Where it goes; `None` is the original destination.
+    pub upstream: Option<Arc<Upstream>>,
+    /// Its time limits.
+    pub timeouts: Timeouts,
+    /// Its retries.
+    pub retry: RetryPolicy,
+    /// A breaker of its own, besides the upstream's.
+    pub breaker: Option<BreakerPolicy>,
+    /// Limits of its own, besides the upstream's.
+    pub limits: BulkheadLimits,
+    /// The protocol that the operator declared; detection is skipped.
+    pub declared_protocol: Option<Protocol>,
+    /// What the kernel does with new connects while the proxy does not answer.
+    pub on_proxy_down: OnProxyDown,
+    /// Nothing is configured: only what cannot change what the program sees may be done.
+    pub transparent: bool,
+}
+
+impl Default for Route {
+    /// The zero-configuration route: matches everything, enforces nothing.
+    fn default() -> Self {
+        Self {
+            name: Arc::from("default"),
+            matcher: Match::default(),
+            mode: Mode::default(),
+            upstream: None,
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+            breaker: None,
+            limits: BulkheadLimits::default(),
+            declared_protocol: None,
+            on_proxy_down: OnProxyDown::default(),
+            transparent: true,
+        }
+    }
+}
+
+/// What happens to new connects when the proxy is dead or stuck (`onProxyDown`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnProxyDown {
+    /// They go direct.
+    #[default]
+    Bypass,
+    /// They fail.
+    Refuse,
+}
+
+/// A named destination.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// The name in the configuration; a label of metrics.
+    pub name: Arc<str>,
+    /// Its endpoints; none means the original destination.
+    pub endpoints: Vec<Endpoint>,
+    /// Its breaker, shared by all routes to it.
+    pub breaker: Option<BreakerPolicy>,
+    /// Its limits, shared by all routes to it.
+    pub limits: BulkheadLimits,
+    /// How long an idle pooled connection is kept (`connectionPool.idleTimeout`).
+    pub idle_timeout: Duration,
+}
+
+impl Default for Upstream {
+    /// An unnamed upstream at the original destination: no breaker, no limits, connections idle for 90 s at most.
+    fn default() -> Self {
+        Self {
+            name: Arc::from(""),
+            endpoints: Vec::new(),
+            breaker: None,
+            limits: BulkheadLimits::default(),
+            idle_timeout: Duration::from_secs(90),
+        }
+    }
+}
+
+/// One configured endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// A name to resolve, or an IP address.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+/// All routes, in order; the first that matches wins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RouteTable {
+    /// The configured routes.
+    pub routes: Vec<Arc<Route>>,
+    /// What applies when none matches.
+    pub default_route: Arc<Route>,
+    /// Whether what no route matches is refused (`outboundTrafficPolicy: Deny`).
+    pub deny_unmatched: bool,
+}
+
+/// The route of a flow or request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Selection<'t> {
+    /// The first route that matches, or the default one.
+    pub route: &'t Arc<Route>,
+    /// The route has endpoints and was chosen by a name that the program claims, but what it dialled is neither an
+    /// address of that name nor one of the endpoints: the request goes on to where it was dialled, and is counted.
+    pub host_mismatch: bool,
+    /// No route matches and the table denies that.
+    pub denied: bool,
+}
+
+/// What the dialled address alone says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ByDestination<'t> {
+    /// Nothing that the first bytes tell can change the route.
+    Decided(Selection<'t>),
+    /// The first bytes decide.
+    Undecided {
+        /// The first route that may still match; its connect limit serves the dial that is made meanwhile.
+        first: &'t Arc<Route>,
+    },
+}
+
+/// One route's verdict, for `ambassador explain`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The route.
+    pub route: Arc<Route>,
+    /// Whether it matches; the first that does is chosen.
+    pub verdict: Result<(), WhyNot>,
+}
+
+impl Route {
+    fn test(&self, l4: &L4Facts<'_>, l7: Option<&L7Facts<'_>>, names: &Names) -> Verdict {
+        self.matcher.test(l4, l7, self.endpoints(), names)
+    }
+
+    /// The endpoints that its requests go to; none means the original destination.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.upstream.as_ref().map_or(&[], |upstream| &upstream.endpoints)
+    }
+
+    fn is_host_mismatch(&self, l4: &L4Facts<'_>, l7: &L7Facts<'_>, names: &Names) -> bool {
+        if self.endpoints().is_empty() || !self.matcher.is_by_name() {
+            return false;
+        }
+        let ip = l4.ip();
+        let claimed = |name| self.matcher.fits_host(name) && names.has(name, ip);
+        let own = || self.endpoints().iter().any(|endpoint| names.has(&endpoint.host, ip));
+        // Without a claim the route was chosen by the address itself.
+        l7.names().next().is_some() && !l7.names().any(claimed) && !own()
+    }
+}
+
+impl RouteTable {
+    /// Whether the dialled address alone decides the route, and which it is then.
+    pub fn for_destination(&self, l4: &L4Facts<'_>, names: &Names) -> ByDestination<'_> {
+        for route in &self.routes {
+            match route.test(l4, None, names) {
+                Verdict::Yes => return ByDestination::Decided(Selection::of(route)),
+                Verdict::NeedsL7 => return ByDestination::Undecided { first: route },
+                Verdict::No(_) => {}
+            }
+        }
+        ByDestination::Decided(self.unmatched())
+    }
+
+    /// The route, once the first bytes are known or known to be opaque. Total: there always is one.
+    pub fn select(&self, l4: &L4Facts<'_>, l7: &L7Facts<'_>, names: &Names) -> Selection<'_> {
+        let found = self.routes.iter().find(|route| route.test(l4, Some(l7), names) == Verdict::Yes);
+        found.map_or_else(
+            || self.unmatched(),
+            |route| Selection {
+                host_mismatch: route.is_host_mismatch(l4, l7, names),
+                ..Selection::of(route)
+            },
+        )
+    }
+
+    /// Every configured route's verdict, in order. If none matches, the default route applies.
+    pub fn explain(&self, l4: &L4Facts<'_>, l7: &L7Facts<'_>, names: &Names) -> Vec<Explanation> {
+        let explain = |route: &Arc<Route>| Explanation {
+            route: Arc::clone(route),
+            verdict: match route.test(l4, Some(l7), names) {
+                Verdict::No(why) => Err(why),
+                Verdict::Yes | Verdict::NeedsL7 => Ok(()),
+            },
+        };
+        self.routes.iter().map(explain).collect()
+    }
+
+    /// Every name whose addresses matching needs: exact `hosts` of routes, and endpoints. Sorted, each once.
+    pub fn names_to_resolve(&self) -> Vec<&str> {
+        let routes = || self.routes.iter().chain([&self.default_route]);
+        let hosts = routes().flat_map(|route| route.matcher.exact_hosts());
+        let endpoints = routes().flat_map(|route| route.endpoints().iter().map(|it| it.host.as_str()));
+        let mut names: Vec<_> =
+            hosts.chain(endpoints).filter(|name| name.parse::<IpAddr>().is_err()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn unmatched(&self) -> Selection<'_> {
+        Selection { denied: self.deny_unmatched, ..Selection::of(&self.default_route) }
+    }
+}
+
+impl<'t> Selection<'t> {
+    const fn of(route: &'t Arc<Route>) -> Self {
+        Self { route, host_mismatch: false, denied: false }
+    }
+}

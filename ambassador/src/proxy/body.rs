@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The body of a request or of a reply, whatever carries it.
+//!
+//! Bodies stream: nothing here buffers one. An HTTP/1 body is the bytes as they stood on the wire, framing included,
+//! so that it is relayed unchanged; an HTTP/2 body is its DATA frames and trailers. A body also tells when it has
+//! ended, because permits and measurements live until then, not until the head. It must never end cleanly when its
+//! sender did not.
+
+use std::{
+    io, mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::time::{Sleep, sleep};
+
+/// Called once when a body has ended, or was dropped before its end.
+pub type EndHook = Box<dyn FnOnce(BodyEnd) + Send + Sync>;
+
+/// The body of a request or of a reply.
+pub struct Body {
+    kind: Kind,
+    bytes: u64,
+    hooks: Vec<EndHook>,
+}
+
+enum Kind {
+    Empty,
+    Whole(Bytes),
+    Http2(Incoming),
+    Source(Box<dyn BodySource>),
+}
+
+/// A streaming body which this crate makes itself.
+pub trait BodySource: Send + Sync {
+    /// Yields the next piece, `None` after a clean end.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+    /// Nothing more will be yielded, and the end was clean.
+    fn is_ended(&self) -> bool;
+
+    /// Goes on with what must not wait until the reader of this body takes more (the rest of an upload).
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyEnd {
+    /// Bytes that were yielded; for HTTP/1 with their framing.
+    pub bytes: u64,
+    /// Whether the end was clean.
+    pub clean: Result<(), BodyErrorKind>,
+}
+
+/// Why a body was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BodyErrorKind {
+    /// Its sender's connection was reset.
+    Reset,
+    /// Its sender's connection ended in the middle of it.
+    Truncated,
+    /// Its framing could not be understood.
+    Malformed,
+    /// Its HTTP/2 stream or connection failed.
+    Stream,
+    /// The time of its request was over.
+    Overdue,
+    /// Its reader stopped.
+    Abandoned,
+}
+
+/// A body that was cut.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// Its sender's connection was reset.
+    #[error("the connection was reset in the middle of a body")]
+    Reset(#[source] io::Error),
+    /// Its sender's connection ended in the middle of it.
+    #[error("the connection ended in the middle of a body")]
+    Truncated,
+    /// Its framing could not be understood.
+    #[error("the framing of a body is malformed: {0}")]
+    Malformed(&'static str),
+    /// Its HTTP/2 stream or connection failed.
+    #[error("the HTTP/2 stream failed in the middle of a body")]
+    Stream(#[source] hyper::Error),
+    /// The time of its request was over (`timeouts.request`).
+    #[error("the time of the request was over in the middle of a body")]
+    Overdue,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl BodyError {
+    /// The class of the error.
+    pub fn kind(&self) -> BodyErrorKind {
+        match self {
+            Self::Reset(_) => BodyErrorKind::Reset,
+            Self::Truncated => BodyErrorKind::Truncated,
+            Self::Malformed(_) => BodyErrorKind::Malformed,
+            Self::Stream(_) => BodyErrorKind::Stream,
+            Self::Overdue => BodyErrorKind::Overdue,
+        }
+    }
+}
+
+impl Body {
+    /// No body.
+    pub fn empty() -> Self {
+        Self::of(Kind::Empty)
+    }
+
+    /// A body that is at hand as a whole.
+    pub fn whole(bytes: Bytes) -> Self {
+        Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Whole(bytes) })
+    }
+
+    /// The body of an HTTP/2 message.
+    pub fn http2(incoming: Incoming) -> Self {
+        Self::of(if http_body::Body::is_end_stream(&incoming) { Kind::Empty } else { Kind::Http2(incoming) })
+    }
+
+    /// A streaming body.
+    pub fn source(source: impl BodySource + 'static) -> Self {
+        Self::of(Kind::Source(Box::new(source)))
+    }
+
+    /// Calls `hook` when this body has ended or is dropped; hooks are called in the order in which they were added.
+    #[must_use]
+    pub fn on_end(mut self, hook: EndHook) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
+    /// There is no byte to come, and none has been yielded.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0 && matches!(self.kind, Kind::Empty)
+    }
+
+    /// Returns this body again if it is at hand as a whole and nothing of it was taken; hooks are not copied.
+    pub fn try_clone(&self) -> Option<Self> {
+        match &self.kind {
+            _ if self.bytes > 0 => None,
+            Kind::Empty => Some(Self::empty()),
+            Kind::Whole(bytes) => Some(Self::whole(bytes.clone())),
+            Kind::Http2(_) | Kind::Source(_) => None,
+        }
+    }
+
+    /// This body is at hand as a whole: sending it waits for nobody, and it can be sent again.
+    pub fn is_at_hand(&self) -> bool {
+        self.bytes == 0 && matches!(self.kind, Kind::Empty | Kind::Whole(_))
+    }
+
+    /// Goes on with what must not wait until the reader of this body takes more.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Kind::Source(source) = &mut self.kind {
+            source.drive(cx);
+        }
+    }
+
+    /// Counts bytes that were relayed past this body (an upgraded connection), so that its end reports them.
+    pub fn count(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// Cuts this body if it has not ended after `left`.
+    #[must_use]
+    pub fn cut_after(mut self, left: Duration) -> Self {
+        if self.is_empty() {
+            return self;
+        }
+        let hooks = mem::take(&mut self.hooks);
+        let bounded = Bounded { body: self, timer: Box::pin(sleep(left)) };
+        let mut body = Self::source(bounded);
+        body.hooks = hooks;
+        body
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, bytes: 0, hooks: Vec::new() }
+    }
+
+    fn end(&mut self, clean: Result<(), BodyErrorKind>) {
+        self.kind = Kind::Empty;
+        let end = BodyEnd { bytes: self.bytes, clean };
+        for hook in mem::take(&mut self.hooks) {
+            hook(end);
+        }
+    }
+}
+
+/// A body with a time limit.
+struct Bounded {
+    body: Body,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl BodySource for Bounded {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(next);
+        }
+        self.timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Overdue)))
+    }
+
+    fn is_ended(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.body.drive(cx);
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let next = match &mut self.kind {
+            Kind::Empty => None,
+            Kind::Whole(bytes) => {
+                let bytes = mem::take(bytes);
+                self.kind = Kind::Empty;
+                Some(Ok(Frame::data(bytes)))
+            }
+            Kind::Http2(incoming) => {
+                ready!(Pin::new(incoming).poll_frame(cx)).map(|next| next.map_err(BodyError::Stream))
+            }
+            Kind::Source(source) => ready!(source.poll_chunk(cx)),
+        };
+        match &next {
+            Some(Ok(frame)) => self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(error)) => self.end(Err(error.kind())),
+            None => self.end(Ok(())),
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Whole(_) => false,
+            Kind::Http2(incoming) => incoming.is_end_stream(),
+            Kind::Source(source) => source.is_ended(),
+        }
+    }
+
+    /// Always unknown: a known size would make hyper add a `content-length` that nobody sent.
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if !self.hooks.is_empty() {
+            let clean =
+                if http_body::Body::is_end_stream(self) { Ok(()) } else { Err(BodyErrorKind::Abandoned) };
+            self.end(clean);
+        }
+    }
+}

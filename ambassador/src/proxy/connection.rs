@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One intercepted connection, from its original destination to the arm of its protocol.
+//!
+//! The dial to the original destination begins at once and races the program's first bytes, so that no protocol waits
+//! for detection. Nothing is guessed: a connection whose destination the kernel does not know is reset.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::SocketAddr,
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+use super::{
+    flow::{Flow, FlowId},
+    http1, http2,
+    message::Stack,
+    opaque, stack,
+    tls::{self, Hello},
+};
+use crate::{
+    net::{
+        copy::reset_on_close,
+        detect::{Detected, Spare, detect},
+        dial::{Dialer, Sockets},
+        orig_dst::{OrigDstSource, Origin},
+    },
+    policy::{
+        facts::{L4Facts, L7Facts},
+        matcher::Protocol,
+        route::{ByDestination, RouteTable},
+    },
+    telemetry::{
+        Telemetry,
+        event::{MissingDestination, Rejected},
+        labels::RejectReason,
+    },
+    upstream::{
+        endpoints::Endpoints,
+        pool::{self, Key},
+        state::{RouteState, States},
+    },
+};
+
+/// What all connections of all workers share.
+pub struct Context {
+    table: Arc<RouteTable>,
+    origins: Arc<dyn OrigDstSource>,
+    dialer: Dialer,
+    states: Arc<States>,
+    /// The addresses of configured names.
+    pub endpoints: Arc<Endpoints>,
+    /// Where facts are said.
+    pub telemetry: Telemetry,
+    stack: Stack,
+    next_flow: AtomicU64,
+}
+
+impl Context {
+    /// Serves connections by `table`, whose origins `origins` knows.
+    pub fn new(
+        table: RouteTable,
+        origins: Arc<dyn OrigDstSource>,
+        dialer: Dialer,
+        telemetry: Telemetry,
+    ) -> Self {
+        let table = Arc::new(table);
+        let states = Arc::new(States::new(telemetry.clone()));
+        let endpoints = Arc::new(Endpoints::new(&table));
+        let stack = stack::build(&table, &states, &endpoints, &telemetry);
+        Self { table, origins, dialer, states, endpoints, telemetry, stack, next_flow: AtomicU64::new(1) }
+    }
+
+    fn flow(&self, client: &TcpStream, sockets: Arc<dyn Sockets>) -> Option<Flow> {
+        let peer = client.peer_addr().ok()?;
+        match self.origins.origin(client.as_fd()) {
+            Ok(Some(Origin { dst, app, netns_cookie })) => Some(Flow {
+                id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
+                original_dst: dst,
+                client: peer,
+                app,
+                netns_cookie,
+                sockets,
+                dialer: self.dialer.clone(),
+            }),
+            unknown => {
+                if let Err(error) = unknown {
+                    tracing::error!(%error, "cannot ask the kernel for an original destination");
+                }
+                self.telemetry.emit(&MissingDestination { client: peer }.into());
+                None
+            }
+        }
+    }
+}
+
+/// Serves one accepted connection to its end.
+pub async fn serve(client: TcpStream, sockets: Arc<dyn Sockets>, context: Arc<Context>) {
+    let arrived = Instant::now();
+    let Some(flow) = context.flow(&client, sockets) else { return reset_on_close(&client) };
+    let _ = client.set_nodelay(true);
+    Connection { client, flow: Arc::new(flow), context, arrived }.serve().await;
+}
+
+/// A connection whose destination is known.
+struct Connection {
+    client: TcpStream,
+    flow: Arc<Flow>,
+    context: Arc<Context>,
+    arrived: Instant,
+}
+
+/// What the dialled address alone says of a flow.
+struct Prospect {
+    /// The state of its route, if the address decides it.
+    decided: Option<Arc<RouteState>>,
+    /// The protocol that the route declares.
+    declared: Option<Protocol>,
+    /// How long a dial may take.
+    connect: Duration,
+    /// Whether a failed dial must wait for the program's first bytes, so that HTTP can be answered in HTTP.
+    answers: bool,
+    denied: bool,
+}
+
+impl Connection {
+    async fn serve(self) {
+        let prospect = self.prospect();
+        if prospect.denied {
+            self.context.telemetry.emit(
+                &Rejected {
+                    route: self.context.table.default_route.name.clone(),
+                    reason: RejectReason::Denied,
+                }
+                .into(),
+            );
+            return reset_on_close(&self.client);
+        }
+        let patience = if prospect.answers { PATIENCE } else { Duration::ZERO };
+        let spare = self.spare(&prospect).await;
+        let Ok(mut detected) = detect(&self.client, spare, prospect.declared, patience).await else { return };
+        learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
+        match detected.protocol {
+            Protocol::Http1 | Protocol::Http2 => self.serve_http(detected).await,
+            Protocol::Tls => {
+                let hello =
+                    tls::read_hello(&self.client, &mut detected.from_client).await.unwrap_or_default();
+                self.serve_opaque(detected, hello).await;
+            }
+            Protocol::Opaque => self.serve_opaque(detected, Hello::default()).await,
+        }
+    }
+
+    fn prospect(&self) -> Prospect {
+        let names = self.context.endpoints.names();
+        match self.context.table.for_destination(&self.l4(), &names) {
+            ByDestination::Decided(selection) => Prospect {
+                decided: Some(self.context.states.of(selection.route, self.flow.original_dst)),
+                declared: selection.route.declared_protocol,
+                connect: selection.route.timeouts.connect,
+                answers: !selection.route.transparent && selection.route.mode.acts(),
+                denied: selection.denied,
+            },
+            ByDestination::Undecided { first } => Prospect {
+                decided: None,
+                declared: None,
+                connect: first.timeouts.connect,
+                answers: true,
+                denied: false,
+            },
+        }
+    }
+
+    /// Begins the dial to the original destination, unless it would be in vain.
+    async fn spare(&self, prospect: &Prospect) -> Spare {
+        if let Some(state) = &prospect.decided
+            && (!state.is_closed() || !state.route.endpoints().is_empty())
+        {
+            return Spare::NotDialled;
+        }
+        let key = Key { netns_cookie: self.flow.netns_cookie, destination: self.flow.original_dst };
+        let speaks_first = learnt((key.netns_cookie, key.destination)) == Some(Protocol::Http1);
+        // A destination that spoke HTTP will again, and an idle connection can carry it; but not for longer than a
+        // moment: another program may speak another protocol to the same port.
+        if speaks_first
+            && pool::has_shared(key)
+            && timeout(LEARNT_PATIENCE, self.client.readable()).await.is_ok()
+        {
+            return Spare::NotDialled;
+        }
+        let (flow, limit) = (Arc::clone(&self.flow), prospect.connect);
+        Spare::Dialling(Box::pin(async move { flow.dial(flow.original_dst, limit).await }))
+    }
+
+    async fn serve_http(self, detected: Detected) {
+        let Detected { protocol, from_client, spare } = detected;
+        let _active = self.context.telemetry.connection(protocol.into());
+        let spare = match spare {
+            Spare::NotDialled => None,
+            Spare::Dialling(dial) => Some(dial),
+            Spare::Dialled(result) => Some(std::future::ready(result).boxed()),
+        };
+        let stack = self.context.stack.clone();
+        match protocol {
+            Protocol::Http2 => {
+                http2::serve(self.client, from_client, self.flow, stack, spare).await;
+            }
+            _ => {
+                http1::server::serve(self.client, from_client, self.flow, stack, spare).await;
+            }
+        }
+    }
+
+    async fn serve_opaque(self, detected: Detected, hello: Hello) {
+        let names = self.context.endpoints.names();
+        let l7 = L7Facts { sni: hello.sni.as_deref(), ..L7Facts::of(detected.protocol) };
+        let selection = self.context.table.select(&self.l4(), &l7, &names);
+        let state = self.context.states.of(selection.route, self.flow.original_dst);
+        if selection.denied {
+            let route = Arc::clone(&state.route.name);
+            self.context.telemetry.emit(&Rejected { route, reason: RejectReason::Denied }.into());
+            return reset_on_close(&self.client);
+        }
+        opaque::serve(self.client, detected, hello, &self.flow, &state, &self.context, self.arrived).await;
+    }
+
+    fn l4(&self) -> L4Facts<'_> {
+        L4Facts { destination: self.flow.original_dst, app: &self.flow.app.comm }
+    }
+}
+
+/// How long a program may take to say its first bytes after its dial has failed, before it is reset.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long a program may be silent towards a destination that used to speak HTTP, before it is dialled all the same.
+const LEARNT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Destinations whose protocol a worker remembers.
+const MAX_LEARNT: usize = 4096;
+
+/// A destination as seen from a network namespace.
+type Place = (u64, SocketAddr);
+
+thread_local! {
+    static LEARNT: RefCell<HashMap<Place, Protocol>> = RefCell::default();
+}
+
+fn learnt(place: Place) -> Option<Protocol> {
+    LEARNT.with_borrow(|learnt| learnt.get(&place).copied())
+}
+
+fn learn(place: Place, protocol: Protocol) {
+    LEARNT.with_borrow_mut(|learnt| {
+        if learnt.len() >= MAX_LEARNT {
+            learnt.clear();
+        }
+        learnt.insert(place, protocol);
+    });
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a request got no reply from its upstream.
+//!
+//! One closed enum carries every failure of a request from the place where it happened to the one place where it
+//! becomes a status or a reset (`layer::rescue`). Which side failed, which status it becomes and how it is labelled
+//! are answered here by exhaustive match, so that a new failure cannot be forgotten.
+
+use std::{io, time::Duration};
+
+use thiserror::Error;
+
+use crate::net::dial::{DialError, DialFailure};
+
+/// How much of a request had been handed to the kernel when its attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sent {
+    /// Not one byte.
+    Nothing,
+    /// Some bytes, not all.
+    Partly,
+    /// All of it.
+    Fully,
+}
+
+/// A request that failed before its reply's head was complete.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// The upstream could not be dialled.
+    #[error("no connection to the upstream")]
+    Connect(#[source] DialError),
+    /// The upstream connection was closed or reset before a complete reply head.
+    #[error("the upstream closed the connection before its reply was complete")]
+    Disconnected {
+        /// The connection had carried an earlier request.
+        reused: bool,
+        /// How much of the request had been sent.
+        sent: Sent,
+        /// At least one byte of the reply (1xx included) had arrived.
+        replied: bool,
+        /// What the kernel said; `UnexpectedEof` for an orderly close.
+        #[source]
+        source: io::Error,
+    },
+    /// The upstream refused the HTTP/2 stream or had gone away before it: provably not processed (RFC 9113 §8.7).
+    #[error("the upstream refused the stream")]
+    RefusedStream(#[source] hyper::Error),
+    /// The upstream failed an HTTP/2 exchange otherwise.
+    #[error("the HTTP/2 exchange with the upstream failed")]
+    Http2(#[source] hyper::Error),
+    /// The upstream's reply could not be understood.
+    #[error("the upstream's reply is malformed: {0}")]
+    MalformedReply(&'static str),
+    /// The program's request could not be understood, or its framing is ambiguous (RFC 9112 §6.3).
+    #[error("the request is malformed: {0}")]
+    MalformedRequest(&'static str),
+    /// One attempt lasted longer than `timeouts.perTry`.
+    #[error("an attempt took longer than {0:?} (timeouts.perTry)")]
+    PerTryTimeout(Duration),
+    /// The request lasted longer than `timeouts.request`.
+    #[error("the request took longer than {0:?} (timeouts.request)")]
+    RequestTimeout(Duration),
+    /// The circuit breaker is open.
+    #[error("the circuit breaker is open for another {retry_after:?}")]
+    CircuitOpen {
+        /// When the breaker admits a probe.
+        retry_after: Duration,
+    },
+    /// A limit of `connectionPool` is reached.
+    #[error("connectionPool.{limit} is reached")]
+    Overflow {
+        /// The configuration's name of the limit.
+        limit: &'static str,
+    },
+    /// `outboundTrafficPolicy: Deny` and no route matches.
+    #[error("no route allows this destination (outboundTrafficPolicy: Deny)")]
+    Denied,
+    /// The program went away before its reply.
+    #[error("the program closed its connection")]
+    ClientGone(#[source] io::Error),
+}
+
+/// Who is to blame for a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The program that made the request.
+    Client,
+    /// The upstream.
+    Upstream,
+    /// Ambassador itself refused: never an upstream failure.
+    Local,
+}
+
+impl ProxyError {
+    /// Who failed.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::Connect(error) if error.failure == DialFailure::Local => Side::Local,
+            Self::Connect(_)
+            | Self::Disconnected { .. }
+            | Self::RefusedStream(_)
+            | Self::Http2(_)
+            | Self::MalformedReply(_)
+            | Self::PerTryTimeout(_)
+            | Self::RequestTimeout(_) => Side::Upstream,
+            Self::CircuitOpen { .. } | Self::Overflow { .. } | Self::Denied => Side::Local,
+            Self::MalformedRequest(_) | Self::ClientGone(_) => Side::Client,
+        }
+    }
+
+    /// The status that an HTTP program is answered with.
+    pub fn status(&self) -> http::StatusCode {
+        match self {
+            Self::Connect(_)
+            | Self::Disconnected { .. }
+            | Self::RefusedStream(_)
+            | Self::Http2(_)
+            | Self::MalformedReply(_) => http::StatusCode::BAD_GATEWAY,
+            Self::PerTryTimeout(_) | Self::RequestTimeout(_) => http::StatusCode::GATEWAY_TIMEOUT,
+            Self::CircuitOpen { .. } | Self::Overflow { .. } => http::StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied => http::StatusCode::FORBIDDEN,
+            Self::MalformedRequest(_) | Self::ClientGone(_) => http::StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The value of `x-ambassador-error`, one of a closed set.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect(error) => match error.failure {
+                DialFailure::Refused => "connect-refused",
+                DialFailure::TimedOut => "connect-timeout",
+                DialFailure::Unreachable => "connect-unreachable",
+                DialFailure::Local => "connect-local",
+            },
+            Self::Disconnected { .. } => "reset",
+            Self::RefusedStream(_) => "refused-stream",
+            Self::Http2(_) => "http2",
+            Self::MalformedReply(_) => "malformed-reply",
+            Self::MalformedRequest(_) => "malformed-request",
+            Self::PerTryTimeout(_) => "per-try-timeout",
+            Self::RequestTimeout(_) => "request-timeout",
+            Self::CircuitOpen { .. } => "circuit-open",
+            Self::Overflow { .. } => "overflow",
+            Self::Denied => "denied",
+            Self::ClientGone(_) => "client-gone",
+        }
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Translates what happened on the data path into the words of telemetry and of policy.
+
+use super::error::{ProxyError, Sent};
+use crate::{
+    net::{dial::DialFailure, orig_dst::App},
+    policy::{
+        breaker,
+        classify::{AttemptOutcome, Written},
+        matcher,
+        retry::GiveUp,
+    },
+    telemetry::{
+        event::Caller,
+        labels::{BreakerCause, BreakerState, ErrorType, Protocol, RetryOutcome},
+    },
+};
+
+impl From<DialFailure> for ErrorType {
+    fn from(failure: DialFailure) -> Self {
+        match failure {
+            DialFailure::Refused => Self::ConnectRefused,
+            DialFailure::TimedOut => Self::ConnectTimeout,
+            DialFailure::Unreachable => Self::ConnectUnreachable,
+            DialFailure::Local => Self::ConnectFailed,
+        }
+    }
+}
+
+impl From<&ProxyError> for ErrorType {
+    fn from(error: &ProxyError) -> Self {
+        match error {
+            ProxyError::Connect(error) => error.failure.into(),
+            ProxyError::Disconnected { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Self::ClosedEarly
+            }
+            ProxyError::Disconnected { .. } | ProxyError::Http2(_) => Self::Reset,
+            ProxyError::RefusedStream(_) => Self::RefusedStream,
+            ProxyError::MalformedReply(_) => Self::MalformedResponse,
+            ProxyError::MalformedRequest(_) => Self::Malformed,
+            ProxyError::PerTryTimeout(_) => Self::TimeoutPerTry,
+            ProxyError::RequestTimeout(_) => Self::TimeoutRequest,
+            ProxyError::CircuitOpen { .. } => Self::CircuitOpen,
+            ProxyError::Overflow { .. } => Self::Overflow,
+            ProxyError::Denied => Self::Denied,
+            ProxyError::ClientGone(_) => Self::ClientGone,
+        }
+    }
+}
+
+impl From<Sent> for Written {
+    fn from(sent: Sent) -> Self {
+        match sent {
+            Sent::Nothing => Self::Nothing,
+            Sent::Partly => Self::Partly,
+            Sent::Fully => Self::Fully,
+        }
+    }
+}
+
+/// What a failed attempt means to the breaker and to retries.
+pub(crate) fn outcome_of(error: &ProxyError) -> AttemptOutcome {
+    match error {
+        // A dial that failed for want of local ports or descriptors says nothing about the destination.
+        ProxyError::Connect(error) if error.failure == DialFailure::Local => AttemptOutcome::Local,
+        ProxyError::Connect(_) => AttemptOutcome::ConnectFailed,
+        ProxyError::Disconnected { reused, sent, replied, .. } => {
+            AttemptOutcome::Reset { reused: *reused, written: (*sent).into(), replied: *replied }
+        }
+        ProxyError::RefusedStream(_) => AttemptOutcome::RefusedStream,
+        ProxyError::Http2(_) => {
+            AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: false }
+        }
+        ProxyError::MalformedReply(_) => AttemptOutcome::InvalidReply,
+        // What of the request had been written when the time ran out is not known here: assume all of it.
+        ProxyError::PerTryTimeout(_) => AttemptOutcome::PerTryTimeout { written: Written::Fully },
+        ProxyError::RequestTimeout(_) => AttemptOutcome::RequestTimeout,
+        ProxyError::CircuitOpen { .. } | ProxyError::Overflow { .. } | ProxyError::Denied => {
+            AttemptOutcome::Local
+        }
+        ProxyError::MalformedRequest(_) | ProxyError::ClientGone(_) => AttemptOutcome::ClientGone,
+    }
+}
+
+impl From<matcher::Protocol> for Protocol {
+    fn from(protocol: matcher::Protocol) -> Self {
+        match protocol {
+            matcher::Protocol::Http1 => Self::Http1,
+            matcher::Protocol::Http2 => Self::Http2,
+            matcher::Protocol::Tls => Self::Tls,
+            matcher::Protocol::Opaque => Self::Opaque,
+        }
+    }
+}
+
+impl From<breaker::State> for BreakerState {
+    fn from(state: breaker::State) -> Self {
+        match state {
+            breaker::State::Closed => Self::Closed,
+            breaker::State::Open => Self::Open,
+            breaker::State::HalfOpen => Self::HalfOpen,
+            breaker::State::ForcedOpen => Self::ForcedOpen,
+            breaker::State::Disabled => Self::Disabled,
+            breaker::State::MetricsOnly => Self::MetricsOnly,
+        }
+    }
+}
+
+impl From<breaker::Cause> for BreakerCause {
+    fn from(cause: breaker::Cause) -> Self {
+        match cause {
+            breaker::Cause::ConsecutiveFailures(_) => Self::ConsecutiveFailures,
+            breaker::Cause::FailureRate(_) => Self::FailureRate,
+            breaker::Cause::SlowCallRate(_) => Self::SlowCallRate,
+            breaker::Cause::WaitElapsed => Self::WaitElapsed,
+            breaker::Cause::ProbeFailed => Self::ProbeFailed,
+            breaker::Cause::ProbesSucceeded => Self::ProbesSucceeded,
+            breaker::Cause::Forced => Self::Operator,
+        }
+    }
+}
+
+/// The word for a retry that was due and not made; `None` if none was due.
+pub(crate) fn retry_outcome_of(give_up: GiveUp) -> Option<RetryOutcome> {
+    match give_up {
+        GiveUp::NotRetriable | GiveUp::UnsafeMethod | GiveUp::BodyNotReplayable => None,
+        GiveUp::AttemptsExhausted => Some(RetryOutcome::LimitExceeded),
+        GiveUp::RetryAfterBeyondDeadline => Some(RetryOutcome::RetryAfterTooLong),
+        GiveUp::DeadlineTooClose => Some(RetryOutcome::DeadlineExceeded),
+        GiveUp::BudgetExhausted => Some(RetryOutcome::BudgetExhausted),
+        GiveUp::BreakerOpen => Some(RetryOutcome::CircuitOpen),
+        GiveUp::TooManyRetries => Some(RetryOutcome::Overflow),
+    }
+}
+
+impl From<&App> for Caller {
+    fn from(app: &App) -> Self {
+        let mut comm = [0; 16];
+        let text = app.comm.as_bytes();
+        let length = text.len().min(comm.len());
+        comm[..length].copy_from_slice(&text[..length]);
+        Self { pid: app.pid, comm, cgroup_id: app.cgroup_id }
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where an HTTP/1 message ends (RFC 9112 §6.3), and what of its header lines decides it.
+//!
+//! Two parsers that read the same head differently are how a request is smuggled past a proxy, so every ambiguity is
+//! an error here: it must never be resolved by a guess.
+
+use super::chunked::Chunked;
+use crate::proxy::body::BodyError;
+
+/// How the length of a body is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    /// `Content-Length`, in bytes.
+    Length(u64),
+    /// `Transfer-Encoding` that ends in `chunked`.
+    Chunked,
+    /// A reply that lasts until its connection ends.
+    UntilClose,
+}
+
+/// The minor version of HTTP/1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+/// What the header lines of one message say of its framing and its connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lines {
+    length: Option<u64>,
+    coding: Option<Coding>,
+    /// `Connection: close`
+    pub(super) close: bool,
+    /// `Connection: keep-alive`
+    pub(super) keep_alive: bool,
+    /// `Connection: upgrade`
+    connection_upgrade: bool,
+    /// An `Upgrade` line.
+    upgrade: bool,
+    /// Credentials or a challenge that belong to the connection (NTLM, Negotiate).
+    pub(super) bound: bool,
+    /// Framing that is clear, but rare enough that others may read it otherwise: its connection is never shared.
+    pub(super) unusual: bool,
+    /// `Keep-Alive: timeout=`, in seconds.
+    pub(super) keep_alive_timeout: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Chunked,
+    Other,
+}
+
+impl Lines {
+    /// Takes one header line; the error says what is wrong with it.
+    pub(super) fn take(&mut self, name: &str, value: &[u8]) -> Result<(), &'static str> {
+        match name.len() {
+            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
+            14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value)?,
+            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
+            10 if name.eq_ignore_ascii_case("keep-alive") => self.keep_alive_timeout = timeout_of(value),
+            13 if name.eq_ignore_ascii_case("authorization") => self.bound |= is_connection_bound(value),
+            16 if name.eq_ignore_ascii_case("www-authenticate") => self.bound |= is_connection_bound(value),
+            18 if name.eq_ignore_ascii_case("proxy-authenticate") => self.bound |= is_connection_bound(value),
+            19 if name.eq_ignore_ascii_case("proxy-authorization") => {
+                self.bound |= is_connection_bound(value)
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The message asks to change the protocol of its connection.
+    pub(super) fn is_upgrade(&self) -> bool {
+        self.upgrade && self.connection_upgrade
+    }
+
+    /// The sender of a message of `version` keeps the connection open after it (RFC 9112 §9.3).
+    pub(super) fn persists(&self, version: Version) -> bool {
+        match version {
+            Version::Http11 => !self.close,
+            Version::Http10 => self.keep_alive && !self.close,
+        }
+    }
+
+    /// The framing of a request.
+    pub(super) fn of_request(&self, version: Version) -> Result<Framing, &'static str> {
+        match (self.coding, self.length) {
+            (Some(_), _) if version == Version::Http10 => Err("Transfer-Encoding in HTTP/1.0"),
+            (Some(_), Some(_)) => Err("both Transfer-Encoding and Content-Length"),
+            (Some(Coding::Other), None) => Err("Transfer-Encoding does not end in chunked"),
+            (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
+            (None, Some(0) | None) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Length(length)),
+        }
+    }
+
+    /// The framing of a reply with `status` to a request with `method`.
+    pub(super) fn of_reply(
+        &self,
+        version: Version,
+        status: u16,
+        method: &str,
+    ) -> Result<Framing, &'static str> {
+        if method == "HEAD" || status < 200 || status == 204 || status == 304 {
+            return Ok(Framing::None);
+        }
+        if method == "CONNECT" && (200..300).contains(&status) {
+            return Ok(Framing::None);
+        }
+        match (self.coding, self.length) {
+            (Some(_), _) if version == Version::Http10 => Err("Transfer-Encoding in HTTP/1.0"),
+            (Some(_), Some(_)) => Err("both Transfer-Encoding and Content-Length"),
+            (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
+            (Some(Coding::Other), None) | (None, None) => Ok(Framing::UntilClose),
+            (None, Some(0)) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Length(length)),
+        }
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for token in tokens(value) {
+            if token.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if token.eq_ignore_ascii_case(b"upgrade") {
+                self.connection_upgrade = true;
+            }
+        }
+    }
+
+    fn content_length(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Err("Content-Length is not a number");
+        }
+        let mut length = 0_u64;
+        for digit in value {
+            length = length
+                .checked_mul(10)
+                .and_then(|tens| tens.checked_add(u64::from(digit - b'0')))
+                .ok_or("Content-Length is too large")?;
+        }
+        match self.length {
+            Some(earlier) if earlier != length => Err("Content-Length is given twice and differs"),
+            Some(_) => {
+                self.unusual = true;
+                Ok(())
+            }
+            None => {
+                self.length = Some(length);
+                Ok(())
+            }
+        }
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        if self.coding == Some(Coding::Chunked) {
+            return Err("chunked is not the last transfer coding");
+        }
+        // A list of one coding is the usual case; whatever differs from it is kept off shared connections.
+        self.unusual |= self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked");
+        for token in value.split(|byte| *byte == b',') {
+            let token = token.trim_ascii();
+            if self.coding == Some(Coding::Chunked) {
+                return Err("chunked is not the last transfer coding");
+            }
+            if token.is_empty() || !token.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+                return Err("Transfer-Encoding is not a list of codings");
+            }
+            let chunked = token.eq_ignore_ascii_case(b"chunked");
+            self.coding = Some(if chunked { Coding::Chunked } else { Coding::Other });
+        }
+        Ok(())
+    }
+}
+
+/// The comma-separated tokens of a header value.
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// NTLM and Negotiate authenticate the connection, not the request (RFC 4559 §6).
+fn is_connection_bound(value: &[u8]) -> bool {
+    tokens(value).any(|challenge| {
+        let scheme = challenge.split(|byte| *byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
+}
+
+fn timeout_of(value: &[u8]) -> Option<u32> {
+    tokens(value)
+        .filter_map(|token| std::str::from_utf8(token).ok())
+        .filter_map(|token| token.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
+}
+
+/// Finds the end of a body in the bytes that pass.
+#[derive(Debug)]
+pub enum Delimiter {
+    /// That many bytes are still to come.
+    Length(u64),
+    /// The chunk that says so.
+    Chunked(Chunked),
+    /// The end of the connection.
+    UntilClose,
+}
+
+impl From<Framing> for Delimiter {
+    fn from(framing: Framing) -> Self {
+        match framing {
+            Framing::None => Self::Length(0),
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(Chunked::default()),
+            Framing::UntilClose => Self::UntilClose,
+        }
+    }
+}
+
+impl Delimiter {
+    /// Takes the next bytes of the connection and returns how many of them belong to the body.
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, BodyError> {
+        match self {
+            Self::Length(left) => {
+                let taken = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= taken as u64;
+                Ok(taken)
+            }
+            Self::Chunked(chunked) => chunked.advance(bytes).map_err(BodyError::Malformed),
+            Self::UntilClose => Ok(bytes.len()),
+        }
+    }
+
+    /// The body has ended.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.is_done(),
+            Self::UntilClose => false,
+        }
+    }
+
+    /// The connection has ended in an orderly way: so has the body, or it was cut.
+    pub fn connection_ended(&self) -> Result<(), BodyError> {
+        if self.is_done() || matches!(self, Self::UntilClose) { Ok(()) } else { Err(BodyError::Truncated) }
+    }
+}

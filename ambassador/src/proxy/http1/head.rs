@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The head of an HTTP/1 message: its bytes as they stood on the wire, and what was learnt from them.
+//!
+//! A head is parsed once; what is kept is where its parts stand, not copies of them. Header lines are looked up in
+//! the bytes when somebody asks. The bytes are never changed.
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::framing::{Framing, Lines, Version};
+
+/// Why a head was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HeadError {
+    /// It could not be understood, or only by guessing.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// The request line is longer than 8 KiB.
+    #[error("the request line is longer than {LINE_MAX} bytes")]
+    LineTooLong,
+    /// The head is longer than 64 KiB or has more than 128 header lines.
+    #[error("the head is longer than {HEAD_MAX} bytes or has more than {LINES_MAX} header lines")]
+    TooLarge,
+}
+
+/// The head of a request. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    raw: Bytes,
+    method: Span,
+    target: Span,
+    host: Option<Span>,
+    version: Version,
+    framing: Framing,
+    lines: Lines,
+}
+
+/// The head of a reply.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    raw: Bytes,
+    status: u16,
+    version: Version,
+    framing: Framing,
+    lines: Lines,
+}
+
+/// Where a part of the head stands in its bytes.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    fn of(self, raw: &[u8]) -> &[u8] {
+        raw.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+impl RequestHead {
+    /// Parses the head that `bytes` begin with; `None` when its end has not arrived.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
+        let Some((mut head, length)) = Self::scan(bytes)? else {
+            return partial(bytes, HeadError::LineTooLong);
+        };
+        head.raw = Bytes::copy_from_slice(&bytes[..length]);
+        Ok(Some(head))
+    }
+
+    /// The bytes as they stood on the wire.
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    /// The method, as it was written.
+    pub fn method(&self) -> &str {
+        text(self.method.of(&self.raw))
+    }
+
+    /// The request target, up to its first byte that is not UTF-8.
+    pub fn target(&self) -> &str {
+        text(self.target.of(&self.raw))
+    }
+
+    /// The value of the first `Host` line, or the authority of an absolute target (which wins: RFC 9112 §3.2.2).
+    pub fn authority(&self) -> Option<&str> {
+        let target = self.target();
+        if let Some((_, rest)) = target.split_once("://").filter(|_| !target.starts_with('/')) {
+            return Some(rest.split(['/', '?']).next().unwrap_or(rest));
+        }
+        if self.method() == "CONNECT" {
+            return Some(target);
+        }
+        self.host.map(|host| text(host.of(&self.raw)))
+    }
+
+    /// The path and query of the target.
+    pub fn path(&self) -> &str {
+        let target = self.target();
+        match target.split_once("://").filter(|_| !target.starts_with('/')) {
+            Some((_, rest)) => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
+            None => target,
+        }
+    }
+
+    /// The value of the first header line called `name`.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        header(&self.raw, name)
+    }
+
+    /// The version of the protocol.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How the length of the body is given.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The client keeps its connection open for further requests.
+    pub fn persists(&self) -> bool {
+        self.lines.persists(self.version)
+    }
+
+    /// The request asks to change the protocol of its connection, or for a tunnel.
+    pub fn is_upgrade(&self) -> bool {
+        self.lines.is_upgrade() || self.method() == "CONNECT"
+    }
+
+    /// The connection that carries it must not carry another flow's requests.
+    pub fn is_unshared(&self) -> bool {
+        self.lines.unusual || self.lines.bound
+    }
+
+    fn scan(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
+        let Some(line) = request_line(bytes)? else { return Ok(None) };
+        let mut lines = Lines::default();
+        let mut host = None;
+        let scanned = header_lines(bytes, line.end, |name, value| {
+            if host.is_none() && name.eq_ignore_ascii_case("host") {
+                let start = value.as_ptr() as usize - bytes.as_ptr() as usize;
+                host = Some(Span { start, end: start + value.len() });
+            }
+            lines.take(name, value)
+        })?;
+        let Some(length) = scanned else { return Ok(None) };
+        lines.unusual |= has_bare_lf(&bytes[..length]);
+        let framing = lines.of_request(line.version).map_err(HeadError::Malformed)?;
+        let (method, target, version) = (line.method, line.target, line.version);
+        Ok(Some((Self { raw: Bytes::new(), method, target, host, version, framing, lines }, length)))
+    }
+}
+
+impl ResponseHead {
+    /// Parses the head that `bytes` begin with, a reply to a request with `method`; `None` when its end has not
+    /// arrived.
+    pub fn parse(bytes: &[u8], method: &str) -> Result<Option<Self>, HeadError> {
+        let Some((version, status, line_end)) = status_line(bytes)? else {
+            return partial(bytes, HeadError::Malformed("the status line is too long"));
+        };
+        let mut lines = Lines::default();
+        let Some(length) = header_lines(bytes, line_end, |name, value| lines.take(name, value))? else {
+            return partial(bytes, HeadError::Malformed("the status line is too long"));
+        };
+        lines.unusual |= has_bare_lf(&bytes[..length]);
+        let framing = lines.of_reply(version, status, method).map_err(HeadError::Malformed)?;
+        Ok(Some(Self { raw: Bytes::copy_from_slice(&bytes[..length]), status, version, framing, lines }))
+    }
+
+    /// The bytes as they stood on the wire.
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The value of the first header line called `name`.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        header(&self.raw, name)
+    }
+
+    /// How the length of the body is given.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The connection stays open after this reply to `request`. A reply to HTTP/1.0 must say so itself.
+    pub fn persists(&self, request: &RequestHead) -> bool {
+        let own = self.lines.persists(self.version) && self.framing != Framing::UntilClose;
+        own && request.persists() && (request.version == Version::Http11 || self.lines.keep_alive)
+    }
+
+    /// `Keep-Alive: timeout=`, in seconds.
+    pub fn keep_alive_timeout(&self) -> Option<u32> {
+        self.lines.keep_alive_timeout
+    }
+
+    /// The connection that carried it must not carry another flow's requests.
+    pub fn is_unshared(&self) -> bool {
+        self.lines.unusual || self.lines.bound
+    }
+}
+
+struct RequestLine {
+    method: Span,
+    target: Span,
+    version: Version,
+    end: usize,
+}
+
+/// Empty lines may stand before a request line (RFC 9112 §2.2); they stay part of the head.
+fn request_line(bytes: &[u8]) -> Result<Option<RequestLine>, HeadError> {
+    let start = bytes.chunks(2).take(EMPTY_LINES_MAX).take_while(|pair| *pair == b"\r\n").count() * 2;
+    let end_of = |from: usize, stop: fn(u8) -> bool| {
+        bytes[from..].iter().take(LINE_MAX).position(|byte| stop(*byte)).map(|at| from + at)
+    };
+    let Some(method_end) = end_of(start, |byte| !is_token(byte)) else { return Ok(None) };
+    if bytes[method_end] == b'\r' && method_end == start {
+        return Ok(None);
+    }
+    if bytes[method_end] != b' ' || method_end == start {
+        return Err(HeadError::Malformed("the request line has no method"));
+    }
+    let target = method_end + 1;
+    let Some(target_end) = end_of(target, |byte| byte <= b' ' || byte == 0x7f) else {
+        return if bytes.len() - start > LINE_MAX { Err(HeadError::LineTooLong) } else { Ok(None) };
+    };
+    if bytes[target_end] != b' ' || target_end == target {
+        return Err(HeadError::Malformed("the request line has no target or no version"));
+    }
+    if target_end - start > LINE_MAX {
+        return Err(HeadError::LineTooLong);
+    }
+    let Some((version, at)) = version(bytes, target_end + 1)? else { return Ok(None) };
+    let Some(end) = line_end(bytes, at)? else { return Ok(None) };
+    let method = Span { start, end: method_end };
+    Ok(Some(RequestLine { method, target: Span { start: target, end: target_end }, version, end }))
+}
+
+/// The reason phrase may be empty, and so may the space before it, as many origins write it.
+fn status_line(bytes: &[u8]) -> Result<Option<(Version, u16, usize)>, HeadError> {
+    const BAD: HeadError = HeadError::Malformed("the status line is not one");
+    let Some((version, at)) = version(bytes, 0)? else { return Ok(None) };
+    let Some(code) = bytes.get(at..at + 4) else { return Ok(None) };
+    let &[b' ', hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = code else {
+        return Err(BAD);
+    };
+    let status = [hundreds, tens, ones].iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let reason = &bytes[at + 4..];
+    let Some(length) = reason.iter().position(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) else {
+        return Ok(None);
+    };
+    if length > 0 && reason[0] != b' ' {
+        return Err(BAD);
+    }
+    Ok(line_end(bytes, at + 4 + length)?.map(|end| (version, status, end)))
+}
+
+fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, HeadError> {
+    let rest = &bytes[at..];
+    match rest.get(..8) {
+        Some(b"HTTP/1.1") => Ok(Some((Version::Http11, at + 8))),
+        Some(b"HTTP/1.0") => Ok(Some((Version::Http10, at + 8))),
+        None if b"HTTP/1.".starts_with(&rest[..rest.len().min(7)]) => Ok(None),
+        _ => Err(HeadError::Malformed("the version is not HTTP/1.0 or HTTP/1.1")),
+    }
+}
+
+fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, HeadError> {
+    match bytes.get(at..) {
+        Some([b'\r', b'\n', ..]) => Ok(Some(at + 2)),
+        Some([b'\n', ..]) => Ok(Some(at + 1)),
+        None | Some([] | [b'\r']) => Ok(None),
+        Some(_) => Err(HeadError::Malformed("the first line does not end after the version")),
+    }
+}
+
+/// Visits the header lines from `at` on and returns where the head ends.
+fn header_lines<'b>(
+    bytes: &'b [u8],
+    at: usize,
+    mut visit: impl FnMut(&'b str, &'b [u8]) -> Result<(), &'static str>,
+) -> Result<Option<usize>, HeadError> {
+    let mut few = [httparse::EMPTY_HEADER; FEW_LINES];
+    let mut many;
+    let parsed = match httparse::parse_headers(&bytes[at..], &mut few) {
+        Err(httparse::Error::TooManyHeaders) => {
+            many = [httparse::EMPTY_HEADER; LINES_MAX];
+            httparse::parse_headers(&bytes[at..], &mut many)
+        }
+        parsed => parsed,
+    };
+    match parsed {
+        Ok(httparse::Status::Complete((length, _))) if at + length > HEAD_MAX => Err(HeadError::TooLarge),
+        Ok(httparse::Status::Complete((length, headers))) => {
+            for header in headers {
+                visit(header.name, header.value).map_err(HeadError::Malformed)?;
+            }
+            Ok(Some(at + length))
+        }
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooLarge),
+        Err(httparse::Error::HeaderName) => Err(HeadError::Malformed("a header line has no proper name")),
+        Err(httparse::Error::HeaderValue) => Err(HeadError::Malformed("a header value has a control byte")),
+        Err(_) => Err(HeadError::Malformed("a header line does not end in CR LF")),
+    }
+}
+
+/// A head whose end has not arrived yet is refused once it is too long to become a good one.
+fn partial<T>(bytes: &[u8], line_too_long: HeadError) -> Result<Option<T>, HeadError> {
+    let first_line = bytes.iter().take(LINE_MAX + 1).skip(2 * EMPTY_LINES_MAX).any(|byte| *byte == b'\n');
+    if bytes.len() > LINE_MAX && !first_line {
+        return Err(line_too_long);
+    }
+    if bytes.len() > HEAD_MAX { Err(HeadError::TooLarge) } else { Ok(None) }
+}
+
+/// httparse takes LF for CR LF; it guarantees that no CR stands alone, so that counting finds it.
+fn has_bare_lf(head: &[u8]) -> bool {
+    let count = |wanted: u8| head.iter().filter(|byte| **byte == wanted).count();
+    count(b'\n') != count(b'\r')
+}
+
+/// Finds a header line in a head that has already been parsed once.
+fn header<'h>(raw: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    raw.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+        let (candidate, rest) = line.split_at_checked(name.len())?;
+        let value = rest.strip_prefix(b":")?;
+        candidate.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+    })
+}
+
+/// The longest prefix of `bytes` that is UTF-8.
+fn text(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
+/// May stand in a method (RFC 9110 §5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The longest request line.
+const LINE_MAX: usize = 8 * 1024;
+/// The longest head.
+pub(super) const HEAD_MAX: usize = 64 * 1024;
+/// The most header lines.
+const LINES_MAX: usize = 128;
+/// Room for nearly every head, which costs little to prepare.
+const FEW_LINES: usize = 32;
+/// The most empty lines before a request line.
+const EMPTY_LINES_MAX: usize = 4;

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a program sends on an HTTP/1 flow: heads, bodies, and whatever it sends ahead.
+//!
+//! A waiting flow holds no buffer. A body which has not arrived as a whole is lent the reading side and hands back
+//! what it read beyond its end. At most a bounded amount is read ahead of the current request.
+
+use std::{
+    future::poll_fn,
+    io,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Frame;
+use tokio::sync::oneshot;
+
+use super::{
+    framing::Delimiter,
+    head::{HeadError, RequestHead},
+    peer::Peer,
+    wire,
+};
+use crate::proxy::body::{Body, BodyError, BodySource};
+
+/// The reading side of a flow.
+pub(super) struct Inbound {
+    peer: Arc<Peer>,
+    ahead: BytesMut,
+    lent: Option<oneshot::Receiver<BytesMut>>,
+}
+
+/// Why no head was read.
+pub(super) enum NoHead {
+    /// The program ended the connection where it may.
+    Ended,
+    /// The connection failed, or ended in the middle of a head.
+    Gone,
+    /// The head is refused.
+    Refused(HeadError),
+}
+
+impl Inbound {
+    /// The reading side of `peer`, from which `prefix` has been read.
+    pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut) -> Self {
+        Self { peer, ahead: prefix, lent: None }
+    }
+
+    /// Reads the next head. A head that has begun must be complete within a minute.
+    pub(super) async fn head(&mut self) -> Result<RequestHead, NoHead> {
+        if self.ahead.is_empty() {
+            if self.peer.is_half_closed() {
+                return Err(NoHead::Ended);
+            }
+            let ahead = &mut self.ahead;
+            let first =
+                poll_fn(|cx| wire::poll_read(&self.peer.stream, cx, |bytes| first_head(bytes, ahead))).await;
+            match first.map_err(|_| NoHead::Gone)? {
+                Ok(Some(head)) => return Ok(head),
+                Ok(None) if self.ahead.is_empty() => return Err(NoHead::Ended),
+                Ok(None) => {}
+                Err(error) => return Err(NoHead::Refused(error)),
+            }
+        } else if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
+            self.consume(head.raw().len());
+            return Ok(head);
+        }
+        let only_empty_lines = self.ahead.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        let rest = self.rest_of_head();
+        if only_empty_lines {
+            rest.await
+        } else {
+            tokio::time::timeout(HEAD_TIME, rest).await.map_err(|_| NoHead::Gone)?
+        }
+    }
+
+    /// The body of the request whose head has just been read.
+    pub(super) fn body(&mut self, head: &RequestHead) -> Result<Body, BodyError> {
+        let mut delimiter = Delimiter::from(head.framing());
+        let taken = delimiter.advance(&self.ahead)?;
+        if delimiter.is_done() {
+            let body = Bytes::copy_from_slice(&self.ahead[..taken]);
+            self.consume(taken);
+            return Ok(Body::whole(body));
+        }
+        let (home, lent) = oneshot::channel();
+        self.lent = Some(lent);
+        let begun = std::mem::take(&mut self.ahead);
+        Ok(Body::source(Upload {
+            peer: self.peer.clone(),
+            begun,
+            buffer: BytesMut::new(),
+            delimiter,
+            home: Some(home),
+        }))
+    }
+
+    /// The request's body has been read to its end, so that the next request can be.
+    pub(super) fn is_at_request(&mut self) -> bool {
+        let Some(lent) = &mut self.lent else { return true };
+        let Ok(ahead) = lent.try_recv() else { return false };
+        self.ahead = ahead;
+        self.lent = None;
+        true
+    }
+
+    /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while self.ahead.len() < AHEAD_MAX && !self.peer.is_half_closed() && self.is_at_request() {
+            let ahead = &mut self.ahead;
+            let read = wire::poll_read(&self.peer.stream, cx, |bytes| {
+                ahead.extend_from_slice(bytes);
+                bytes.len()
+            });
+            match ready!(read) {
+                Ok(0) => self.peer.set_half_closed(),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Takes what was read ahead, for the connection's next protocol.
+    pub(super) fn take_ahead(&mut self) -> Bytes {
+        std::mem::take(&mut self.ahead).freeze()
+    }
+
+    /// Reads and drops what still arrives until the program ends its side, so that closing does not reset a reply
+    /// that it has not read yet (RFC 9112 §9.6).
+    pub(super) async fn drain(&self) {
+        let drained = async {
+            while let Ok(1..) = poll_fn(|cx| wire::poll_read(&self.peer.stream, cx, <[u8]>::len)).await {}
+        };
+        // The limit is the end of a courtesy, not an error.
+        let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+    }
+
+    async fn rest_of_head(&mut self) -> Result<RequestHead, NoHead> {
+        let mut searched = self.ahead.len();
+        loop {
+            let ahead = &mut self.ahead;
+            let read = poll_fn(|cx| {
+                wire::poll_read(&self.peer.stream, cx, |bytes| {
+                    ahead.extend_from_slice(bytes);
+                    bytes.len()
+                })
+            });
+            match read.await {
+                Ok(0) if self.ahead.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
+                    return Err(NoHead::Ended);
+                }
+                Ok(0) | Err(_) => return Err(NoHead::Gone),
+                Ok(_) => {}
+            }
+            // Parsing again costs as much as the whole head, so it waits for the empty line, or for too much.
+            let end = has_empty_line(&self.ahead[searched.saturating_sub(3)..]);
+            if end || self.ahead.len() > PARSE_ANYWAY || searched < PARSE_EARLY {
+                if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
+                    self.consume(head.raw().len());
+                    return Ok(head);
+                }
+            }
+            searched = self.ahead.len();
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        if count == self.ahead.len() {
+            self.ahead = BytesMut::new();
+        } else {
+            let _ = self.ahead.split_to(count);
+        }
+    }
+}
+
+/// Parses the head in what was just read; what follows it, or an unfinished head, goes to `ahead`.
+fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<RequestHead>, HeadError> {
+    let head = if bytes.is_empty() { None } else { RequestHead::parse(bytes)? };
+    let length = head.as_ref().map_or(0, |head| head.raw().len());
+    ahead.extend_from_slice(&bytes[length..]);
+    Ok(head)
+}
+
+fn has_empty_line(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}
+
+/// A request body which is read as it is taken.
+struct Upload {
+    peer: Arc<Peer>,
+    begun: BytesMut,
+    buffer: BytesMut,
+    delimiter: Delimiter,
+    home: Option<oneshot::Sender<BytesMut>>,
+}
+
+impl Upload {
+    fn hand_back(&mut self, ahead: BytesMut) {
+        if self.delimiter.is_done()
+            && let Some(home) = self.home.take()
+        {
+            // Nobody waits for it any more when the flow itself is gone.
+            let _ = home.send(ahead);
+        }
+    }
+}
+
+impl BodySource for Upload {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.begun.is_empty() {
+            // These have passed the delimiter before.
+            let begun = std::mem::take(&mut self.begun).freeze();
+            return Poll::Ready(Some(Ok(Frame::data(begun))));
+        }
+        if self.delimiter.is_done() {
+            return Poll::Ready(None);
+        }
+        let outcome = match ready!(wire::poll_read_body(&self.peer.stream, cx, &mut self.buffer)) {
+            Ok(0) => Err(BodyError::Truncated),
+            Ok(_) => self.delimiter.advance(&self.buffer),
+            Err(error) => Err(BodyError::Reset(error)),
+        };
+        Poll::Ready(Some(outcome.map(|taken| {
+            let data = self.buffer.split_to(taken).freeze();
+            if self.delimiter.is_done() {
+                let ahead = BytesMut::from(&self.buffer[..]);
+                self.hand_back(ahead);
+            }
+            Frame::data(data)
+        })))
+    }
+
+    fn is_ended(&self) -> bool {
+        self.begun.is_empty() && self.delimiter.is_done()
+    }
+}
+
+/// How long a head that has begun may take: our own limit, because the origin cannot see the connection yet.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+/// How long the end of a program's side is awaited after the last reply.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How much is read ahead of the current request.
+const AHEAD_MAX: usize = 64 * 1024;
+/// Beyond this a head may be too long.
+const PARSE_ANYWAY: usize = super::head::HEAD_MAX;
+/// Below this a parse costs nothing, and finds a malformed head early.
+const PARSE_EARLY: usize = 256;

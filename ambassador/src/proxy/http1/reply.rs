@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Relays a reply to the program: its head, together with what has arrived of its body, then the rest.
+//!
+//! A body that was cut must reach the program cut in the same way.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Body as _;
+
+use super::{inbound::Inbound, peer::Peer, wire};
+use crate::proxy::body::{Body, BodyError};
+
+/// Why a reply could not be relayed to its end.
+pub(super) enum Cut {
+    /// Its body was cut.
+    Upstream(BodyError),
+    /// The program has gone.
+    Client,
+}
+
+/// Writes `head` and `body` to the program while watching for its end.
+pub(super) async fn relay(
+    peer: &Peer,
+    inbound: &mut Inbound,
+    head: &[u8],
+    body: &mut Body,
+) -> Result<(), Cut> {
+    let mut relay = Relay { head, written: 0, chunk: Bytes::new(), ended: None };
+    poll_fn(|cx| relay.poll(cx, peer, inbound, body)).await
+}
+
+struct Relay<'h> {
+    head: &'h [u8],
+    written: usize,
+    chunk: Bytes,
+    ended: Option<Result<(), BodyError>>,
+}
+
+impl Relay<'_> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: &Peer,
+        inbound: &mut Inbound,
+        body: &mut Body,
+    ) -> Poll<Result<(), Cut>> {
+        loop {
+            let waits = self.chunk.is_empty() && self.ended.is_none() && self.take(cx, body).is_pending();
+            if waits && self.written == self.head.len() {
+                let was_half_closed = peer.is_half_closed();
+                if inbound.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(Cut::Client));
+                }
+                if was_half_closed == peer.is_half_closed() {
+                    return Poll::Pending;
+                }
+                // The upstream is to see it as well: the body passes it on when it is asked for more.
+                continue;
+            }
+            match wire::poll_write(&peer.stream, cx, self.head, &mut self.written, &mut self.chunk) {
+                Poll::Ready(written) => written.map_err(|_| Cut::Client)?,
+                Poll::Pending => {
+                    // The program may read nothing before its request has been taken.
+                    body.drive(cx);
+                    return Poll::Pending;
+                }
+            }
+            if let Some(ended) = self.ended.take() {
+                return Poll::Ready(ended.map_err(Cut::Upstream));
+            }
+        }
+    }
+
+    /// Takes the next piece of the body.
+    fn take(&mut self, cx: &mut Context<'_>, body: &mut Body) -> Poll<()> {
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.chunk = frame.into_data().unwrap_or_default();
+                if body.is_end_stream() {
+                    self.ended = Some(Ok(()));
+                }
+            }
+            Some(Err(error)) => self.ended = Some(Err(error)),
+            None => self.ended = Some(Ok(())),
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reads and writes of HTTP/1 sockets.
+//!
+//! A read that returns less than it had room for also tells the runtime that the socket is empty, which saves the
+//! system call that would only say so; heads are read into one buffer per worker, so that an idle connection holds
+//! none. Everything takes `&TcpStream`, because a request's body and its reply use the two directions at once.
+
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice, Read},
+    mem::MaybeUninit,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::{io::Interest, net::TcpStream};
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+/// Room for most messages in one read.
+const SCRATCH_BYTES: usize = 32 * 1024;
+/// What one read of a body may take.
+const BODY_READ_BYTES: usize = 64 * 1024;
+
+/// Reads what has arrived and hands it to `use_it`; an empty slice is the end of the stream.
+pub(crate) fn poll_read<T>(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    use_it: impl FnOnce(&[u8]) -> T,
+) -> Poll<io::Result<T>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            let mut read = None;
+            let socket = SockRef::from(stream);
+            let outcome = stream.try_io(Interest::READABLE, || {
+                let count = (&*socket).read(scratch)?;
+                read = Some(count);
+                if count > 0 && count < scratch.len() {
+                    Err(io::ErrorKind::WouldBlock.into())
+                } else {
+                    Ok(())
+                }
+            });
+            match (read, outcome) {
+                (Some(count), _) => return Poll::Ready(Ok(use_it(&scratch[..count]))),
+                (None, Err(error)) if is_retriable(&error) => {}
+                (None, Err(error)) => return Poll::Ready(Err(error)),
+                (None, Ok(())) => {}
+            }
+        }
+    })
+}
+
+/// Reads a piece of a body into the free room of `buffer`, which is borrowed only when something has arrived.
+pub(crate) fn poll_read_body(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        buffer.reserve(BODY_READ_BYTES);
+        match stream.try_read_buf(buffer) {
+            Err(error) if is_retriable(&error) => {
+                if buffer.is_empty() {
+                    *buffer = BytesMut::new();
+                }
+            }
+            outcome => return Poll::Ready(outcome),
+        }
+    }
+}
+
+/// Writes `head` from `written` on, then `rest`, as far as possible in one call.
+pub(crate) fn poll_write(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    head: &[u8],
+    written: &mut usize,
+    rest: &mut Bytes,
+) -> Poll<io::Result<()>> {
+    loop {
+        let first = &head[*written..];
+        if first.is_empty() && rest.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(stream.poll_write_ready(cx))?;
+        let outcome = match (first.is_empty(), rest.is_empty()) {
+            (false, false) => stream.try_write_vectored(&[IoSlice::new(first), IoSlice::new(rest)]),
+            (false, true) => stream.try_write(first),
+            (true, _) => stream.try_write(rest),
+        };
+        match outcome {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => {
+                let of_head = count.min(first.len());
+                *written += of_head;
+                rest.advance(count - of_head);
+            }
+            Err(error) if is_retriable(&error) => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// What can be told of an idle connection without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// Open, and nothing has arrived.
+    Quiet,
+    /// Ended, failed, or something has arrived that nobody asked for.
+    Spent,
+}
+
+/// Looks whether an idle connection is still usable: by what the runtime has learnt of it, and if `ask_kernel` by
+/// one peek.
+pub(crate) fn idle_state(stream: &TcpStream, ask_kernel: AskKernel) -> Idle {
+    let socket = SockRef::from(stream);
+    let peek = || {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        socket.peek(&mut byte)
+    };
+    // Only an unread event lets `try_io` call its closure; `WouldBlock` from it clears the event.
+    let seen = stream.try_io(Interest::READABLE, peek);
+    let outcome = match (seen, ask_kernel) {
+        (Err(error), AskKernel::Yes) if error.kind() == io::ErrorKind::WouldBlock => peek(),
+        (seen, _) => seen,
+    };
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
+        _ => Idle::Spent,
+    }
+}
+
+/// Whether an idle connection is worth a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskKernel {
+    /// It has been idle for long, or what it will carry cannot be repeated.
+    Yes,
+    /// The runtime's knowledge is fresh.
+    No,
+}
+
+/// Makes the close of `stream` a reset, so that its peer never takes it for a clean end.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    // Fails only on a socket that is already gone.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Sends FIN; more can still be read.
+pub(crate) fn shutdown_write(stream: &TcpStream) {
+    // Fails only on a socket that is already gone.
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+}
+
+fn is_retriable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A reply that ambassador makes itself, in the words of each protocol.
+//!
+//! Programs tell it from an origin's reply by `x-ambassador-error`. It must never carry request bytes.
+
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+
+use super::{body::Body, error::ProxyError};
+
+/// A reply that ambassador makes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalReply {
+    /// The status.
+    pub status: StatusCode,
+    /// The value of `x-ambassador-error`, one of a closed set.
+    pub code: &'static str,
+    /// When another request may succeed.
+    pub retry_after: Option<Duration>,
+    /// What a person reads.
+    pub message: Cow<'static, str>,
+}
+
+impl From<&ProxyError> for LocalReply {
+    fn from(error: &ProxyError) -> Self {
+        let retry_after = match error {
+            ProxyError::CircuitOpen { retry_after } => Some(*retry_after),
+            _ => None,
+        };
+        Self {
+            status: error.status(),
+            code: error.code(),
+            retry_after,
+            message: Cow::Owned(error.to_string()),
+        }
+    }
+}
+
+/// What follows a local reply on an HTTP/1 connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Further requests.
+    KeepAlive,
+    /// The end of the connection.
+    Close,
+}
+
+impl LocalReply {
+    /// The reply to a request that could not be understood.
+    pub fn refusal(status: StatusCode, message: &'static str) -> Self {
+        Self { status, code: "malformed-request", retry_after: None, message: Cow::Borrowed(message) }
+    }
+
+    /// The bytes of this reply in HTTP/1.1; a reply to HEAD has no body.
+    pub fn http1(&self, method: &str, then: Then) -> Bytes {
+        let body = self.text();
+        let mut reply = String::with_capacity(256);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            reply,
+            "HTTP/1.1 {} {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nx-ambassador-error: {}\r\n",
+            self.status.as_u16(),
+            self.status.canonical_reason().unwrap_or_default(),
+            body.len(),
+            self.code,
+        );
+        if let Some(seconds) = self.retry_after_seconds() {
+            let _ = write!(reply, "retry-after: {seconds}\r\n");
+        }
+        if then == Then::Close {
+            reply.push_str("connection: close\r\n");
+        }
+        reply.push_str("\r\n");
+        if method != "HEAD" {
+            reply.push_str(&body);
+        }
+        reply.into()
+    }
+
+    /// This reply in HTTP/2; to a gRPC request as trailers-only, with status 200 (gRPC over HTTP/2, *Responses*).
+    pub fn http2(&self, grpc: bool) -> http::Response<Body> {
+        let mut reply = http::Response::new(Body::empty());
+        if grpc {
+            let message =
+                HeaderValue::try_from(self.message.as_ref()).unwrap_or(HeaderValue::from_static(self.code));
+            reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            reply.headers_mut().insert("grpc-status", HeaderValue::from(self.grpc_status()));
+            reply.headers_mut().insert("grpc-message", message);
+        } else {
+            let body = self.text();
+            *reply.status_mut() = self.status;
+            reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            reply.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            *reply.body_mut() = Body::whole(body.into());
+        }
+        reply.headers_mut().insert("x-ambassador-error", HeaderValue::from_static(self.code));
+        if let Some(seconds) = self.retry_after_seconds() {
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        reply
+    }
+
+    /// The gRPC status which stands for this reply (`google.rpc.Code`).
+    pub fn grpc_status(&self) -> u16 {
+        match (self.code, self.status) {
+            ("overflow" | "rate-limited", _) => 8,
+            (_, StatusCode::GATEWAY_TIMEOUT) => 4,
+            (_, StatusCode::FORBIDDEN) => 7,
+            (_, StatusCode::BAD_REQUEST) => 13,
+            _ => 14,
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("ambassador: {}\n", self.message)
+    }
+
+    fn retry_after_seconds(&self) -> Option<u64> {
+        // Rounded up: a client that comes back at this second must not be refused again.
+        self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_circuit_says_when_to_come_back() {
+        let reply = LocalReply::from(&ProxyError::CircuitOpen { retry_after: Duration::from_millis(2500) });
+        assert_eq!(
+            reply.http1("GET", Then::KeepAlive),
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 53\r\n\
+             x-ambassador-error: circuit-open\r\nretry-after: 3\r\n\r\n\
+             ambassador: the circuit breaker is open for another 2.5s\n"
+                .replace("53", "57")
+        );
+        assert!(reply.http1("HEAD", Then::Close).ends_with(b"connection: close\r\n\r\n"));
+    }
+
+    #[test]
+    fn grpc_is_answered_by_trailers_only() {
+        let reply = LocalReply::from(&ProxyError::Overflow { limit: "maxRequests" }).http2(true);
+        assert_eq!(reply.status(), StatusCode::OK);
+        assert_eq!(reply.headers()["grpc-status"], "8");
+        assert!(reply.body().is_empty());
+    }
+}

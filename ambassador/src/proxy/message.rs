@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Requests and replies as the stack of layers sees them, whatever version of HTTP carries them.
+//!
+//! Layers read labels and set where and how long to try; heads and bodies pass through untouched. A request's head
+//! is cheap to clone, because an attempt that failed is followed by another.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::header::HeaderName;
+use tokio::{net::TcpStream, time::Instant};
+
+use super::{
+    body::Body,
+    error::ProxyError,
+    flow::Flow,
+    http1::{framing::Version, head, peer::InterimSink},
+    local::LocalReply,
+};
+use crate::{layer::plan::Plan, upstream::admission::Permits};
+
+/// The stack of layers, or any stage of it.
+pub type Stack = crate::layer::Stage;
+
+/// One request of a program, or one attempt of it.
+pub struct Request {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: Body,
+    /// The connection that it came by.
+    pub flow: Arc<Flow>,
+    /// Where interim replies go.
+    pub interim: InterimSink,
+    /// When its head was complete.
+    pub arrived: Instant,
+    /// Where to send it; the flow's original destination if `None`.
+    pub endpoint: Option<SocketAddr>,
+    /// How long a dial may take.
+    pub connect_timeout: Duration,
+    /// How long its connection may be idle afterwards and still be used again.
+    pub idle_timeout: Duration,
+    /// Whether a connection that has carried a request may carry this one.
+    pub reuse: Reuse,
+    /// What was decided when it was matched to its route; `None` before that.
+    pub plan: Option<Plan>,
+    /// The circuit breakers' permits for its first attempt.
+    pub permits: Option<Permits>,
+}
+
+/// Whether a request may go out on a connection that has carried another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// It may, where that is safe.
+    Allowed,
+    /// Only a fresh connection will do: a reused one has just turned out to be stale.
+    Forbidden,
+}
+
+impl Request {
+    /// A request with the defaults of a flow without policy.
+    pub fn new(head: RequestHead, body: Body, flow: Arc<Flow>, interim: InterimSink) -> Self {
+        Self {
+            head,
+            body,
+            flow,
+            interim,
+            arrived: Instant::now(),
+            endpoint: None,
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(90),
+            reuse: Reuse::Allowed,
+            plan: None,
+            permits: None,
+        }
+    }
+
+    /// The same request for an attempt, with `body`, which is its body from the start, and no permits yet.
+    #[must_use]
+    pub fn again(&self, body: Body) -> Self {
+        Self {
+            head: self.head.clone(),
+            body,
+            flow: self.flow.clone(),
+            interim: self.interim.clone(),
+            arrived: self.arrived,
+            endpoint: self.endpoint,
+            connect_timeout: self.connect_timeout,
+            idle_timeout: self.idle_timeout,
+            reuse: self.reuse,
+            plan: self.plan.clone(),
+            permits: None,
+        }
+    }
+
+    /// Where this request is sent.
+    pub fn destination(&self) -> SocketAddr {
+        self.endpoint.unwrap_or(self.flow.original_dst)
+    }
+}
+
+/// The head of a request.
+#[derive(Clone)]
+pub enum RequestHead {
+    /// As it stood on the wire.
+    Http1(head::RequestHead),
+    /// As hyper decoded it.
+    Http2(Arc<http::request::Parts>),
+}
+
+impl RequestHead {
+    /// The method, as it was written.
+    pub fn method(&self) -> &str {
+        match self {
+            Self::Http1(head) => head.method(),
+            Self::Http2(parts) => parts.method.as_str(),
+        }
+    }
+
+    /// `Host`, `:authority` or the authority of an absolute target, with its port.
+    pub fn authority(&self) -> Option<&str> {
+        match self {
+            Self::Http1(head) => head.authority(),
+            Self::Http2(parts) => match parts.uri.authority() {
+                Some(authority) => Some(authority.as_str()),
+                None => parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
+            },
+        }
+    }
+
+    /// The host of the authority: no user, no port, no brackets around an IPv6 address.
+    pub fn host(&self) -> Option<&str> {
+        let authority = self.authority()?;
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        Some(match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => host.split_once(':').map_or(host, |(name, _)| name),
+        })
+    }
+
+    /// The path and query of the target.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Http1(head) => head.path(),
+            Self::Http2(parts) => parts.uri.path_and_query().map_or("", |path| path.as_str()),
+        }
+    }
+
+    /// The value of the first header line called `name`.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        match self {
+            Self::Http1(head) => head.header(name),
+            Self::Http2(parts) => http2_header(&parts.headers, name),
+        }
+    }
+
+    /// The protocol as access logs write it.
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Self::Http1(head) if head.version() == Version::Http10 => "HTTP/1.0",
+            Self::Http1(_) => "HTTP/1.1",
+            Self::Http2(_) => "HTTP/2",
+        }
+    }
+
+    /// The request asks to change the protocol of its connection, or for a tunnel.
+    pub fn is_upgrade(&self) -> bool {
+        match self {
+            Self::Http1(head) => head.is_upgrade(),
+            Self::Http2(parts) => parts.method == http::Method::CONNECT,
+        }
+    }
+
+    /// The method may be repeated without harm (RFC 9110 §9.2.2).
+    pub fn is_idempotent_method(&self) -> bool {
+        matches!(self.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    }
+
+    /// A gRPC call.
+    pub fn is_grpc(&self) -> bool {
+        self.header("content-type").is_some_and(|value| value.starts_with(b"application/grpc"))
+    }
+}
+
+/// The reply to a request.
+pub struct Response {
+    /// Its head.
+    pub head: ResponseHead,
+    /// Its body.
+    pub body: Body,
+    /// The connection has changed its protocol: it follows the head.
+    pub upgrade: Option<Upgrade>,
+    /// What the attempt that brought it was like; `None` for a reply of ambassador's own.
+    pub attempt: Option<AttemptInfo>,
+    /// The error that this reply of ambassador's own stands for.
+    pub cause: Option<ProxyError>,
+}
+
+impl Response {
+    /// A reply whose body is `body`.
+    pub fn new(head: ResponseHead, body: Body) -> Self {
+        Self { head, body, upgrade: None, attempt: None, cause: None }
+    }
+
+    /// The reply of ambassador's own which tells the program of `error`.
+    pub fn local(error: ProxyError) -> Self {
+        let head = ResponseHead::Local(LocalReply::from(&error));
+        Self { cause: Some(error), ..Self::new(head, Body::empty()) }
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        match &self.head {
+            ResponseHead::Http1(head) => head.status(),
+            ResponseHead::Http2(parts) => parts.status.as_u16(),
+            ResponseHead::Local(reply) => reply.status.as_u16(),
+        }
+    }
+
+    /// The value of the first header line called `name`.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        match &self.head {
+            ResponseHead::Http1(head) => head.header(name),
+            ResponseHead::Http2(parts) => http2_header(&parts.headers, name),
+            ResponseHead::Local(_) => None,
+        }
+    }
+}
+
+/// The head of a reply.
+pub enum ResponseHead {
+    /// As it stood on the wire.
+    Http1(head::ResponseHead),
+    /// As hyper decoded it.
+    Http2(Box<http::response::Parts>),
+    /// A reply of ambassador's own, rendered by the protocol's arm.
+    Local(LocalReply),
+}
+
+/// An upstream connection that has changed its protocol.
+pub struct Upgrade {
+    /// The connection.
+    pub upstream: TcpStream,
+    /// What the upstream sent after the head of its reply.
+    pub received: bytes::Bytes,
+}
+
+/// What an attempt was like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptInfo {
+    /// Where it was sent.
+    pub endpoint: SocketAddr,
+    /// Its connection had carried an earlier request.
+    pub reused: bool,
+    /// How long it waited for its connection; `None` if none was dialled for it.
+    pub connect: Option<Duration>,
+}
+
+fn http2_header<'h>(headers: &'h http::HeaderMap, name: &str) -> Option<&'h [u8]> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    headers.get(name).map(http::HeaderValue::as_bytes)
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Flows that are relayed as bytes: protocols that ambassador does not read, and TLS that the program made.
+//!
+//! The policies that need no request apply: the breaker and the limits guard the flow, a failed dial is retried, an
+//! idle flow ends. A flow that fails after it was accepted is reset, never closed in order.
+
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use super::{connection::Context, facts, flow::Flow, tls::Hello};
+use crate::{
+    clock,
+    net::{
+        copy::{RelayEnd, relay, reset_on_close},
+        detect::{Detected, Spare},
+        dial::{DialError, DialFailure},
+    },
+    policy::{
+        classify::AttemptOutcome,
+        deadline::Deadline,
+        retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
+    },
+    telemetry::{
+        event::{ConnectFinished, FlowFinished, Rejected, Retried},
+        labels::{ErrorType, RejectReason, RetryOutcome},
+    },
+    upstream::state::RouteState,
+};
+
+/// Carries a flow to its end and says what became of it.
+pub async fn serve(
+    client: TcpStream,
+    detected: Detected,
+    hello: Hello,
+    flow: &Flow,
+    state: &RouteState,
+    context: &Context,
+    arrived: Instant,
+) {
+    let mut finished = FlowFinished {
+        route: Arc::clone(&state.route.name),
+        destination: state.destination(flow.original_dst),
+        protocol: detected.protocol.into(),
+        sni: hello.sni.map(Cow::Owned),
+        alpn: hello.alpn.into_iter().next().map(Cow::Owned),
+        error: None,
+        duration: Duration::ZERO,
+        attempts: 0,
+        rescued: false,
+        bytes_sent: 0,
+        bytes_received: 0,
+        reported: (0, 0),
+        caller: (&flow.app).into(),
+    };
+    let _active = context.telemetry.connection(finished.protocol);
+    let permits: Option<Vec<_>> =
+        state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
+    let mut dialling = Dialling { flow, state, context, attempts: 0 };
+    let connected = match permits {
+        None if state.route.mode.acts() => Err(dialling.reject(RejectReason::Overflow, ErrorType::Overflow)),
+        _ => dialling.connect(detected.spare).await,
+    };
+    finished.attempts = dialling.attempts;
+    match connected {
+        Ok((upstream, endpoint)) => {
+            finished.destination.endpoint = endpoint;
+            finished.rescued = finished.attempts > 1;
+            let idle = state.route.timeouts.idle;
+            let relayed =
+                relay(client, upstream, detected.from_client.freeze(), bytes::Bytes::new(), idle).await;
+            finished.bytes_sent = relayed.sent;
+            finished.bytes_received = relayed.received;
+            finished.error = match relayed.end {
+                RelayEnd::Closed => None,
+                RelayEnd::ClientReset => Some(ErrorType::ClientGone),
+                RelayEnd::UpstreamReset => Some(ErrorType::Reset),
+                RelayEnd::Idle => Some(ErrorType::TimeoutIdle),
+            };
+        }
+        Err(error) => {
+            reset_on_close(&client);
+            drop(client);
+            finished.error = Some(error);
+        }
+    }
+    finished.duration = arrived.elapsed();
+    context.telemetry.emit(&finished.into());
+}
+
+/// The dials of one flow.
+struct Dialling<'a> {
+    flow: &'a Flow,
+    state: &'a RouteState,
+    context: &'a Context,
+    attempts: u32,
+}
+
+impl Dialling<'_> {
+    /// Dials until it succeeds or policy gives up. `spare` is the dial that detection began.
+    async fn connect(&mut self, spare: Spare) -> Result<(TcpStream, SocketAddr), ErrorType> {
+        let (state, policy) = (self.state, &self.state.route.retry);
+        let deadline = Deadline::NONE;
+        let mut spare = Some(spare);
+        let mut avoid = None;
+        state.budget.deposit(clock::now());
+        loop {
+            let endpoint = self.context.endpoints.pick(state, self.flow.original_dst, avoid);
+            let Ok(permits) = state.admit(endpoint, &self.context.telemetry) else {
+                return Err(self.reject(RejectReason::CircuitOpen, ErrorType::CircuitOpen));
+            };
+            self.attempts += 1;
+            let started = Instant::now();
+            let limit = deadline.connect_limit(clock::now(), &state.route.timeouts);
+            let limit = limit.duration().unwrap_or(state.route.timeouts.connect);
+            let begun = match spare.take().filter(|_| endpoint == self.flow.original_dst) {
+                Some(spare) => spare.finish().await,
+                None => None,
+            };
+            let result = match begun {
+                Some(result) => result,
+                None => self.flow.dial(endpoint, limit).await,
+            };
+            let error = match self.account(result, permits, endpoint, started) {
+                Ok(stream) => {
+                    if self.attempts > 1 {
+                        self.say_retried(RetryOutcome::Success);
+                    }
+                    return Ok((stream, endpoint));
+                }
+                Err(error) => error,
+            };
+            let attempt = Attempt {
+                number: self.attempts,
+                outcome: dial_outcome(&error),
+                retry_after: None,
+                stale_retried: false,
+            };
+            let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
+            let shared = Shared { budget: &state.budget, breakers: &state.breakers };
+            let rng = &mut fastrand::Rng::new();
+            match decide(policy, &request, &attempt, shared, clock::now(), deadline, rng) {
+                RetryDecision::Retry { after, .. } if state.route.mode.acts() => {
+                    avoid = Some(endpoint);
+                    sleep(after).await;
+                }
+                RetryDecision::Retry { .. } => {
+                    if state.route.mode.decides() {
+                        self.say_retried(RetryOutcome::Shadow);
+                    }
+                    return Err(error.failure.into());
+                }
+                RetryDecision::GiveUp(reason) => {
+                    if let Some(outcome) = facts::retry_outcome_of(reason) {
+                        self.say_retried(outcome);
+                    }
+                    return Err(error.failure.into());
+                }
+            }
+        }
+    }
+
+    fn account(
+        &self,
+        result: Result<TcpStream, DialError>,
+        permits: crate::upstream::admission::Permits,
+        endpoint: SocketAddr,
+        started: Instant,
+    ) -> Result<TcpStream, DialError> {
+        let duration = started.elapsed();
+        let outcome = result.as_ref().map_or_else(dial_outcome, |_| AttemptOutcome::Connected);
+        let telemetry = &self.context.telemetry;
+        self.state.sample(permits, outcome, duration, endpoint, telemetry);
+        let error = result.as_ref().err().map(|error| error.failure.into());
+        telemetry
+            .emit(&ConnectFinished { destination: self.state.destination(endpoint), duration, error }.into());
+        result
+    }
+
+    fn reject(&self, reason: RejectReason, error: ErrorType) -> ErrorType {
+        self.context.telemetry.emit(&Rejected { route: Arc::clone(&self.state.route.name), reason }.into());
+        error
+    }
+
+    fn say_retried(&self, outcome: RetryOutcome) {
+        self.context.telemetry.emit(&Retried { route: Arc::clone(&self.state.route.name), outcome }.into());
+    }
+}
+
+fn dial_outcome(error: &DialError) -> AttemptOutcome {
+    match error.failure {
+        DialFailure::Local => AttemptOutcome::Local,
+        DialFailure::Refused | DialFailure::TimedOut | DialFailure::Unreachable => {
+            AttemptOutcome::ConnectFailed
+        }
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! THE order of the stages that every HTTP request passes, and why each stands where it does.
+
+use std::sync::Arc;
+
+use super::message::Stack;
+use crate::{
+    layer::{
+        Stage, admit::Admit, balance::Balance, bulkhead::BulkheadStage, deadline::DeadlineStage, log::Log,
+        per_try::PerTry, rescue::Rescue, retry::Retry, route::RouteStage, sample::Sample,
+    },
+    policy::route::RouteTable,
+    telemetry::Telemetry,
+    upstream::{endpoints::Endpoints, exchange::Exchange, state::States},
+};
+
+/// Builds the stack; it is shared by all workers and holds nothing of a request.
+pub fn build(
+    table: &Arc<RouteTable>,
+    states: &Arc<States>,
+    endpoints: &Arc<Endpoints>,
+    telemetry: &Telemetry,
+) -> Stack {
+    let say = || telemetry.clone();
+    // From the inside out.
+    let stage = Stage::new(Exchange); // one exchange on a connection of the pool, or on a fresh one
+    let stage = Balance::layer(stage, Arc::clone(endpoints)); // each attempt has an endpoint of its own
+    let stage = PerTry::layer(stage); // the time limit of one attempt; inside `sample`, which counts it as a failure
+    let stage = Sample::layer(stage, say()); // measures what retry may hide
+    let stage = Retry::layer(stage, say()); // everything outside of it sees one request, however many attempts
+    let stage = Admit::layer(stage, say()); // an open breaker refuses before the first attempt, not each of them
+    let stage = BulkheadStage::layer(stage); // waiting for a place must not hold a half-open breaker's probe
+    let stage = DeadlineStage::layer(stage); // the whole time: waiting for a place, attempts, backoff, body
+    let stage = Rescue::layer(stage); // the only place where an error becomes a reply
+    let stage = Log::layer(stage, say()); // says what the program saw, rescued or not
+    // Outermost, because all others read the plan: matched once, even if the request is tried five times.
+    RouteStage::layer(stage, Arc::clone(table), Arc::clone(states), Arc::clone(endpoints), say())
+}

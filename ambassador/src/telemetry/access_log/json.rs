@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The JSON line. Fields that do not apply are left out; their names are part of the interface.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::{fmt, io};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+use super::escape::is_unsafe;
+use crate::telemetry::event::{Caller, FlowFinished, RequestFinished};
+use crate::telemetry::labels::ErrorType;
+use crate::telemetry::units::milliseconds;
+
+/// The line of a request.
+pub(super) fn request(request: &RequestFinished<'_>, now: Timestamp) -> String {
+    render(&Line {
+        time: Shown(format_args!("{now:.3}")),
+        app: App::of(&request.caller),
+        route: &request.route,
+        upstream: request.destination.upstream.as_deref(),
+        endpoint: request.destination.endpoint,
+        protocol: request.protocol.as_str(),
+        method: Some(&request.method),
+        host: Some(&request.host),
+        path: Some(&request.path),
+        status: request.status,
+        grpc_status: request.grpc_status,
+        duration_ms: milliseconds(request.duration),
+        attempts: request.attempts,
+        retry_reason: request.retry_reason.map(|reason| reason.to_string()),
+        bytes_sent: request.bytes_sent,
+        bytes_received: request.bytes_received,
+        tls: None,
+        error: request.error.map(ErrorType::as_str),
+    })
+}
+
+/// The line of a flow that is relayed as bytes.
+pub(super) fn flow(flow: &FlowFinished<'_>, now: Timestamp) -> String {
+    let tls = Tls { sni: flow.sni.as_deref(), alpn: flow.alpn.as_deref() };
+    render(&Line {
+        time: Shown(format_args!("{now:.3}")),
+        app: App::of(&flow.caller),
+        route: &flow.route,
+        upstream: flow.destination.upstream.as_deref(),
+        endpoint: flow.destination.endpoint,
+        protocol: flow.protocol.as_str(),
+        method: None,
+        host: None,
+        path: None,
+        status: None,
+        grpc_status: None,
+        duration_ms: milliseconds(flow.duration),
+        attempts: flow.attempts,
+        retry_reason: None,
+        bytes_sent: flow.bytes_sent,
+        bytes_received: flow.bytes_received,
+        tls: (tls.sni.is_some() || tls.alpn.is_some()).then_some(tls),
+        error: flow.error.map(ErrorType::as_str),
+    })
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: Shown<'a>,
+    app: App<'a>,
+    route: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a str>,
+    endpoint: SocketAddr,
+    protocol: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<u16>,
+    duration_ms: f64,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_reason: Option<String>,
+    bytes_sent: u64,
+    bytes_received: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct App<'a> {
+    pid: u32,
+    comm: Cow<'a, str>,
+    cgroup_id: u64,
+}
+
+impl<'a> App<'a> {
+    fn of(caller: &'a Caller) -> Self {
+        Self { pid: caller.pid, comm: caller.comm(), cgroup_id: caller.cgroup_id }
+    }
+}
+
+#[derive(Serialize)]
+struct Tls<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sni: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alpn: Option<&'a str>,
+}
+
+/// Serializes what it displays as, without a `String` in between.
+struct Shown<'a>(fmt::Arguments<'a>);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+fn render(line: &Line<'_>) -> String {
+    let mut bytes = Vec::with_capacity(512);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, TerminalSafe);
+    if let Err(error) = line.serialize(&mut serializer) {
+        tracing::error!(%error, "access log line could not be made");
+        bytes.clear();
+    }
+    bytes.push(b'\n');
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Compact JSON that also escapes the characters which JSON allows and a terminal obeys (DEL, C1, bidirectional).
+struct TerminalSafe;
+
+impl Formatter for TerminalSafe {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            write!(writer, "\\u{:04x}", u32::from(character))?;
+            rest = &rest[at + character.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The door to telemetry: one cheap handle that every worker and layer holds, and a guard that ends it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::IntGauge;
+use thiserror::Error;
+
+use crate::telemetry::access_log::{self, AccessLog, Format, Lines, Writer};
+use crate::telemetry::event::Event;
+use crate::telemetry::labels::{BreakerState, ErrorType, GivenUpReason, Protocol};
+use crate::telemetry::recorder::Recorder;
+use crate::telemetry::registry::{KernelCounters, Metrics};
+use crate::telemetry::summary::{Destinations, Summary};
+
+/// What telemetry is to do. The default counts and summarises, and writes no access log.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the access log goes, if anywhere.
+    pub access_log: Option<AccessLog>,
+    /// Destinations without a configured upstream that get a label of their own; the rest is `other`.
+    pub labelled_destinations: usize,
+    /// Destinations that get a row of the summary of their own; the rest is `other`.
+    pub summarised_destinations: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { access_log: None, labelled_destinations: 256, summarised_destinations: 512 }
+    }
+}
+
+/// Telemetry could not be started.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// A metric was refused by the registry.
+    #[error("register the metrics")]
+    Register(#[source] prometheus::Error),
+    /// The thread that writes the access log could not be made.
+    #[error("start the thread that writes the access log")]
+    SpawnWriter(#[source] std::io::Error),
+}
+
+/// Takes facts and shows them. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Inner>);
+
+enum Inner {
+    Silent,
+    Recording(Recorder),
+    Live(Box<Live>),
+}
+
+struct Live {
+    metrics: Metrics,
+    destinations: Destinations,
+    log: Option<(Format, Lines)>,
+}
+
+impl Telemetry {
+    /// Starts metrics, summary and, if asked for, the access log. Dropping the guard writes what is queued.
+    pub fn new(options: Options) -> Result<(Self, Guard), TelemetryError> {
+        let metrics = Metrics::new(options.labelled_destinations).map_err(TelemetryError::Register)?;
+        let destinations = Destinations::new(options.summarised_destinations);
+        let (log, writer) = match options.access_log {
+            None => (None, None),
+            Some(AccessLog { sink, format, queue_lines }) => {
+                let (lines, writer) = Writer::start(sink, queue_lines, metrics.access_log_dropped.clone())
+                    .map_err(TelemetryError::SpawnWriter)?;
+                (Some((format, lines)), Some(writer))
+            }
+        };
+        let live = Live { metrics, destinations, log };
+        Ok((Self(Arc::new(Inner::Live(Box::new(live)))), Guard { writer }))
+    }
+
+    /// Telemetry that shows nothing.
+    pub fn silent() -> Self {
+        Self(Arc::new(Inner::Silent))
+    }
+
+    /// Telemetry that keeps every event, for tests of those who emit them.
+    pub fn recording() -> (Self, Recorder) {
+        let recorder = Recorder::default();
+        (Self(Arc::new(Inner::Recording(recorder.clone()))), recorder)
+    }
+
+    /// Says one fact: counts it, logs it, sums it up.
+    pub fn emit(&self, event: &Event<'_>) {
+        match &*self.0 {
+            Inner::Silent => {}
+            Inner::Recording(recorder) => recorder.push(event),
+            Inner::Live(live) => {
+                live.metrics.observe(event);
+                live.destinations.record(event);
+                if let Some((format, lines)) = &live.log
+                    && let Some(line) = access_log::line(*format, event, Timestamp::now())
+                {
+                    lines.push(line);
+                }
+                trace(event);
+            }
+        }
+    }
+
+    /// Counts an intercepted connection as open until the returned value is dropped.
+    pub fn connection(&self, protocol: Protocol) -> ActiveConnection {
+        ActiveConnection(self.live().map(|live| {
+            let (total, active) = live.metrics.connections(protocol);
+            total.inc();
+            active.inc();
+            active.clone()
+        }))
+    }
+
+    /// Sets where the kernel programs' counters are read at each scrape. Only the first call counts.
+    pub fn set_kernel_counters(&self, counters: KernelCounters) {
+        if let Some(live) = self.live() {
+            let _ = live.metrics.kernel.set(counters);
+        }
+    }
+
+    /// The page of `/metrics`; empty if nothing is measured.
+    pub fn metrics_page(&self) -> prometheus::Result<String> {
+        self.live().map_or_else(|| Ok(String::new()), |live| live.metrics.render())
+    }
+
+    /// What happened per destination until now.
+    pub fn summary(&self) -> Summary {
+        match self.live() {
+            Some(live) => live.destinations.summary(live.metrics.access_log_dropped.get()),
+            None => Destinations::new(0).summary(0),
+        }
+    }
+
+    fn live(&self) -> Option<&Live> {
+        match &*self.0 {
+            Inner::Live(live) => Some(live),
+            Inner::Silent | Inner::Recording(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &*self.0 {
+            Inner::Silent => "Telemetry(silent)",
+            Inner::Recording(_) => "Telemetry(recording)",
+            Inner::Live(_) => "Telemetry(live)",
+        })
+    }
+}
+
+/// Ends the access log: dropping it writes every queued line, for at most two seconds.
+#[must_use = "dropping it ends the access log"]
+pub struct Guard {
+    writer: Option<Writer>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take()
+            && !writer.finish(FLUSH_LIMIT)
+        {
+            tracing::warn!("access log lines were lost at exit: nobody reads the log");
+        }
+    }
+}
+
+/// An open intercepted connection in `ambassador_connections_active`.
+#[derive(Debug)]
+#[must_use = "the connection counts as closed when this is dropped"]
+pub struct ActiveConnection(Option<IntGauge>);
+
+impl Drop for ActiveConnection {
+    fn drop(&mut self) {
+        if let Some(active) = &self.0 {
+            active.dec();
+        }
+    }
+}
+
+/// The operator's log: degradations as warnings, lifecycle as info, what happens per connection as debug.
+fn trace(event: &Event<'_>) {
+    match event {
+        Event::BreakerTransition(breaker) => {
+            let upstream = breaker.destination.upstream.as_deref();
+            let endpoint = breaker.destination.endpoint;
+            let (from, to, cause) = (breaker.from.as_str(), breaker.to.as_str(), breaker.cause.as_str());
+            if breaker.to == BreakerState::Open {
+                tracing::warn!(upstream, %endpoint, from, to, cause, "circuit breaker opened");
+            } else {
+                tracing::info!(upstream, %endpoint, from, to, cause, "circuit breaker changed");
+            }
+        }
+        Event::RetryGivenUp(given_up) if given_up.reason == GivenUpReason::BodyOverCap => {
+            tracing::info!(
+                route = &*given_up.route,
+                "retry given up: the body is larger than what is kept for a replay"
+            );
+        }
+        Event::RetryGivenUp(given_up) => {
+            tracing::debug!(route = &*given_up.route, reason = given_up.reason.as_str(), "retry given up");
+        }
+        Event::MissingDestination(missing) => {
+            tracing::warn!(client = %missing.client, "connection without original destination was reset");
+        }
+        Event::HostMismatch(mismatch) => {
+            let host = access_log::escape(&mismatch.host);
+            tracing::debug!(route = &*mismatch.route, %host, endpoint = %mismatch.endpoint, "host does not match");
+        }
+        Event::ConnectFinished(dial) => {
+            let error = dial.error.map(ErrorType::as_str);
+            tracing::debug!(endpoint = %dial.destination.endpoint, duration = ?dial.duration, error, "dialled");
+        }
+        Event::Rejected(rejected) => {
+            tracing::debug!(route = &*rejected.route, reason = rejected.reason.as_str(), "rejected");
+        }
+        Event::Retried(retried) => {
+            tracing::debug!(route = &*retried.route, outcome = retried.outcome.as_str(), "retry");
+        }
+        Event::RequestFinished(_)
+        | Event::AttemptFinished(_)
+        | Event::FlowProgress(_)
+        | Event::FlowFinished(_)
+        | Event::BreakerCreated(_) => {}
+    }
+}
+
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

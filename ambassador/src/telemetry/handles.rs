@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Resolved metric handles, cached per worker thread.
+//!
+//! `with_label_values` hashes every label text and takes a lock. A worker therefore resolves each combination once and
+//! finds it afterwards by a key of a few integers. The maps are bounded because every part of a key is: ids of
+//! interned names, variants of closed sets, and a status code.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use prometheus::{Histogram, IntCounter};
+
+use crate::telemetry::labels::{ErrorType, Method, RejectReason, RetryOutcome};
+
+/// Number of an interned label text; [`OTHER`] is the overflow bucket.
+pub(crate) type LabelId = u32;
+
+/// The id of `other`.
+pub(crate) const OTHER: LabelId = 0;
+
+/// Labels of a request or, with method `Other`, of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CallKey {
+    pub(crate) route: LabelId,
+    pub(crate) upstream: LabelId,
+    pub(crate) method: Method,
+    pub(crate) status: Option<u16>,
+    pub(crate) error: Option<ErrorType>,
+}
+
+/// Labels of a counter.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum CounterKey {
+    Retried(LabelId, RetryOutcome),
+    Rejected(LabelId, RejectReason),
+    ConnectFailed(LabelId, ErrorType),
+    Grpc(LabelId, LabelId, u16),
+}
+
+type HandleMap<K, H> = HashMap<K, H, BuildHasherDefault<KeyHasher>>;
+
+/// The handles that one thread has resolved of one registry.
+#[derive(Default)]
+pub(crate) struct Handles {
+    registry: u64,
+    pub(crate) requests: HandleMap<CallKey, Histogram>,
+    pub(crate) attempts: HandleMap<CallKey, Histogram>,
+    pub(crate) dials: HandleMap<LabelId, Histogram>,
+    pub(crate) counters: HandleMap<CounterKey, IntCounter>,
+}
+
+/// Runs `f` with this thread's handles of `registry`; handles of another registry are forgotten. On a thread that is
+/// ending, whose own are gone already, the handles live for this call only.
+pub(crate) fn with_handles(registry: u64, f: impl FnOnce(&mut Handles)) {
+    thread_local! {
+        static HANDLES: RefCell<Handles> = RefCell::default();
+    }
+    let mut f = Some(f);
+    let mut run = |handles: &mut Handles| {
+        if handles.registry != registry {
+            *handles = Handles { registry, ..Handles::default() };
+        }
+        if let Some(f) = f.take() {
+            f(handles);
+        }
+    };
+    if HANDLES.try_with(|handles| run(&mut handles.borrow_mut())).is_err() {
+        run(&mut Handles::default());
+    }
+}
+
+/// Multiplicative hash of a few small integers. Its keys are never chosen by traffic, so it needs no seed.
+#[derive(Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl KeyHasher {
+    fn mix(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.mix(u64::from(*byte));
+        }
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.mix(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.mix(u64::from(value));
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.mix(value.cast_unsigned() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What ambassador shows: metrics, access log, closing summary, probes.
+//!
+//! The data path says each fact once as an [`event::Event`]; [`Telemetry::emit`] fans it out. Nothing here waits for
+//! a scraper, a log reader or a lock on the request path, nothing here decides, and no label comes from request bytes.
+//!
+//! Order of reading: `labels` and `event` are the vocabulary, `facade` is the door, `registry`, `observe` and `handles`
+//! are the metrics, `access_log` and `summary` the text, `readiness` and `scrape` the server.
+
+#[macro_use]
+pub mod labels;
+pub mod access_log;
+pub mod event;
+mod facade;
+#[cfg(test)]
+mod fixtures;
+mod handles;
+mod interner;
+mod names;
+mod observe;
+mod process;
+pub mod readiness;
+mod recorder;
+mod registry;
+pub mod scrape;
+pub mod summary;
+mod units;
+
+pub use facade::{ActiveConnection, Guard, Options, Telemetry, TelemetryError};
+pub use recorder::Recorder;
+pub use registry::KernelCounters;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Turns each event into its metrics. The only place that knows which event moves which series.
+
+use std::time::Duration;
+
+use crate::telemetry::event::{
+    AttemptFinished, BreakerTransition, ConnectFinished, Destination, Event, RequestFinished,
+};
+use crate::telemetry::handles::{CallKey, CounterKey, LabelId, OTHER, with_handles};
+use crate::telemetry::labels::{
+    BreakerState, Direction, ErrorType, Method, Protocol, RejectReason, RetryOutcome, grpc_label,
+    status_label,
+};
+use crate::telemetry::registry::Metrics;
+
+impl Metrics {
+    /// Counts one fact.
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::RequestFinished(request) => self.request(request),
+            Event::AttemptFinished(attempt) => self.attempt(attempt),
+            Event::FlowProgress(flow) => self.bytes(flow.protocol, flow.bytes_sent, flow.bytes_received),
+            Event::FlowFinished(flow) => self.bytes(
+                flow.protocol,
+                flow.bytes_sent.saturating_sub(flow.reported.0),
+                flow.bytes_received.saturating_sub(flow.reported.1),
+            ),
+            Event::ConnectFinished(dial) => self.dial(dial),
+            Event::BreakerCreated(breaker) => self.breaker_state(&breaker.destination, breaker.state),
+            Event::BreakerTransition(transition) => self.transition(transition),
+            Event::Rejected(rejected) => self.rejected(&rejected.route, rejected.reason),
+            Event::Retried(retried) => self.retried(&retried.route, retried.outcome),
+            Event::RetryGivenUp(given_up) => self.retry_given_up(given_up.reason).inc(),
+            Event::HostMismatch(mismatch) => {
+                self.host_mismatch.with_label_values(&[&*self.route(&mismatch.route).text]).inc();
+            }
+            Event::MissingDestination(_) => self.missing_destination.inc(),
+        }
+    }
+
+    fn request(&self, request: &RequestFinished<'_>) {
+        let (route, upstream) = (self.route(&request.route), self.upstream(&request.destination));
+        let key = CallKey {
+            route: route.id,
+            upstream: upstream.id,
+            method: Method::of(&request.method),
+            status: request.status.map(known_status),
+            error: request.error,
+        };
+        with_handles(self.id, |handles| {
+            handles
+                .requests
+                .entry(key)
+                .or_insert_with(|| {
+                    let (status, error) = (status_label(key.status), error_label(key.error));
+                    let labels = [&*route.text, &*upstream.text, key.method.as_str(), &status, error];
+                    self.request_duration.with_label_values(&labels)
+                })
+                .observe(request.duration.as_secs_f64());
+        });
+        if let Some(status) = request.grpc_status.map(|status| status.min(UNKNOWN_GRPC)) {
+            self.count(CounterKey::Grpc(route.id, upstream.id, status), || {
+                self.grpc_responses.with_label_values(&[&*route.text, &*upstream.text, &grpc_label(status)])
+            });
+        }
+        self.bytes(request.protocol, request.bytes_sent, request.bytes_received);
+    }
+
+    fn attempt(&self, attempt: &AttemptFinished) {
+        let (route, upstream) = (self.route(&attempt.route), self.upstream(&attempt.destination));
+        let key = CallKey {
+            route: route.id,
+            upstream: upstream.id,
+            method: Method::Other,
+            status: attempt.status.map(known_status),
+            error: attempt.error,
+        };
+        with_handles(self.id, |handles| {
+            handles
+                .attempts
+                .entry(key)
+                .or_insert_with(|| {
+                    let (status, error) = (status_label(key.status), error_label(key.error));
+                    self.attempt_duration.with_label_values(&[&*route.text, &*upstream.text, &status, error])
+                })
+                .observe(attempt.duration.as_secs_f64());
+        });
+    }
+
+    fn dial(&self, dial: &ConnectFinished) {
+        let upstream = self.upstream(&dial.destination);
+        match dial.error {
+            Some(error) => self.count(CounterKey::ConnectFailed(upstream.id, error), || {
+                self.connect_failures.with_label_values(&[&*upstream.text, error.as_str()])
+            }),
+            None => self.dialled(upstream.id, &upstream.text, dial.duration),
+        }
+    }
+
+    fn dialled(&self, id: LabelId, upstream: &str, duration: Duration) {
+        with_handles(self.id, |handles| {
+            handles
+                .dials
+                .entry(id)
+                .or_insert_with(|| self.connect_duration.with_label_values(&[upstream]))
+                .observe(duration.as_secs_f64());
+        });
+    }
+
+    fn retried(&self, route: &str, outcome: RetryOutcome) {
+        let route = self.route(route);
+        self.count(CounterKey::Retried(route.id, outcome), || {
+            self.retries.with_label_values(&[&*route.text, outcome.as_str()])
+        });
+    }
+
+    fn rejected(&self, route: &str, reason: RejectReason) {
+        let route = self.route(route);
+        self.count(CounterKey::Rejected(route.id, reason), || {
+            self.rejected.with_label_values(&[&*route.text, reason.as_str()])
+        });
+    }
+
+    fn transition(&self, transition: &BreakerTransition<'_>) {
+        let upstream = self.upstream(&transition.destination);
+        let labels = [&*upstream.text, transition.from.as_str(), transition.to.as_str()];
+        self.breaker_transitions.with_label_values(&labels).inc();
+        self.breaker_state(&transition.destination, transition.to);
+    }
+
+    /// Breakers that share the label `other` have no common state, so it is not shown.
+    fn breaker_state(&self, destination: &Destination, now: BreakerState) {
+        let upstream = self.upstream(destination);
+        if upstream.id == OTHER {
+            return;
+        }
+        for state in BreakerState::ALL {
+            let gauge = self.breaker_state.with_label_values(&[&*upstream.text, state.as_str()]);
+            gauge.set(i64::from(*state == now));
+        }
+    }
+
+    fn bytes(&self, protocol: Protocol, sent: u64, received: u64) {
+        self.tcp_bytes(protocol, Direction::Sent).inc_by(sent);
+        self.tcp_bytes(protocol, Direction::Received).inc_by(received);
+    }
+
+    fn count(&self, key: CounterKey, resolve: impl FnOnce() -> prometheus::IntCounter) {
+        with_handles(self.id, |handles| handles.counters.entry(key).or_insert_with(resolve).inc());
+    }
+}
+
+fn error_label(error: Option<ErrorType>) -> &'static str {
+    error.map_or("", ErrorType::as_str)
+}
+
+/// Folds statuses that share the label `_OTHER`, so that a hostile upstream can not grow the handle cache.
+fn known_status(status: u16) -> u16 {
+    if (100..=599).contains(&status) { status } else { 0 }
+}
+
+/// Stands for every gRPC status that does not exist.
+const UNKNOWN_GRPC: u16 = 17;

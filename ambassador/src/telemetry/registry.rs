@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The Prometheus registry: which metrics exist, with which labels, and the page that a scrape gets.
+//!
+//! Series of small closed sets are resolved here at start, so that they are on the page as 0 before anything happens.
+//! Names of destinations are interned under a cap; what comes after it is counted as `other`.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use prometheus::core::Collector;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::telemetry::event::Destination;
+use crate::telemetry::handles::{LabelId, OTHER};
+use crate::telemetry::interner::Interner;
+use crate::telemetry::labels::{Direction, GivenUpReason, Protocol};
+use crate::telemetry::names::{self, Name};
+use crate::telemetry::process;
+
+/// Reads the kernel programs' counters: full metric name (`ambassador_bpf_…_total`), verdict label (empty for none),
+/// value. Called once per scrape.
+pub type KernelCounters = Box<dyn Fn() -> Vec<(&'static str, &'static str, u64)> + Send + Sync>;
+
+/// Every metric of the process.
+pub(crate) struct Metrics {
+    pub(crate) id: u64,
+    registry: Registry,
+    pub(crate) kernel: OnceLock<KernelCounters>,
+    labels: Labels,
+    pub(crate) request_duration: HistogramVec,
+    pub(crate) attempt_duration: HistogramVec,
+    pub(crate) connect_duration: HistogramVec,
+    pub(crate) connect_failures: IntCounterVec,
+    pub(crate) grpc_responses: IntCounterVec,
+    pub(crate) retries: IntCounterVec,
+    pub(crate) rejected: IntCounterVec,
+    pub(crate) breaker_state: IntGaugeVec,
+    pub(crate) breaker_transitions: IntCounterVec,
+    pub(crate) host_mismatch: IntCounterVec,
+    pub(crate) missing_destination: IntCounter,
+    pub(crate) access_log_dropped: IntCounter,
+    retry_given_up: Vec<IntCounter>,
+    connections: Vec<IntCounter>,
+    connections_active: Vec<IntGauge>,
+    tcp_bytes: Vec<[IntCounter; 2]>,
+}
+
+impl Metrics {
+    /// Registers every metric; at most `destination_cap` destinations without a configured upstream get a label.
+    pub(crate) fn new(destination_cap: usize) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counters = |name: Name, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(Opts::new(name.name, name.help), labels)?)
+        };
+        let gauges = |name: Name, labels: &[&str]| {
+            register(&registry, IntGaugeVec::new(Opts::new(name.name, name.help), labels)?)
+        };
+        let histograms = |name: Name, buckets: &[f64], labels: &[&str]| {
+            let opts = HistogramOpts::new(name.name, name.help).buckets(buckets.to_vec());
+            register(&registry, HistogramVec::new(opts, labels)?)
+        };
+
+        let build_info = gauges(names::BUILD_INFO, &["version", "arch"])?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH]).set(1);
+        let retry_given_up = counters(names::RETRY_GIVEN_UP, &["reason"])?;
+        let connections = counters(names::CONNECTIONS, &["protocol"])?;
+        let connections_active = gauges(names::CONNECTIONS_ACTIVE, &["protocol"])?;
+        let tcp_bytes = counters(names::TCP_BYTES, &["protocol", "direction"])?;
+        let bytes_of = |protocol: &Protocol| {
+            [Direction::Sent, Direction::Received]
+                .map(|direction| tcp_bytes.with_label_values(&[protocol.as_str(), direction.as_str()]))
+        };
+        let call = ["route", "upstream", "http_request_method", "http_response_status_code", "error_type"];
+        let attempt = ["route", "upstream", "http_response_status_code", "error_type"];
+
+        Ok(Self {
+            id: NEXT_REGISTRY.fetch_add(1, Ordering::Relaxed),
+            kernel: OnceLock::new(),
+            labels: Labels::new(destination_cap),
+            request_duration: histograms(names::REQUEST_DURATION, &names::HTTP_BUCKETS, &call)?,
+            attempt_duration: histograms(names::ATTEMPT_DURATION, &names::HTTP_BUCKETS, &attempt)?,
+            connect_duration: histograms(names::CONNECT_DURATION, &names::CONNECT_BUCKETS, &["upstream"])?,
+            connect_failures: counters(names::CONNECT_FAILURES, &["upstream", "reason"])?,
+            grpc_responses: counters(names::GRPC_RESPONSES, &["route", "upstream", "grpc_status"])?,
+            retries: counters(names::RETRIES, &["route", "outcome"])?,
+            rejected: counters(names::REJECTED, &["route", "reason"])?,
+            breaker_state: gauges(names::BREAKER_STATE, &["upstream", "state"])?,
+            breaker_transitions: counters(names::BREAKER_TRANSITIONS, &["upstream", "from", "to"])?,
+            host_mismatch: counters(names::HOST_MISMATCH, &["route"])?,
+            missing_destination: plain(&registry, names::MISSING_DESTINATION)?,
+            access_log_dropped: plain(&registry, names::ACCESS_LOG_DROPPED)?,
+            retry_given_up: GivenUpReason::ALL
+                .iter()
+                .map(|reason| retry_given_up.with_label_values(&[reason.as_str()]))
+                .collect(),
+            connections: Protocol::ALL.iter().map(|p| connections.with_label_values(&[p.as_str()])).collect(),
+            connections_active: Protocol::ALL
+                .iter()
+                .map(|p| connections_active.with_label_values(&[p.as_str()]))
+                .collect(),
+            tcp_bytes: Protocol::ALL.iter().map(bytes_of).collect(),
+            registry,
+        })
+    }
+
+    /// The page in Prometheus' text format.
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
+        let families = self.registry.gather();
+        let mut page = TextEncoder::new().encode_to_string(&families)?;
+        let mut kernel = self.kernel.get().map(|read| read()).unwrap_or_default();
+        kernel.retain(|(name, ..)| families.iter().all(|family| family.name() != *name));
+        write_kernel(&mut page, kernel);
+        if let Some(bytes) = process::resident_bytes() {
+            write_gauge(&mut page, names::RESIDENT_MEMORY, bytes);
+        }
+        if let Some(count) = process::open_fds() {
+            write_gauge(&mut page, names::OPEN_FDS, count);
+        }
+        Ok(page)
+    }
+
+    /// The label of a route's name.
+    pub(crate) fn route(&self, name: &str) -> Label {
+        self.labels.configured(name)
+    }
+
+    /// The label of a destination: its upstream's name, else `ip:port`, else `other`.
+    pub(crate) fn upstream(&self, destination: &Destination) -> Label {
+        match &destination.upstream {
+            Some(name) => self.labels.configured(name),
+            None => self.labels.implicit(destination.endpoint),
+        }
+    }
+
+    pub(crate) fn retry_given_up(&self, reason: GivenUpReason) -> &IntCounter {
+        &self.retry_given_up[reason as usize]
+    }
+
+    pub(crate) fn connections(&self, protocol: Protocol) -> (&IntCounter, &IntGauge) {
+        (&self.connections[protocol as usize], &self.connections_active[protocol as usize])
+    }
+
+    pub(crate) fn tcp_bytes(&self, protocol: Protocol, direction: Direction) -> &IntCounter {
+        &self.tcp_bytes[protocol as usize][direction as usize]
+    }
+}
+
+/// An interned label text.
+#[derive(Clone, Debug)]
+pub(crate) struct Label {
+    pub(crate) id: LabelId,
+    pub(crate) text: Arc<str>,
+}
+
+/// Interned label texts: names out of the configuration, and addresses that traffic brought.
+struct Labels {
+    next: AtomicU32,
+    configured: Interner<String, Label>,
+    implicit: Interner<SocketAddr, Label>,
+    other: Label,
+}
+
+impl Labels {
+    fn new(destination_cap: usize) -> Self {
+        Self {
+            next: AtomicU32::new(OTHER + 1),
+            configured: Interner::new(CONFIGURED_CAP),
+            implicit: Interner::new(destination_cap),
+            other: Label { id: OTHER, text: Arc::from("other") },
+        }
+    }
+
+    fn configured(&self, name: &str) -> Label {
+        self.configured.intern(name, || self.label(name)).unwrap_or_else(|| self.other.clone())
+    }
+
+    fn implicit(&self, addr: SocketAddr) -> Label {
+        self.implicit.intern(&addr, || self.label(&addr.to_string())).unwrap_or_else(|| self.other.clone())
+    }
+
+    fn label(&self, text: &str) -> Label {
+        Label { id: self.next.fetch_add(1, Ordering::Relaxed), text: Arc::from(text) }
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn plain(registry: &Registry, name: Name) -> prometheus::Result<IntCounter> {
+    register(registry, IntCounter::new(name.name, name.help)?)
+}
+
+fn write_kernel(page: &mut String, mut counters: Vec<(&'static str, &'static str, u64)>) {
+    counters.sort_unstable();
+    let mut family = "";
+    for (name, verdict, value) in counters {
+        if name != family {
+            family = name;
+            let _ = writeln!(page, "# HELP {name} {}\n# TYPE {name} counter", names::kernel_help(name));
+        }
+        let _ = match verdict {
+            "" => writeln!(page, "{name} {value}"),
+            verdict => writeln!(page, "{name}{{verdict=\"{verdict}\"}} {value}"),
+        };
+    }
+}
+
+fn write_gauge(page: &mut String, Name { name, help }: Name, value: u64) {
+    let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+}
+
+static NEXT_REGISTRY: AtomicU64 = AtomicU64::new(1);
+
+/// Names of routes and upstreams over all reloads of one process.
+const CONFIGURED_CAP: usize = 4096;

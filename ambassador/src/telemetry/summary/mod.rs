@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What happened per destination over the life of the process: the closing summary of `ambassador run`.
+//!
+//! A destination is what a person calls it: the Host or SNI if there is one, else `ip:port`. These names come from
+//! traffic, so their number is bounded and the rest is counted in `other`. Workers share the rows; recording is a few
+//! relaxed additions without a lock.
+
+mod histogram;
+mod report;
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::telemetry::event::{BreakerTransition, Event, FlowFinished, RequestFinished};
+use crate::telemetry::interner::Interner;
+use crate::telemetry::labels::Protocol;
+
+use histogram::Histogram;
+pub use report::{Row, Summary};
+
+/// Counts per destination.
+pub(crate) struct Destinations {
+    rows: Interner<String, Arc<Counts>>,
+    other: Arc<Counts>,
+}
+
+impl Destinations {
+    /// Keeps at most `cap` destinations apart.
+    pub(crate) fn new(cap: usize) -> Self {
+        Self { rows: Interner::new(cap), other: Arc::new(Counts::new()) }
+    }
+
+    /// Counts one fact.
+    pub(crate) fn record(&self, event: &Event<'_>) {
+        match event {
+            Event::RequestFinished(request) => self.request(request),
+            Event::FlowFinished(flow) => self.flow(flow),
+            Event::BreakerTransition(transition) => self.transition(transition),
+            _ => {}
+        }
+    }
+
+    /// What has been counted until now.
+    pub(crate) fn summary(&self, access_log_dropped: u64) -> Summary {
+        let rows = self.rows.snapshot();
+        let mut rows: Vec<Row> = rows.iter().map(|(name, counts)| counts.row(name)).collect();
+        rows.sort_by(|one, two| two.requests.cmp(&one.requests).then_with(|| one.name.cmp(&two.name)));
+        let other = self.other.row("other");
+        if !other.is_empty() {
+            rows.push(other);
+        }
+        Summary::new(rows, access_log_dropped)
+    }
+
+    fn request(&self, request: &RequestFinished<'_>) {
+        let host = request.host.strip_suffix(":80").unwrap_or(&request.host);
+        self.counts(host, request.destination.endpoint).call(&Call {
+            protocol: request.protocol,
+            failures: u64::from(request.is_failure()),
+            rescues: u64::from(request.rescued),
+            bytes: (request.bytes_sent, request.bytes_received),
+            duration: request.duration,
+        });
+    }
+
+    fn flow(&self, flow: &FlowFinished<'_>) {
+        let endpoint = flow.destination.endpoint;
+        let name = match &flow.sni {
+            None => Cow::Borrowed(""),
+            Some(sni) if endpoint.port() == 443 => Cow::Borrowed(&**sni),
+            Some(sni) => Cow::Owned(format!("{sni}:{}", endpoint.port())),
+        };
+        self.counts(&name, endpoint).call(&Call {
+            protocol: flow.protocol,
+            failures: u64::from(flow.is_failure()),
+            rescues: u64::from(flow.rescued),
+            bytes: (flow.bytes_sent, flow.bytes_received),
+            duration: flow.duration,
+        });
+    }
+
+    fn transition(&self, transition: &BreakerTransition<'_>) {
+        let host = transition.host.as_deref().unwrap_or("");
+        let counts = self.counts(host, transition.destination.endpoint);
+        counts.breaker_events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counts(&self, host: &str, endpoint: SocketAddr) -> Arc<Counts> {
+        let name = match host {
+            "" => Cow::Owned(endpoint.to_string()),
+            host if host.len() > MAX_NAME => Cow::Owned(endpoint.to_string()),
+            host if host.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                Cow::Owned(host.to_ascii_lowercase())
+            }
+            host => Cow::Borrowed(host),
+        };
+        self.rows.intern(&*name, || Arc::new(Counts::new())).unwrap_or_else(|| Arc::clone(&self.other))
+    }
+}
+
+/// One request or flow.
+struct Call {
+    protocol: Protocol,
+    failures: u64,
+    rescues: u64,
+    bytes: (u64, u64),
+    duration: Duration,
+}
+
+/// Counts of one destination.
+#[derive(Debug)]
+struct Counts {
+    requests: AtomicU64,
+    failures: AtomicU64,
+    rescues: AtomicU64,
+    breaker_events: AtomicU64,
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
+    /// A bit per [`Protocol`].
+    protocols: AtomicU8,
+    durations: Histogram,
+}
+
+impl Counts {
+    fn new() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            requests: zero(),
+            failures: zero(),
+            rescues: zero(),
+            breaker_events: zero(),
+            bytes_sent: zero(),
+            bytes_received: zero(),
+            protocols: AtomicU8::new(0),
+            durations: Histogram::new(),
+        }
+    }
+
+    fn call(&self, call: &Call) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(call.failures, Ordering::Relaxed);
+        self.rescues.fetch_add(call.rescues, Ordering::Relaxed);
+        self.bytes_sent.fetch_add(call.bytes.0, Ordering::Relaxed);
+        self.bytes_received.fetch_add(call.bytes.1, Ordering::Relaxed);
+        self.protocols.fetch_or(1 << call.protocol as u8, Ordering::Relaxed);
+        self.durations.record(call.duration);
+    }
+
+    fn row(&self, name: &str) -> Row {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let protocols = self.protocols.load(Ordering::Relaxed);
+        let quantiles = self.durations.percentiles([50, 99]);
+        Row {
+            name: name.to_owned(),
+            protocols: Protocol::ALL.iter().copied().filter(|p| protocols & (1 << *p as u8) != 0).collect(),
+            requests: of(&self.requests),
+            failures: of(&self.failures),
+            rescues: of(&self.rescues),
+            breaker_events: of(&self.breaker_events),
+            bytes_sent: of(&self.bytes_sent),
+            bytes_received: of(&self.bytes_received),
+            p50: quantiles.map(|[p50, _]| p50),
+            p99: quantiles.map(|[_, p99]| p99),
+        }
+    }
+}
+
+/// A DNS name has at most 253 bytes, a port five digits.
+const MAX_NAME: usize = 259;
+
+#[cfg(test)]
+mod tests;

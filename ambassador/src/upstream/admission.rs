@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Asks every breaker of a route for one call, and tells them what it came to.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::state::RouteState;
+use crate::{
+    clock,
+    policy::{
+        breaker::{Admission, Permit, Transition},
+        classify::AttemptOutcome,
+        mode::Mode,
+    },
+    telemetry::{Telemetry, event::BreakerTransition},
+};
+
+/// The permits of one call. Dropped without a sample they count as a call that never was.
+#[derive(Debug, Default)]
+#[must_use = "dropping the permits gives them back unused"]
+pub struct Permits(Vec<Permit>);
+
+/// A breaker refused the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How long until it is worth asking again.
+    pub retry_after: Duration,
+}
+
+impl RouteState {
+    /// Asks for one call to `endpoint`. In mode `shadow` a refusal is `Ok` without permits; in mode `off` nobody is
+    /// asked.
+    pub fn admit(&self, endpoint: SocketAddr, telemetry: &Telemetry) -> Result<Permits, Refused> {
+        let mut permits = Vec::new();
+        if !self.route.mode.decides() {
+            return Ok(Permits::default());
+        }
+        for breaker in &self.breakers {
+            match breaker.admit(clock::now()) {
+                Admission::Admitted(permit) => {
+                    self.announce(permit.transition(), endpoint, telemetry);
+                    permits.push(permit);
+                }
+                // Permits that were given already go back as this returns.
+                Admission::Refused { .. } if self.route.mode == Mode::Shadow => return Ok(Permits::default()),
+                Admission::Refused { retry_after } => return Err(Refused { retry_after }),
+            }
+        }
+        Ok(Permits(permits))
+    }
+
+    /// Whether every breaker admits calls freely. Takes no permit: for work that is done ahead of a call.
+    pub fn is_closed(&self) -> bool {
+        use crate::policy::breaker::State;
+        !self.route.mode.acts()
+            || self.breakers.iter().all(|breaker| {
+                matches!(breaker.state(), State::Closed | State::Disabled | State::MetricsOnly)
+            })
+    }
+
+    /// Tells the breakers what a call came to after `elapsed`.
+    pub fn sample(
+        &self,
+        permits: Permits,
+        outcome: AttemptOutcome,
+        elapsed: Duration,
+        endpoint: SocketAddr,
+        telemetry: &Telemetry,
+    ) {
+        let Some(outcome) = outcome.call_outcome() else { return };
+        for permit in permits.0 {
+            let transition = permit.sample(clock::now(), outcome, elapsed);
+            self.announce(transition, endpoint, telemetry);
+        }
+    }
+
+    fn announce(&self, transition: Option<Transition>, endpoint: SocketAddr, telemetry: &Telemetry) {
+        let Some(Transition { from, to, cause }) = transition else { return };
+        telemetry.emit(
+            &BreakerTransition {
+                destination: self.destination(endpoint),
+                host: None,
+                from: from.into(),
+                to: to.into(),
+                cause: cause.into(),
+            }
+            .into(),
+        );
+    }
+}

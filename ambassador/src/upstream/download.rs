@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The body of an HTTP/1 reply while it arrives, and the rest of the request that is still going out.
+//!
+//! Its connection goes back to the pool only when nothing is left on either side; dropped earlier, it closes.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Frame;
+
+use super::{
+    http1::Sending,
+    pool::{self, Connection},
+};
+use crate::proxy::{
+    body::{BodyError, BodySource},
+    http1::{
+        framing::Delimiter,
+        head::{RequestHead, ResponseHead},
+        peer::InterimSink,
+        wire,
+    },
+};
+
+/// A reply's head, and what came with it.
+pub(super) struct Received {
+    pub(super) head: ResponseHead,
+    pub(super) rest: BytesMut,
+}
+
+/// The body of a reply.
+pub(super) struct Download {
+    /// Given away when the exchange is over.
+    connection: Option<Connection>,
+    sending: Sending,
+    head: RequestHead,
+    interim: InterimSink,
+    begun: Bytes,
+    buffer: BytesMut,
+    delimiter: Delimiter,
+    reusable: bool,
+}
+
+impl Download {
+    pub(super) fn new(
+        connection: Connection,
+        sending: Sending,
+        head: RequestHead,
+        interim: InterimSink,
+        delimiter: Delimiter,
+        reusable: bool,
+    ) -> Self {
+        let connection = Some(connection);
+        let (begun, buffer) = (Bytes::new(), BytesMut::new());
+        Self { connection, sending, head, interim, begun, buffer, delimiter, reusable }
+    }
+
+    /// Yields `begun` first, which has passed the delimiter already.
+    pub(super) fn begin_with(&mut self, begun: Bytes) {
+        self.begun = begun;
+    }
+
+    /// If the exchange is over, gives up its connection: to the pool when it is fit for another request.
+    pub(super) fn try_finish(&mut self) -> bool {
+        if !self.delimiter.is_done() || !self.sending.is_over() {
+            return false;
+        }
+        if let Some(connection) = self.connection.take()
+            && self.reusable
+            && self.sending.is_sent()
+        {
+            pool::give_back(connection);
+        }
+        true
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        match &self.connection {
+            Some(connection) => self.sending.poll(cx, &connection.stream, self.head.raw(), &self.interim),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The reply is complete but the request is not: goes on as the program would, until the origin ends.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.try_finish() {
+            return Poll::Ready(());
+        }
+        let Some(connection) = &self.connection else { return Poll::Ready(()) };
+        // Whatever comes after a complete reply, its end included, is the end of this connection.
+        wire::poll_read(&connection.stream, cx, |_| ()).map(|_| ())
+    }
+}
+
+impl BodySource for Download {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let sent = self.send(cx);
+        if !self.begun.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))));
+        }
+        if self.delimiter.is_done() {
+            if !matches!(sent, Poll::Ready(Err(_))) {
+                ready!(self.poll_end(cx));
+            }
+            self.connection = None;
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(Err(error)) = sent {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(connection) = &self.connection else { return Poll::Ready(None) };
+        let taken = match ready!(wire::poll_read_body(&connection.stream, cx, &mut self.buffer)) {
+            Ok(0) => {
+                self.connection = None;
+                return Poll::Ready(self.delimiter.connection_ended().err().map(Err));
+            }
+            Ok(_) => self.delimiter.advance(&self.buffer),
+            Err(error) => Err(BodyError::Reset(error)),
+        };
+        Poll::Ready(Some(taken.map(|taken| {
+            let data = self.buffer.split_to(taken).freeze();
+            self.reusable &= self.buffer.is_empty();
+            self.try_finish();
+            Frame::data(data)
+        })))
+    }
+
+    fn is_ended(&self) -> bool {
+        self.begun.is_empty() && self.connection.is_none()
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        // A failure shows when the body is asked for more.
+        let _ = self.send(cx);
+    }
+}

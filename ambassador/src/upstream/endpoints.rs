@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The addresses of configured endpoints and hosts, looked up again and again, and the choice among them.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::time::sleep;
+
+use super::state::RouteState;
+use crate::policy::{facts::Names, route::RouteTable};
+
+/// How often names are looked up again: getaddrinfo does not tell for how long an answer holds.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// How soon names are looked up again when one could not be.
+const REFRESH_AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// How long the first look-up may take before traffic is served without it.
+const FIRST_LIMIT: Duration = Duration::from_secs(5);
+
+/// The names that a configuration mentions, and their addresses.
+pub struct Endpoints {
+    wanted: Vec<String>,
+    names: ArcSwap<Names>,
+}
+
+impl Endpoints {
+    /// The names of `table`, none of them looked up yet.
+    pub fn new(table: &RouteTable) -> Self {
+        let wanted = table.names_to_resolve().into_iter().map(str::to_owned).collect();
+        Self { wanted, names: ArcSwap::default() }
+    }
+
+    /// The addresses that are known now.
+    pub fn names(&self) -> Arc<Names> {
+        self.names.load_full()
+    }
+
+    /// Looks all names up once, before traffic is served.
+    pub async fn resolve_first(&self) {
+        if tokio::time::timeout(FIRST_LIMIT, self.resolve()).await.is_err() {
+            tracing::warn!("names of the configuration are still being looked up; going on without them");
+        }
+    }
+
+    /// Looks all names up for ever.
+    pub async fn keep_resolved(self: Arc<Self>) {
+        if self.wanted.is_empty() {
+            return;
+        }
+        let mut pause = REFRESH;
+        loop {
+            sleep(pause).await;
+            pause = if self.resolve().await { REFRESH } else { REFRESH_AFTER_FAILURE };
+        }
+    }
+
+    /// Looks all names up; a name that cannot be keeps its last addresses. `false` if there was one.
+    async fn resolve(&self) -> bool {
+        let mut names = Names::clone(&self.names.load());
+        let mut all = true;
+        for name in &self.wanted {
+            match tokio::net::lookup_host((name.as_str(), 0)).await {
+                Ok(found) => names.insert(name, found.map(|address| address.ip()).collect()),
+                Err(error) => {
+                    all = false;
+                    tracing::warn!(name, %error, "cannot look up a name of the configuration");
+                }
+            }
+        }
+        self.names.store(Arc::new(names));
+        all
+    }
+
+    /// Where the next attempt of `state`'s route goes: its upstream's endpoint whose turn it is, another one than the
+    /// one that just failed if there is one; the original destination without endpoints, or if no name of theirs
+    /// has an address.
+    pub fn pick(
+        &self,
+        state: &RouteState,
+        original_dst: SocketAddr,
+        failed: Option<SocketAddr>,
+    ) -> SocketAddr {
+        if state.route.endpoints().is_empty() {
+            return original_dst;
+        }
+        let names = self.names.load();
+        let mut addresses = Vec::new();
+        for endpoint in state.route.endpoints() {
+            match endpoint.host.parse() {
+                Ok(ip) => addresses.push(SocketAddr::new(ip, endpoint.port)),
+                Err(_) => addresses.extend(
+                    names.addresses(&endpoint.host).iter().map(|ip| SocketAddr::new(*ip, endpoint.port)),
+                ),
+            }
+        }
+        let avoid = failed.and_then(|failed| addresses.iter().position(|address| *address == failed));
+        state.balance.pick(addresses.len(), avoid).map_or(original_dst, |turn| addresses[turn])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        policy::route::{Endpoint, Route, Upstream},
+        telemetry::Telemetry,
+        upstream::state::States,
+    };
+
+    #[tokio::test]
+    async fn endpoints_take_turns_and_a_failed_one_is_avoided() {
+        let endpoint = |host: &str, port| Endpoint { host: host.into(), port };
+        let upstream = Upstream {
+            endpoints: vec![endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80)],
+            ..Upstream::default()
+        };
+        let route = Arc::new(Route { upstream: Some(Arc::new(upstream)), ..Route::default() });
+        let table = RouteTable { routes: vec![Arc::clone(&route)], ..RouteTable::default() };
+        let endpoints = Endpoints::new(&table);
+        endpoints.resolve_first().await;
+        let original: SocketAddr = ([192, 0, 2, 1], 80).into();
+        let state = States::new(Telemetry::silent()).of(&route, original);
+        let picks: Vec<_> = (0..4).map(|_| endpoints.pick(&state, original, None).ip().to_string()).collect();
+        assert_eq!(picks, ["10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.2"]);
+        for _ in 0..4 {
+            let failed = ([10, 0, 0, 2], 80).into();
+            assert_ne!(endpoints.pick(&state, original, Some(failed)), failed);
+        }
+    }
+
+    #[test]
+    fn without_endpoints_or_addresses_the_original_destination_is_used() {
+        let original: SocketAddr = ([192, 0, 2, 1], 80).into();
+        let unresolved = Upstream {
+            endpoints: vec![Endpoint { host: "nowhere.invalid".into(), port: 1 }],
+            ..Upstream::default()
+        };
+        for upstream in [None, Some(Arc::new(unresolved))] {
+            let route = Arc::new(Route { upstream, ..Route::default() });
+            let state = States::new(Telemetry::silent()).of(&route, original);
+            let endpoints = Endpoints::new(&RouteTable::default());
+            assert_eq!(endpoints.pick(&state, original, None), original);
+        }
+    }
+}

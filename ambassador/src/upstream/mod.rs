@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where requests and flows go: the state that they share, and the connections that carry them, whose they are, how
+//! long they live, and one exchange on each.
+
+pub mod state;
+pub mod admission;
+pub mod endpoints;
+pub mod exchange;
+pub mod pool;
+pub mod http1;
+pub mod download;
+pub mod http2;

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whose an upstream connection is.
+//!
+//! A flow keeps the connections that it has used while it lives, as the program would without a proxy. When it ends,
+//! those that are idle and clean are shared by later flows of the same network namespace and destination. The pool
+//! belongs to one worker: no lock, no hand-over. A connection with unread bytes, or one that authenticated its user,
+//! must never reach another flow.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    net::TcpStream,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::http2::Multiplexed;
+use crate::{
+    net::dial::DialError,
+    proxy::{
+        flow::{Flow, FlowId},
+        http1::wire::{self, AskKernel, Idle},
+    },
+};
+
+thread_local! {
+    static POOL: RefCell<Pool> = RefCell::new(Pool::default());
+}
+
+/// A connection to a flow's original destination that is dialled in advance.
+pub type Spare = BoxFuture<'static, Result<TcpStream, DialError>>;
+
+/// What connections are shared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The network namespace that it was dialled in.
+    pub netns_cookie: u64,
+    /// Where it leads.
+    pub destination: SocketAddr,
+}
+
+/// An HTTP/1 connection to an upstream.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) key: Key,
+    pub(crate) flow: FlowId,
+    /// It has carried a request before this one.
+    pub(crate) reused: bool,
+    /// It must not carry another flow's requests.
+    pub(crate) unshared: bool,
+    /// How long it may be idle: what is configured, or what its origin announced if that is less.
+    pub(crate) idle_limit: Duration,
+    idle_since: Instant,
+}
+
+impl Connection {
+    /// A connection that was just dialled.
+    pub(crate) fn new(stream: TcpStream, key: Key, flow: FlowId, idle_limit: Duration) -> Self {
+        Self { stream, key, flow, reused: false, unshared: false, idle_limit, idle_since: Instant::now() }
+    }
+
+    fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {
+        let idle = now.saturating_duration_since(self.idle_since);
+        let ask = if idle < FRESH { careful } else { AskKernel::Yes };
+        idle < self.idle_limit && wire::idle_state(&self.stream, ask) == Idle::Quiet
+    }
+}
+
+/// What a flow has open, until the flow ends; dropping it passes the idle connections on.
+pub(crate) struct FlowConnections {
+    flow: FlowId,
+}
+
+impl FlowConnections {
+    /// Opens the account of `flow`, with a connection that was dialled in advance if there is one.
+    pub(crate) fn open(flow: &Flow, spare: Option<Spare>) -> Self {
+        let own = Own { spare: spare.map(|spare| (flow.original_dst, spare)), ..Own::default() };
+        POOL.with_borrow_mut(|pool| pool.own.insert(flow.id, own));
+        Self { flow: flow.id }
+    }
+}
+
+impl Drop for FlowConnections {
+    fn drop(&mut self) {
+        // The drop of what is not passed on may run foreign code: not inside the borrow.
+        let own = POOL.with_borrow_mut(|pool| {
+            let mut own = pool.own.remove(&self.flow)?;
+            for connection in own.idle.drain(..) {
+                pool.share(connection);
+            }
+            Some(own)
+        });
+        drop(own);
+    }
+}
+
+/// Takes the flow's own connection to `key`, if it is still usable.
+pub(crate) fn take_own(flow: FlowId, key: Key, careful: AskKernel) -> Option<Connection> {
+    POOL.with_borrow_mut(|pool| {
+        let own = pool.own.get_mut(&flow)?;
+        let at = own.idle.iter().position(|connection| connection.key == key)?;
+        let connection = own.idle.swap_remove(at);
+        connection.is_usable(Instant::now(), careful).then_some(connection)
+    })
+}
+
+/// Takes a connection to `key` that an earlier flow has left, the most recent first.
+pub(crate) fn take_shared(flow: FlowId, key: Key) -> Option<Connection> {
+    POOL.with_borrow_mut(|pool| {
+        let idle = pool.shared.get_mut(&key)?;
+        let now = Instant::now();
+        while let Some(mut connection) = idle.pop_back() {
+            pool.shared_count -= 1;
+            if connection.is_usable(now, AskKernel::Yes) {
+                connection.flow = flow;
+                return Some(connection);
+            }
+        }
+        None
+    })
+}
+
+/// Whether an idle connection waits that any flow may take.
+pub(crate) fn has_shared(key: Key) -> bool {
+    POOL.with_borrow(|pool| pool.shared.get(&key).is_some_and(|idle| !idle.is_empty()))
+}
+
+/// Takes the connection that was dialled in advance for `flow`, if it leads to `destination`.
+pub(crate) fn take_spare(flow: FlowId, destination: SocketAddr) -> Option<Spare> {
+    POOL.with_borrow_mut(|pool| {
+        let own = pool.own.get_mut(&flow)?;
+        let (_, spare) = own.spare.take_if(|(leads_to, _)| *leads_to == destination)?;
+        Some(spare)
+    })
+}
+
+/// Gives an idle, clean connection back to its flow, or to all if the flow has ended.
+pub(crate) fn give_back(mut connection: Connection) {
+    connection.reused = true;
+    connection.idle_since = Instant::now();
+    let evicted = POOL.with_borrow_mut(|pool| {
+        pool.keep_swept();
+        let Some(own) = pool.own.get_mut(&connection.flow) else {
+            pool.share(connection);
+            return None;
+        };
+        let evicted = (own.idle.len() >= OWN_MAX).then(|| own.idle.swap_remove(0));
+        own.idle.push(connection);
+        evicted
+    });
+    drop(evicted);
+}
+
+/// The flow's HTTP/2 connection to `destination`: one, shared by all of its streams.
+pub(crate) fn multiplexed(flow: FlowId, destination: SocketAddr) -> Multiplexed {
+    POOL.with_borrow_mut(|pool| {
+        let own = pool.own.entry(flow).or_default();
+        if let Some((_, connection)) = own.http2.iter().find(|(leads_to, _)| *leads_to == destination) {
+            return connection.clone();
+        }
+        let connection = Multiplexed::default();
+        own.http2.push((destination, connection.clone()));
+        connection
+    })
+}
+
+/// Forgets the flow's HTTP/2 connection to `destination`, so that the next stream dials.
+pub(crate) fn forget(flow: FlowId, destination: SocketAddr, connection: &Multiplexed) {
+    let forgotten = POOL.with_borrow_mut(|pool| {
+        let own = pool.own.get_mut(&flow)?;
+        let at =
+            own.http2.iter().position(|(leads_to, held)| *leads_to == destination && held.is(connection))?;
+        Some(own.http2.swap_remove(at))
+    });
+    drop(forgotten);
+}
+
+/// Idle connections that later flows of this worker may take.
+pub fn shared_idle() -> usize {
+    POOL.with_borrow(|pool| pool.shared_count)
+}
+
+#[derive(Default)]
+struct Pool {
+    own: HashMap<FlowId, Own, BuildHasherDefault<IdHasher>>,
+    shared: HashMap<Key, VecDeque<Connection>>,
+    shared_count: usize,
+    sweeper: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Own {
+    idle: Vec<Connection>,
+    http2: Vec<(SocketAddr, Multiplexed)>,
+    spare: Option<(SocketAddr, Spare)>,
+}
+
+impl Pool {
+    fn share(&mut self, connection: Connection) {
+        if connection.unshared || self.shared_count >= SHARED_MAX {
+            return;
+        }
+        let idle = self.shared.entry(connection.key).or_default();
+        if idle.len() >= SHARED_PER_KEY_MAX {
+            idle.pop_front();
+            self.shared_count -= 1;
+        }
+        idle.push_back(connection);
+        self.shared_count += 1;
+    }
+
+    /// Closes what has expired or was closed by its origin; tells whether anything is left.
+    fn sweep(&mut self, now: Instant) -> bool {
+        let usable = |connection: &Connection| connection.is_usable(now, AskKernel::No);
+        let mut left = 0;
+        self.shared.retain(|_, idle| {
+            idle.retain(usable);
+            left += idle.len();
+            !idle.is_empty()
+        });
+        self.shared_count = left;
+        for own in self.own.values_mut() {
+            own.idle.retain(usable);
+            left += own.idle.len();
+        }
+        left > 0
+    }
+
+    /// Starts the sweeping task if none runs. It ends when nothing is left, or with the worker's runtime.
+    fn keep_swept(&mut self) {
+        if self.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.sweeper = Some(tokio::spawn(async {
+                let mut ticks = tokio::time::interval_at(Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    ticks.tick().await;
+                    let left = POOL.with_borrow_mut(|pool| {
+                        let left = pool.sweep(Instant::now());
+                        if !left {
+                            pool.sweeper = None;
+                        }
+                        left
+                    });
+                    if !left {
+                        return;
+                    }
+                }
+            }));
+        }
+    }
+}
+
+/// Flow ids are counted up: spreading the bits is enough.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// Up to this age an idle connection is believed to be open unless the runtime has seen otherwise.
+const FRESH: Duration = Duration::from_millis(250);
+/// How often expired connections are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// The most idle connections of one flow (one for each endpoint that it has been sent to).
+const OWN_MAX: usize = 4;
+/// The most shared idle connections of one worker to one destination.
+const SHARED_PER_KEY_MAX: usize = 64;
+/// The most shared idle connections of one worker.
+const SHARED_MAX: usize = 1024;

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What all requests of a route to one upstream share: breakers, retry budget, limits, whose turn it is.
+//!
+//! The state of a configured upstream is shared by all of its routes; without one, each original destination has a
+//! state of its own. Workers share it, so everything in it is atomic; each worker caches what it has looked up, so
+//! that the registry's lock is taken once per worker, route and destination, never per request.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    policy::{
+        balance::RoundRobin,
+        breaker::{Breaker, BreakerPolicy},
+        budget::Budget,
+        bulkhead::Bulkhead,
+        route::Route,
+    },
+    telemetry::{
+        Telemetry,
+        event::{BreakerCreated, Destination},
+        labels::BreakerState,
+    },
+};
+
+/// Destinations that have a state; beyond that, those that nobody uses are forgotten.
+const MAX_STATES: usize = 4096;
+
+/// The shared state behind one route to one upstream.
+pub struct RouteState {
+    /// The route.
+    pub route: Arc<Route>,
+    /// The upstream's breaker and the route's own, those that are configured.
+    pub breakers: Vec<Arc<Breaker>>,
+    /// Retries that all requests share.
+    pub budget: Arc<Budget>,
+    /// The upstream's limits, and the route's own if it has an upstream.
+    pub bulkheads: Vec<Bulkhead>,
+    /// Whose turn it is among the upstream's endpoints.
+    pub balance: Arc<RoundRobin>,
+}
+
+impl RouteState {
+    /// What a flow or request to `endpoint` is accounted to.
+    pub fn destination(&self, endpoint: SocketAddr) -> Destination {
+        Destination {
+            upstream: self.route.upstream.as_ref().map(|upstream| Arc::clone(&upstream.name)),
+            endpoint,
+        }
+    }
+}
+
+/// The states of all routes and upstreams.
+pub struct States {
+    telemetry: Telemetry,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    upstreams: HashMap<Key, Arc<UpstreamState>>,
+    routes: HashMap<(Arc<str>, Key), Arc<RouteState>>,
+}
+
+/// A configured upstream by its name, or an original destination as one route sees it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Upstream(Arc<str>),
+    Original(Arc<str>, SocketAddr),
+}
+
+struct UpstreamState {
+    breaker: Option<Arc<Breaker>>,
+    budget: Arc<Budget>,
+    bulkhead: Bulkhead,
+    balance: Arc<RoundRobin>,
+}
+
+thread_local! {
+    static CACHE: RefCell<HashMap<(usize, SocketAddr), Arc<RouteState>>> = RefCell::default();
+}
+
+impl States {
+    /// No state yet; breakers are announced to `telemetry` as they come to exist.
+    pub fn new(telemetry: Telemetry) -> Self {
+        Self { telemetry, shared: Mutex::default() }
+    }
+
+    /// The state of `route` for flows to `original_dst`.
+    pub fn of(&self, route: &Arc<Route>, original_dst: SocketAddr) -> Arc<RouteState> {
+        // The cached state keeps its route alive, so no other route can come to stand at the same address.
+        let key = (Arc::as_ptr(route).addr(), original_dst);
+        if let Some(state) = CACHE.with_borrow(|cache| cache.get(&key).cloned()) {
+            return state;
+        }
+        let state = self.look_up(route, original_dst);
+        CACHE.with_borrow_mut(|cache| {
+            if cache.len() >= MAX_STATES {
+                cache.clear();
+            }
+            cache.insert(key, Arc::clone(&state));
+        });
+        state
+    }
+
+    fn look_up(&self, route: &Arc<Route>, original_dst: SocketAddr) -> Arc<RouteState> {
+        let key = match &route.upstream {
+            Some(upstream) => Key::Upstream(Arc::clone(&upstream.name)),
+            None => Key::Original(Arc::clone(&route.name), original_dst),
+        };
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = shared.routes.get(&(Arc::clone(&route.name), key.clone())) {
+            return Arc::clone(state);
+        }
+        let breaker_of = |policy: &Option<BreakerPolicy>| {
+            let breaker = policy.clone().map(|policy| Arc::new(Breaker::new(policy)));
+            if breaker.is_some() {
+                let name = route.upstream.as_ref().map(|upstream| Arc::clone(&upstream.name));
+                let destination = Destination { upstream: name, endpoint: original_dst };
+                self.telemetry.emit(&BreakerCreated { destination, state: BreakerState::Closed }.into());
+            }
+            breaker
+        };
+        shared.make_room();
+        let upstream = Arc::clone(shared.upstreams.entry(key.clone()).or_insert_with(|| {
+            let (breaker, limits) = match &route.upstream {
+                Some(upstream) => (&upstream.breaker, &upstream.limits),
+                None => (&route.breaker, &route.limits),
+            };
+            Arc::new(UpstreamState {
+                breaker: breaker_of(breaker),
+                budget: Arc::new(Budget::new(&route.retry.budget)),
+                bulkhead: Bulkhead::new(limits),
+                balance: Arc::default(),
+            })
+        }));
+        let mut breakers: Vec<_> = upstream.breaker.iter().cloned().collect();
+        let mut bulkheads = vec![upstream.bulkhead.clone()];
+        if route.upstream.is_some() {
+            breakers.extend(breaker_of(&route.breaker));
+            bulkheads.push(Bulkhead::new(&route.limits));
+        }
+        let state = Arc::new(RouteState {
+            route: Arc::clone(route),
+            breakers,
+            budget: Arc::clone(&upstream.budget),
+            bulkheads,
+            balance: Arc::clone(&upstream.balance),
+        });
+        shared.routes.insert((Arc::clone(&route.name), key), Arc::clone(&state));
+        state
+    }
+}
+
+impl Shared {
+    /// Forgets original destinations that no flow and no worker's cache holds, once there are too many.
+    fn make_room(&mut self) {
+        if self.routes.len() < MAX_STATES {
+            return;
+        }
+        self.routes.retain(|_, state| state.route.upstream.is_some() || Arc::strong_count(state) > 1);
+        let used: Vec<_> = self.routes.keys().map(|(_, key)| key.clone()).collect();
+        self.upstreams.retain(|key, _| used.contains(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::route::Upstream;
+
+    fn dst(port: u16) -> SocketAddr {
+        ([10, 0, 0, 1], port).into()
+    }
+
+    #[test]
+    fn each_original_destination_has_a_breaker_of_its_own() {
+        let states = States::new(Telemetry::silent());
+        let route = Arc::new(Route { breaker: Some(BreakerPolicy::default()), ..Route::default() });
+        let (a, b) = (states.of(&route, dst(1)), states.of(&route, dst(2)));
+        assert!(!Arc::ptr_eq(&a.breakers[0], &b.breakers[0]));
+        assert!(Arc::ptr_eq(&a, &states.of(&route, dst(1))));
+    }
+
+    #[test]
+    fn routes_share_the_state_of_their_upstream() {
+        let states = States::new(Telemetry::silent());
+        let upstream = Arc::new(Upstream {
+            name: "u".into(),
+            breaker: Some(BreakerPolicy::default()),
+            ..Upstream::default()
+        });
+        let route = |name: &str, breaker| {
+            Arc::new(Route {
+                name: name.into(),
+                upstream: Some(Arc::clone(&upstream)),
+                breaker,
+                ..Route::default()
+            })
+        };
+        let (a, b) = (route("a", None), route("b", Some(BreakerPolicy::default())));
+        let (a, b) = (states.of(&a, dst(1)), states.of(&b, dst(2)));
+        assert!(Arc::ptr_eq(&a.breakers[0], &b.breakers[0]) && Arc::ptr_eq(&a.budget, &b.budget));
+        assert_eq!((a.breakers.len(), b.breakers.len()), (1, 2), "the second route has one of its own, too");
+    }
+
+    #[test]
+    fn destinations_that_nobody_uses_are_forgotten() {
+        let states = States::new(Telemetry::silent());
+        let route = Arc::new(Route::default());
+        for port in 0..=u16::try_from(2 * MAX_STATES).expect("a port") {
+            states.of(&route, dst(port));
+        }
+        let shared = states.shared.lock().expect("no panic");
+        assert!(shared.routes.len() <= 2 * MAX_STATES && shared.upstreams.len() <= 2 * MAX_STATES);
+    }
+}
