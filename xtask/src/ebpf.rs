@@ -9,9 +9,6 @@ mod install;
 mod strip;
 mod toolchain;
 
-#[path = "../../ambassador-ebpf/sources.rs"]
-pub(crate) mod sources;
-
 use std::{
     ffi::OsString,
     fs,
@@ -21,6 +18,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::sources;
 use toolchain::Toolchain;
 
 /// Builds the kernel object; with `install`, brings the toolchain that is missing first.

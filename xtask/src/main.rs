@@ -9,6 +9,8 @@ mod demo;
 mod e2e;
 mod ebpf;
 mod setup;
+#[path = "../../ambassador-ebpf/sources.rs"]
+mod sources;
 mod steps;
 mod test;
 mod tidy;

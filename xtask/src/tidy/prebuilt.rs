@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Finding;
-use crate::ebpf::sources;
+use crate::sources;
 
 /// Findings about the object of the workspace at `root`.
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
