@@ -23,6 +23,7 @@ use crate::wait;
 /// A prepared `ambassador run`.
 #[derive(Debug)]
 pub struct Ambassador {
+    binary: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     policy: Option<NamedTempFile>,
@@ -34,7 +35,13 @@ impl Ambassador {
     /// `ambassador run` with the words of `flags`.
     pub fn run(flags: &str) -> Result<Self> {
         let arguments = flags.split_whitespace().map(str::to_owned).collect();
-        Ok(Self { arguments, environment: Vec::new(), policy: None, cgroup: Cgroup::new()? })
+        Ok(Self {
+            binary: binary(),
+            arguments,
+            environment: Vec::new(),
+            policy: None,
+            cgroup: Cgroup::new()?,
+        })
     }
 
     /// The same with a configuration file of this text.
@@ -44,6 +51,13 @@ impl Ambassador {
         ambassador.arguments.extend(["-c".to_owned(), file.path().display().to_string()]);
         ambassador.policy = Some(file);
         Ok(ambassador)
+    }
+
+    /// Runs this program instead of [`binary`].
+    #[must_use]
+    pub fn program(mut self, binary: PathBuf) -> Self {
+        self.binary = binary;
+        self
     }
 
     /// Sets a variable in its environment.
@@ -56,8 +70,12 @@ impl Ambassador {
     /// The command that runs `program` under ambassador in `namespace`.
     pub fn command<S: AsRef<OsStr>>(&self, namespace: &Namespace, program: &[S]) -> Command {
         let mut command = namespace.command("sh");
-        command.args(["-c", ENTER_CGROUP]).arg(self.cgroup.path()).arg(binary());
+        command.args(["-c", ENTER_CGROUP]).arg(self.cgroup.path()).arg(&self.binary);
         command.arg("run").args(&self.arguments).arg("--").args(program);
+        // Under `sudo -E` ambassador would drop the command to the caller: a test says so itself where it wants that.
+        for variable in ["SUDO_USER", "SUDO_UID", "SUDO_GID"] {
+            command.env_remove(variable);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

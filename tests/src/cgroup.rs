@@ -23,8 +23,10 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes an empty group.
     pub fn new() -> Result<Self> {
+        let mount = mount()?;
+        remove_abandoned(&mount);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = mount()?.join(format!("ambassador-test-{}-{number}", std::process::id()));
+        let path = mount.join(format!("{PREFIX}{}-{number}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("make cgroup {} (root?)", path.display()))?;
         Ok(Self { path })
     }
@@ -69,6 +71,18 @@ impl Drop for Cgroup {
             let _ = fs::remove_dir(group);
         }
         let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// Removes the groups of test processes that were killed, with what still runs in them.
+fn remove_abandoned(mount: &Path) {
+    let Ok(entries) = fs::read_dir(mount) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            drop(Cgroup { path: entry.path() });
+        }
     }
 }
 
@@ -121,6 +135,7 @@ struct Query {
     padding: u32,
 }
 
+const PREFIX: &str = "ambassador-test-";
 const BPF_PROG_QUERY: libc::c_int = 16;
 const ATTACH_TYPES: u32 = 64;
 const SOON: Duration = Duration::from_secs(5);

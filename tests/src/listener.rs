@@ -60,6 +60,13 @@ impl TcpPeer {
         }
     }
 
+    /// Closes every connection that is open.
+    pub fn hang_up(&self) {
+        for stream in lock(&self.open).drain(..).filter_map(|stream| stream.upgrade()) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Listens again after [`TcpPeer::refuse`].
     pub fn listen(&mut self, namespace: &Namespace) -> Result<()> {
         let wanted = self.address;
@@ -88,9 +95,7 @@ impl TcpPeer {
 impl Drop for TcpPeer {
     fn drop(&mut self) {
         self.refuse();
-        for stream in lock(&self.open).drain(..).filter_map(|stream| stream.upgrade()) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.hang_up();
     }
 }
 

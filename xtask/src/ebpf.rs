@@ -9,9 +9,6 @@ mod install;
 mod strip;
 mod toolchain;
 
-#[path = "../../ambassador-ebpf/sources.rs"]
-mod sources;
-
 use std::{
     ffi::OsString,
     fs,
@@ -21,10 +18,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::sources;
 use toolchain::Toolchain;
 
 /// Builds the kernel object; with `install`, brings the toolchain that is missing first.
-pub fn run(install: bool) -> Result<()> {
+pub(crate) fn run(install: bool) -> Result<()> {
     let root = workspace_root()?;
     let mut candidates = Toolchain::candidates();
     if (candidates.is_empty() || !toolchain::has_linker()) && install {

@@ -1,8 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every developer verb of ambassador.
-#![allow(unreachable_pub, reason = "verbs are public to the command line")]
-mod ebpf;
+//! Every developer verb: `cargo xtask <verb>`. One file per verb.
+//!
+//! It exists so that a person and CI run the very same commands, on a machine with stable Rust and nothing else. It
+//! never depends on the crate `ambassador`, which does not build while the kernel object is stale.
+#![allow(clippy::print_stdout, reason = "the verbs speak to the developer on stdout")]
 
-fn main() -> anyhow::Result<()> {
-    ebpf::run(std::env::args().any(|argument| argument == "--install"))
+mod demo;
+mod e2e;
+mod ebpf;
+mod setup;
+#[path = "../../ambassador-ebpf/sources.rs"]
+mod sources;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Developer verbs of ambassador", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Shows in under a minute what ambassador does: a flaky upstream, directly and under `ambassador run`.
+    Demo,
+    /// Everything that CI checks.
+    Test {
+        /// Leaves out the kernel object and the end-to-end tests: no root needed.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// The end-to-end tests on the real kernel, as root.
+    E2e {
+        /// A suite (the name of a file in tests/tests), or a part of the names of tests.
+        filter: Option<String>,
+    },
+    /// Rebuilds the checked-in kernel object from source.
+    Ebpf {
+        /// Brings the toolchain that the build needs first.
+        #[arg(long)]
+        install: bool,
+    },
+    /// Checks what neither the compiler nor clippy sees.
+    Tidy,
+    /// Installs what the end-to-end tests need, with apt, as root.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Demo => demo::run(),
+        Verb::Test { quick: true } => test::quick(),
+        Verb::Test { quick: false } => test::full(),
+        Verb::E2e { filter } => e2e::run(filter.as_deref()),
+        Verb::Ebpf { install } => ebpf::run(*install),
+        Verb::Tidy => tidy::run(),
+        Verb::Setup => setup::run(),
+    }
 }

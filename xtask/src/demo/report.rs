@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the demo prints: the direct run and the run under ambassador, side by side.
+
+use ambassador_tests::summary::{self, Destination};
+use anyhow::{Context, Result};
+
+use super::upstream::{FLAKY, RESTARTING};
+
+/// What the client saw in one run, and what ambassador said about it.
+pub(super) struct Run {
+    requests: Vec<Request>,
+    summary: Vec<Destination>,
+}
+
+struct Request {
+    host: String,
+    succeeded: bool,
+    milliseconds: f64,
+}
+
+impl Run {
+    /// From the client's lines alone.
+    pub(super) fn of_direct(stdout: &str) -> Result<Self> {
+        let requests = stdout.lines().map(Request::parse).collect::<Result<_>>()?;
+        Ok(Self { requests, summary: Vec::new() })
+    }
+
+    /// From the client's lines and ambassador's closing summary.
+    pub(super) fn of_ambassador(stdout: &str, stderr: &str) -> Result<Self> {
+        let summary = summary::destinations(stderr);
+        Ok(Self { summary, ..Self::of_direct(stdout)? })
+    }
+
+    fn succeeded(&self, host: &str) -> String {
+        let all = self.requests.iter().filter(|request| request.host == host);
+        let succeeded = all.clone().filter(|request| request.succeeded).count();
+        format!("{succeeded} of {}", all.count())
+    }
+
+    fn latency(&self, host: &str) -> String {
+        let of_host = self.requests.iter().filter(|request| request.host == host);
+        let mut times: Vec<f64> = of_host.map(|request| request.milliseconds).collect();
+        times.sort_by(f64::total_cmp);
+        let at = |percent: usize| {
+            times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).unwrap_or(&0.0)
+        };
+        format!("{:.1} / {:.1} ms", at(50), at(99))
+    }
+
+    fn destination(&self, host: &str) -> Option<&Destination> {
+        let port = host.rsplit(':').next().unwrap_or_default();
+        self.summary.iter().find(|destination| destination.name().ends_with(&format!(":{port}")))
+    }
+
+    fn retries(&self, host: &str) -> String {
+        let saved = self.destination(host).and_then(|destination| destination.count("retries_saved").ok());
+        saved.map_or_else(|| "-".to_owned(), |saved| saved.to_string())
+    }
+
+    fn breaker(&self, host: &str) -> String {
+        let events = self.destination(host).map(Destination::breaker).unwrap_or_default();
+        if events.is_empty() { "-".to_owned() } else { events.join(", ") }
+    }
+}
+
+impl Request {
+    fn parse(line: &str) -> Result<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [host, status, seconds] = words.as_slice() else {
+            anyhow::bail!("the client printed {line:?}");
+        };
+        let seconds: f64 = seconds.parse().with_context(|| format!("the client printed {line:?}"))?;
+        Ok(Self { host: (*host).to_owned(), succeeded: *status == "200", milliseconds: seconds * 1000.0 })
+    }
+}
+
+/// The table.
+pub(super) fn side_by_side(direct: &Run, under: &Run) -> String {
+    let mut lines = vec![row("", "directly", "under ambassador")];
+    for (host, what) in [(FLAKY, "503s, resets, a slow path"), (RESTARTING, "refuses connects for 1.5 s")] {
+        lines.push(format!("{host} ({what})"));
+        lines.push(row("  succeeded", &direct.succeeded(host), &under.succeeded(host)));
+        lines.push(row("  retries that saved one", &direct.retries(host), &under.retries(host)));
+        lines.push(row("  breaker", &direct.breaker(host), &under.breaker(host)));
+        lines.push(row("  latency p50 / p99", &direct.latency(host), &under.latency(host)));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn row(label: &str, direct: &str, under: &str) -> String {
+    format!("{label:<26}{direct:<22}{under}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: &str =
+        "payments.example:8080 200 0.010\npayments.example:8080 503 0.002\ninventory.example:8081 000 1\n";
+
+    #[test]
+    fn a_run_counts_success_and_latency_per_host() -> Result<()> {
+        let run = Run::of_direct(CLIENT)?;
+        assert_eq!(run.succeeded(FLAKY), "1 of 2");
+        assert_eq!(run.latency(FLAKY), "2.0 / 10.0 ms");
+        assert_eq!(run.succeeded(RESTARTING), "0 of 1");
+        assert_eq!(run.retries(FLAKY), "-");
+        Ok(())
+    }
+
+    #[test]
+    fn the_summary_is_found_by_port() -> Result<()> {
+        let summary = r#"{"destination":"10.77.0.2:8080","retries_saved":7,"breaker":["CLOSED to OPEN"]}"#;
+        let run = Run::of_ambassador(CLIENT, summary)?;
+        assert_eq!((run.retries(FLAKY), run.breaker(FLAKY)), ("7".to_owned(), "CLOSED to OPEN".to_owned()));
+        assert_eq!(run.breaker(RESTARTING), "-");
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_that_is_no_result_is_an_error() {
+        assert!(Run::of_direct("curl: not found").is_err());
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Commands and steps of a verb: what runs, how long it took, what was not reached.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// One step: its name and what it does.
+pub(crate) type Step = (&'static str, fn() -> Result<()>);
+
+/// Runs the steps in order up to the first that fails, each with its time, and closes with one summary line.
+pub(crate) fn run_all(verb: &str, steps: &[Step]) -> Result<()> {
+    let started = Instant::now();
+    for (number, (name, step)) in steps.iter().enumerate() {
+        println!("==> {name}");
+        let begun = Instant::now();
+        let outcome = step();
+        println!("<== {name}: {} in {:.1?}", if outcome.is_ok() { "ok" } else { "FAILED" }, begun.elapsed());
+        if let Err(error) = outcome {
+            let rest: Vec<&str> = steps[number + 1..].iter().map(|(name, _)| *name).collect();
+            let rest = if rest.is_empty() { "nothing".to_owned() } else { rest.join(", ") };
+            println!("{verb}: FAILED at {name} after {:.0?}; not run: {rest}", started.elapsed());
+            return Err(error);
+        }
+    }
+    println!("{verb}: ok, {} steps in {:.0?}", steps.len(), started.elapsed());
+    Ok(())
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(workspace());
+    command
+}
+
+/// Runs `command`, and fails when it fails.
+pub(crate) fn run_command(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let status = command.status().with_context(|| format!("start {shown}"))?;
+    if !status.success() {
+        bail!("{shown}: {status}");
+    }
+    Ok(())
+}
+
+/// The root of the workspace.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where cargo puts the program `name` of a debug build.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    target.join("debug").join(name)
+}
+
+/// Whether this process may do what the kernel tests need.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    words.join(" ")
+}
