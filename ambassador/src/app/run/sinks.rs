@@ -60,7 +60,7 @@ pub(super) fn kernel_counters(maps: Arc<KernelMaps>) -> KernelCounters {
 
 /// Prints the closing summary on standard error.
 pub(super) fn print_summary(summary: &Summary, json: bool) {
-    let text = if json { summary.to_json() } else { summary.to_text() };
+    let text = if json { summary.to_json() + "\n" } else { summary.to_text() };
     // Nobody can be told that standard error is closed.
     let _ = io::stderr().write_all(text.as_bytes());
 }
