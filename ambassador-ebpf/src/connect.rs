@@ -5,14 +5,13 @@ use ambassador_ebpf::{
     counter::Counter,
     decide::{Facts, Reason, Verdict, decide},
     landing::{Endpoint, Landing},
-    origin::Origin,
     refusal::Refusal,
     settings::{Heartbeat, INTERCEPT_LOOPBACK, Setting},
 };
 use aya_ebpf::{
     helpers::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_set_retval,
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_socket_cookie,
+        bpf_ktime_get_ns, bpf_set_retval, generated::bpf_get_current_comm,
     },
     macros::cgroup_sock_addr,
     programs::SockAddrContext,
@@ -21,7 +20,7 @@ use aya_log_ebpf::debug;
 
 use crate::{
     counters::count,
-    maps::{BYPASS_SK, NS, ORIG_SK, has_retval, is_excluded, refusal, setting},
+    maps::{BYPASS_SK, NS, ORIG_SK, has_comm, has_retval, is_excluded, refusal, setting},
     socket::SocketAddress,
     storage,
 };
@@ -107,23 +106,22 @@ fn remember(address: &SocketAddress, destination: &Endpoint) -> bool {
     if slot.is_null() {
         return false;
     }
-    // SAFETY: the helper only reads the current task.
-    let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
-    // SAFETY: the helper only reads the context.
-    let socket_cookie = unsafe { bpf_get_socket_cookie(address.raw()) };
-    let origin = Origin {
-        address: destination.address,
-        netns_cookie: address.netns_cookie(),
-        socket_cookie,
-        cgroup_id,
-        pid: (bpf_get_current_pid_tgid() >> 32) as u32,
-        uid: bpf_get_current_uid_gid() as u32,
-        comm: bpf_get_current_comm().unwrap_or_default(),
-        port_be: destination.port_be,
-        padding: [0; 6],
-    };
     // SAFETY: not null, and the socket is locked by the connect that runs this program.
-    unsafe { *slot = origin };
+    let origin = unsafe { &mut *slot };
+    origin.address = destination.address;
+    origin.port_be = destination.port_be;
+    origin.netns_cookie = address.netns_cookie();
+    origin.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    origin.uid = bpf_get_current_uid_gid() as u32;
+    // SAFETY: the helper only reads the context.
+    origin.socket_cookie = unsafe { bpf_get_socket_cookie(address.raw()) };
+    // SAFETY: the helper only reads the current task.
+    origin.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    if has_comm() {
+        // Written in place: a buffer on the stack would be cleared by a call.
+        // SAFETY: the buffer is of the size that is given, and the helper clears it when it fails.
+        let _ = unsafe { bpf_get_current_comm(origin.comm.as_mut_ptr().cast(), COMM_LEN) };
+    }
     true
 }
 
@@ -205,6 +203,8 @@ fn octets(endpoint: &Endpoint) -> [u8; 16] {
     octets
 }
 
+/// The length of `Origin::comm`.
+const COMM_LEN: u32 = 16;
 /// `IPPROTO_TCP`.
 const IPPROTO_TCP: u32 = 6;
 /// What a hook returns to let the system call go on.

@@ -10,7 +10,7 @@ use ambassador_ebpf::{
     refusal::Refusal,
     settings::Setting,
     target::{ANY_PORT, Target, TargetKey},
-    tuple::Tuple,
+    tuple::{MAX_TUPLES, Tuple},
 };
 use aya_ebpf::{
     Global,
@@ -24,6 +24,10 @@ use aya_ebpf::{
 #[unsafe(no_mangle)]
 static HAS_RETVAL: Global<u8> = Global::new(0);
 
+/// Whether connect hooks may call `bpf_get_current_comm`; when it is 0 the verifier drops the call.
+#[unsafe(no_mangle)]
+static HAS_COMM: Global<u8> = Global::new(0);
+
 /// Client socket → where it wanted to go.
 #[btf_map]
 pub(crate) static ORIG_SK: SkStorage<Origin> = SkStorage::new();
@@ -33,9 +37,9 @@ pub(crate) static ACC_SK: SkStorage<Origin> = SkStorage::new();
 /// Sockets of the proxy, marked by fd before they connect. It cannot be spoofed and frees itself.
 #[btf_map]
 pub(crate) static BYPASS_SK: SkStorage<u64> = SkStorage::new();
-/// Redirected connections by tuple, from connect to close. Larger than any connection limit.
+/// Redirected connections by tuple, from connect to close.
 #[map]
-pub(crate) static TUP: HashMap<Tuple, Origin> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+pub(crate) static TUP: HashMap<Tuple, Origin> = HashMap::with_max_entries(MAX_TUPLES, BPF_F_NO_PREALLOC);
 /// Network namespace cookie → its listeners.
 #[map]
 pub(crate) static NS: HashMap<u64, Landing> = HashMap::with_max_entries(1024, 0);
@@ -62,6 +66,12 @@ pub(crate) fn setting(setting: Setting) -> u64 {
 #[inline(always)]
 pub(crate) fn has_retval() -> bool {
     HAS_RETVAL.load() != 0
+}
+
+/// Whether the caller's name can be asked for.
+#[inline(always)]
+pub(crate) fn has_comm() -> bool {
+    HAS_COMM.load() != 0
 }
 
 /// The refusal for a destination: a rule that names the port comes before one that does not.

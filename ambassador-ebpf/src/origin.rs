@@ -23,7 +23,7 @@ pub struct Origin {
     pub pid: u32,
     /// User id of the caller in the initial user namespace.
     pub uid: u32,
-    /// Name of the calling thread, NUL-terminated, at most 15 bytes.
+    /// Name of the calling thread, NUL-terminated, at most 15 bytes; empty when the kernel does not tell.
     pub comm: [u8; 16],
     /// The port that the program dialled, in network byte order.
     pub port_be: u16,

@@ -24,6 +24,10 @@ pub const INTERCEPT_LOOPBACK: u64 = 1;
 /// Name of the `.rodata` global (u8) that tells whether the kernel has `bpf_set_retval` for connect hooks (≥ 6.1).
 pub const HAS_RETVAL: &str = "HAS_RETVAL";
 
+/// Name of the `.rodata` global (u8) that tells whether connect hooks may ask for the caller's name; newer kernels
+/// allow it only to loaders with `CAP_PERFMON`.
+pub const HAS_COMM: &str = "HAS_COMM";
+
 /// The state of the proxy's heartbeat, as read from `CFG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {

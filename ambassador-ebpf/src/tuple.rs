@@ -3,6 +3,9 @@
 
 use crate::{address::Address, plain::Plain};
 
+/// How many redirected connections can be open at once, larger than any connection limit.
+pub const MAX_TUPLES: u32 = 65_536;
+
 /// Key of the map `TUP`: a connection to a listener, seen alike from the client and from the accepting side.
 ///
 /// The namespace is part of it because two namespaces use the same addresses and ports; the listener's address is

@@ -19,6 +19,7 @@ const LIMIT: u64 = 1_000;
 
 /// The answers to every question, and which of them were asked.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "one answer per question")]
 struct Case {
     tcp: bool,
     destination: &'static str,
@@ -97,10 +98,11 @@ fn landing() -> Landing {
 }
 
 fn endpoint(text: &str) -> Endpoint {
-    let address: std::net::SocketAddr = text.parse().unwrap();
+    let address: std::net::SocketAddr = text.parse().expect("an address");
     Endpoint { address: address.ip().into(), port_be: address.port().to_be() }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is the answer to a question")]
 fn refusal(until_ns: u64, while_stale: u8) -> Option<Refusal> {
     Some(Refusal { until_ns, errno: 111, while_stale, padding: [0; 5] })
 }

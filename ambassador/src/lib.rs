@@ -17,4 +17,6 @@ pub mod net;
 pub mod proxy;
 pub mod layer;
 pub mod upstream;
+pub mod message;
+pub mod http1;
 pub mod telemetry;

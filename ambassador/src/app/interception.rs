@@ -10,7 +10,7 @@ use super::{heartbeat::STALE_AFTER, run::AppError};
 use crate::{
     config::settings::Intercept,
     host::cgroup::RunCgroups,
-    kernel::{Kernel, KernelMaps, Landing, LoadOptions},
+    kernel::{Kernel, KernelLog, KernelMaps, Landing, LoadOptions},
     net::{
         dial::Sockets,
         listen::{self, Listeners},
@@ -57,6 +57,11 @@ impl Interception {
             this.listen_in(namespace)?;
         }
         Ok(this)
+    }
+
+    /// The debug lines of the kernel programs, once, if they were asked for by the log level.
+    pub(super) fn take_log(&mut self) -> Option<KernelLog> {
+        self.kernel.take_log()
     }
 
     /// Attaches the connect hooks: from here on CMD's connects are redirected.

@@ -149,9 +149,13 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
 
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
+    let kernel_log = interception.take_log();
     let code = runtime.block_on(async {
         let signals = Signals::open().map_err(AppError::Process)?;
         endpoints.resolve_first().await;
+        if let Some(log) = kernel_log {
+            tokio::spawn(log.run());
+        }
         tokio::spawn(Arc::clone(&endpoints).keep_resolved());
         let readiness = Arc::new(Readiness::new());
         readiness.set(Phase::Ready);

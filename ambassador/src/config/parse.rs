@@ -69,14 +69,18 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
 
 fn diagnose(error: &YamlError, text: &str) -> Diagnostic {
     let error = error.without_snippet();
-    let location = error.location();
-    let span = location.map_or(Span { line: 1, column: 1, ..Span::default() }, |location| {
-        // The scanner's errors carry no byte offsets: find the byte by line and column.
-        let mut span = Span::of(location);
-        span.start = byte_offset(text, span.line, span.column);
-        span.end = span.start + text[span.start..].chars().next().map_or(0, char::len_utf8);
-        span
+    let tab = error.to_string().contains("tab").then(|| tab_indent(text)).flatten();
+    let location = error.location().filter(|_| tab.is_none());
+    let span = tab.or_else(|| {
+        location.map(|location| {
+            // The scanner's errors carry no byte offsets: find the byte by line and column.
+            let mut span = Span::of(location);
+            span.start = byte_offset(text, span.line, span.column);
+            span.end = span.start + text[span.start..].chars().next().map_or(0, char::len_utf8);
+            span
+        })
     });
+    let span = span.unwrap_or(Span { line: 1, column: 1, ..Span::default() });
     let problem = match error {
         YamlError::DuplicateMappingKey { key, .. } => {
             Problem::DuplicateKey { key: key.clone().unwrap_or_default() }
@@ -86,15 +90,28 @@ fn diagnose(error: &YamlError, text: &str) -> Diagnostic {
         YamlError::RecursiveReferencesRequireWeakTypes { .. } => {
             Problem::Alias { reason: "its anchor contains the alias itself" }
         }
-        other => Problem::Syntax { message: without_location(&other.to_string(), span) },
+        other => Problem::Syntax { message: without_location(&other.to_string()) },
     };
     Diagnostic { place: Place::File(span), problem }
 }
 
+/// The first tab that indents: the scanner blames the value before it.
+fn tab_indent(text: &str) -> Option<Span> {
+    let mut start = 0;
+    for (line, content) in (1..).zip(text.split_inclusive('\n')) {
+        let column = content.bytes().position(|byte| byte != b' ')?;
+        if content.as_bytes()[column] == b'\t' {
+            let at = start + column;
+            return Some(Span { line, column: u32::try_from(column + 1).ok()?, start: at, end: at + 1 });
+        }
+        start += content.len();
+    }
+    None
+}
+
 /// The parser's own message without the place, which the snippet shows.
-fn without_location(message: &str, span: Span) -> String {
-    let place = format!(" at line {}, column {}", span.line, span.column);
-    first_line(&message.replace(&place, ""))
+fn without_location(message: &str) -> String {
+    first_line(message.split(" at line ").next().unwrap_or(message))
 }
 
 fn first_line(message: &str) -> String {

@@ -150,7 +150,7 @@ impl Problem {
             }
             Self::UnknownWord { suggestion, words, .. } => {
                 return Some(match suggestion {
-                    Some(suggestion) => format!("did you mean `{suggestion}`?"),
+                    Some(suggestion) => format!("did you mean `{suggestion}`? It is one of: {words}"),
                     None => format!("write one of: {words}"),
                 });
             }

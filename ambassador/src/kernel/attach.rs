@@ -21,7 +21,8 @@ use super::{
 /// How the kernel side is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Whether the kernel programs write a debug line per connect; see [`Kernel::take_log`].
+    /// Whether the kernel programs write a debug line per connect; see [`Kernel::take_log`]. Needs `CAP_PERFMON`,
+    /// without which it is left out with a warning.
     pub debug_log: bool,
     /// Whether connections to loopback are intercepted like any other.
     pub intercept_loopback: bool,
@@ -45,7 +46,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Loads the programs and maps, attached to nothing. Needs `CAP_BPF` and `CAP_NET_ADMIN`, Linux 5.15 (6.1 for
-    /// the errno of refusals and for dropping capabilities later).
+    /// the errno of refusals and for dropping capabilities later). With `CAP_PERFMON` the kernel tells each caller's name.
     pub fn load(options: &LoadOptions) -> Result<Self, KernelError> {
         let loaded = load::load(options.debug_log)?;
         let flags = if options.intercept_loopback { INTERCEPT_LOOPBACK } else { 0 };

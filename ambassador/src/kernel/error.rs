@@ -8,7 +8,7 @@ use std::io;
 pub enum KernelError {
     /// A capability is missing.
     #[error(
-        "ambassador needs {capabilities} to load its kernel programs; run it as root, or grant them \
+        "ambassador needs {capabilities} to load its kernel programs: run it with sudo, or grant them \
          (setcap, AmbientCapabilities=, or securityContext.capabilities)"
     )]
     MissingCapability {

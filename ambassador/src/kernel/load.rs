@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use ambassador_ebpf::settings::HAS_RETVAL;
+use ambassador_ebpf::settings::{HAS_COMM, HAS_RETVAL};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Map, MapError},
@@ -37,22 +37,43 @@ pub(super) struct Programs {
     pub(super) so_passive: OwnedFd,
 }
 
-/// Loads the programs; `debug_log` compiles their debug lines in.
+/// Loads the programs; `debug_log` keeps their debug lines.
 pub(super) fn load(debug_log: bool) -> Result<Loaded, KernelError> {
     let version = running_version()?;
     require_capabilities()?;
-    let loaded = load_object(version, debug_log);
+    if debug_log && !has_perfmon() {
+        tracing::warn!("the debug lines of the kernel programs need CAP_PERFMON: loading without them");
+    }
+    let debug_log = debug_log && has_perfmon();
+    let features = Features { retval: version >= RETVAL_VERSION, comm: has_perfmon(), debug_log };
+    let loaded = match load_object(features) {
+        // Which kernels tell the caller's name to which loaders has changed several times.
+        Err(KernelError::Rejected { .. }) if features.comm => {
+            load_object(Features { comm: false, ..features })
+        }
+        loaded => loaded,
+    };
     give_memory_back();
     loaded
 }
 
-fn load_object(version: (u32, u32), debug_log: bool) -> Result<Loaded, KernelError> {
-    let has_retval = u8::from(version >= RETVAL_VERSION);
+/// What the verifier is shown; the rest of the code is dead to it.
+#[derive(Clone, Copy)]
+struct Features {
+    retval: bool,
+    comm: bool,
+    debug_log: bool,
+}
+
+fn load_object(features: Features) -> Result<Loaded, KernelError> {
+    let Features { retval, comm, debug_log } = features;
+    let (has_retval, has_comm) = (u8::from(retval), u8::from(comm));
     let log_level = if debug_log { aya_log::Level::Debug as u8 } else { LOG_OFF };
     let mut loader = EbpfLoader::new();
     // No program is relocated against the kernel's types.
     loader.btf(None);
     loader.override_global(HAS_RETVAL, &has_retval, true);
+    loader.override_global(HAS_COMM, &has_comm, true);
     loader.override_global(aya_log::LEVEL, &log_level, true);
     if !debug_log {
         loader.map_max_entries(LOG_MAP, UNUSED_LOG_BYTES);
@@ -132,17 +153,23 @@ fn is_permission(error: &io::Error) -> bool {
 
 /// Asked first, because the kernel says only EPERM.
 fn require_capabilities() -> Result<(), KernelError> {
-    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    // CAP_SYS_ADMIN includes CAP_BPF (≥ 5.8) but not CAP_NET_ADMIN, as far as cgroup programs go.
-    let needed = [
-        ("CAP_BPF", has(Capability::CAP_BPF) || has(Capability::CAP_SYS_ADMIN)),
-        ("CAP_NET_ADMIN", has(Capability::CAP_NET_ADMIN) || has(Capability::CAP_SYS_ADMIN)),
-    ];
+    let needed = [("CAP_BPF", has(Capability::CAP_BPF)), ("CAP_NET_ADMIN", has(Capability::CAP_NET_ADMIN))];
     let missing: Vec<_> = needed.iter().filter(|(_, present)| !present).map(|(name, _)| *name).collect();
     if missing.is_empty() {
         return Ok(());
     }
     Err(KernelError::MissingCapability { capabilities: missing.join(" and ") })
+}
+
+/// What the verifier lets do more, and what newer kernels show the caller's name to.
+fn has_perfmon() -> bool {
+    has(Capability::CAP_PERFMON)
+}
+
+/// As bpf(2) sees it: `CAP_SYS_ADMIN` stands for each of them.
+fn has(capability: Capability) -> bool {
+    let effective = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    effective(capability) || effective(Capability::CAP_SYS_ADMIN)
 }
 
 fn running_version() -> Result<(u32, u32), KernelError> {

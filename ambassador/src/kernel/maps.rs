@@ -18,7 +18,7 @@ use ambassador_ebpf::{
     refusal::Refusal,
     settings::{Heartbeat, Setting},
     target::TargetKey,
-    tuple::Tuple,
+    tuple::{MAX_TUPLES, Tuple},
 };
 use ipnet::IpNet;
 
@@ -157,8 +157,8 @@ impl KernelMaps {
     }
 
     /// How many redirected connections are open, as the kernel side sees it. A scan: not for the request path.
-    pub fn pending_tuples(&self) -> Result<usize, KernelError> {
-        self.tuples.len()
+    pub fn pending_tuples(&self) -> Result<u32, KernelError> {
+        self.tuples.count_up_to(MAX_TUPLES)
     }
 
     pub(super) fn configure(&self, stale_after: Duration, flags: u64) -> Result<(), KernelError> {

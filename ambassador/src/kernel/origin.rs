@@ -24,7 +24,8 @@ pub struct Caller {
     pub uid: u32,
     /// Id (inode) of its cgroup v2.
     pub cgroup_id: u64,
-    /// Name of the connecting thread, at most 15 bytes; bytes that are not UTF-8 are replaced.
+    /// Name of the connecting thread, at most 15 bytes; bytes that are not UTF-8 are replaced. Where the kernel does
+    /// not tell it (no `CAP_PERFMON` at load), the name of the process, or empty when that is gone.
     pub comm: Box<str>,
     /// Cookie of its network namespace.
     pub netns_cookie: u64,
@@ -49,10 +50,19 @@ impl From<&abi::Origin> for Origin {
                 pid: origin.pid,
                 uid: origin.uid,
                 cgroup_id: origin.cgroup_id,
-                comm: String::from_utf8_lossy(origin.comm_bytes()).into(),
+                comm: comm(origin),
                 netns_cookie: origin.netns_cookie,
             },
             socket_cookie: origin.socket_cookie,
         }
     }
+}
+
+fn comm(origin: &abi::Origin) -> Box<str> {
+    let told = origin.comm_bytes();
+    if !told.is_empty() {
+        return String::from_utf8_lossy(told).into();
+    }
+    let read = std::fs::read(format!("/proc/{}/comm", origin.pid)).unwrap_or_default();
+    String::from_utf8_lossy(&read).trim_end().into()
 }

@@ -40,17 +40,18 @@ impl<K: Plain, V: Plain> Table<K, V> {
         syscall::delete(self.fd.as_fd(), key).map_err(|source| self.error("delete from", source))
     }
 
-    /// How many entries there are; not exact while others come and go.
-    pub(super) fn len(&self) -> Result<usize, KernelError> {
-        let mut count = 0;
+    /// How many entries there are, at most `limit`. While others come and go it is not exact: the kernel begins anew
+    /// when the last key is gone, so without the limit it might not end.
+    pub(super) fn count_up_to(&self, limit: u32) -> Result<u32, KernelError> {
         let mut last = None;
-        while let Some(key) = syscall::next_key::<K>(self.fd.as_fd(), last.as_ref())
-            .map_err(|source| self.error("iterate", source))?
-        {
-            count += 1;
-            last = Some(key);
+        for count in 0..limit {
+            let next = syscall::next_key::<K>(self.fd.as_fd(), last.as_ref());
+            match next.map_err(|source| self.error("iterate", source))? {
+                Some(key) => last = Some(key),
+                None => return Ok(count),
+            }
         }
-        Ok(count)
+        Ok(limit)
     }
 
     fn error(&self, operation: &'static str, source: io::Error) -> KernelError {

@@ -6,7 +6,7 @@
 
 use super::{Reply, Serve, Stage};
 use crate::{
-    proxy::{error::ProxyError, message::Request},
+    message::{Request, error::ProxyError},
     telemetry::Telemetry,
 };
 

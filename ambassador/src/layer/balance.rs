@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Reply, Serve, Stage};
-use crate::{proxy::message::Request, upstream::endpoints::Endpoints};
+use crate::{message::Request, upstream::endpoints::Endpoints};
 
 /// Sets where an attempt goes.
 pub struct Balance {

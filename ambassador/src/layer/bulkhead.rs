@@ -10,35 +10,44 @@ use tokio::time::{Instant, sleep};
 
 use super::{Reply, Serve, Stage};
 use crate::{
+    message::plan::Plan,
+    message::{Request, error::ProxyError},
     policy::bulkhead::{Bulkhead, Permit},
-    proxy::{error::ProxyError, message::Request},
+    telemetry::{Telemetry, labels::RejectReason},
 };
 
 /// Admits as many requests as `connectionPool` allows.
 pub struct BulkheadStage {
     inner: Stage,
+    telemetry: Telemetry,
 }
 
 impl BulkheadStage {
     /// Bounds the requests that go on to `inner`.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
+        Stage::new(Self { inner, telemetry })
     }
 }
 
 impl Serve for BulkheadStage {
     fn serve(&self, request: Request) -> Reply {
-        let Some(plan) = request.plan.clone().filter(|plan| {
-            plan.route().mode.acts()
-                && plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some())
-        }) else {
+        let limited =
+            |plan: &Plan| plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some());
+        let Some(plan) = request.plan.clone().filter(|plan| plan.route().mode.decides() && limited(plan))
+        else {
             return self.inner.serve(request);
         };
-        let inner = self.inner.clone();
+        let (inner, telemetry) = (self.inner.clone(), self.telemetry.clone());
         Box::pin(async move {
             let mut permits = Vec::new();
             for bulkhead in &plan.state.bulkheads {
-                permits.push(enter(bulkhead).await?);
+                if plan.route().mode.acts() {
+                    permits.push(enter(bulkhead).await?);
+                } else if let Some(permit) = bulkhead.requests.try_enter() {
+                    permits.push(permit);
+                } else {
+                    plan.state.would_reject(RejectReason::Overflow, &telemetry);
+                }
             }
             let mut response = inner.serve(request).await?;
             response.body = response.body.on_end(Box::new(move |_| drop(permits)));
@@ -46,6 +55,9 @@ impl Serve for BulkheadStage {
         })
     }
 }
+
+/// How long a request waits where `maxPendingRequests` lets it but `maxWait` does not say how long.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// How often a waiting request looks for a place. Places come free in no order, so waiting is first come, first
 /// served only roughly.
@@ -56,7 +68,8 @@ async fn enter(bulkhead: &Bulkhead) -> Result<Permit, ProxyError> {
     if let Some(permit) = bulkhead.requests.try_enter() {
         return Ok(permit);
     }
-    let limit = bulkhead.max_wait.ok_or_else(full)?;
+    let unbounded = bulkhead.pending.limit().map(|_| MAX_WAIT);
+    let limit = bulkhead.max_wait.or(unbounded).ok_or_else(full)?;
     let Some(_pending) = bulkhead.pending.try_enter() else {
         return Err(ProxyError::Overflow { limit: "maxPendingRequests" });
     };

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{Reply, Serve, Stage};
 use crate::{
     clock,
-    proxy::{error::ProxyError, message::Request},
+    message::{Request, error::ProxyError},
 };
 
 /// Bounds whole requests.

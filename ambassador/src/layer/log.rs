@@ -8,18 +8,19 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Reply, Serve, Stage, plan::Plan, sample::grpc_status};
+use super::{Reply, Serve, Stage, sample::grpc_status};
 use crate::{
-    proxy::{
+    message::plan::Plan,
+    message::{
+        Request, RequestHead, Response, ResponseHead,
         body::{BodyEnd, BodyErrorKind},
         error::{ProxyError, Side},
         flow::Flow,
-        message::{Request, RequestHead, Response, ResponseHead},
     },
     telemetry::{
         Telemetry,
         event::{Rejected, RequestFinished},
-        labels::{ErrorType, Protocol, RejectReason},
+        labels::{Enforcement, ErrorType, Protocol, RejectReason},
     },
 };
 
@@ -139,7 +140,14 @@ impl Entry {
             ProxyError::Denied => RejectReason::Denied,
             _ => RejectReason::Overflow,
         };
-        self.telemetry.emit(&Rejected { route: Arc::clone(&self.plan.state.route.name), reason }.into());
+        self.telemetry.emit(
+            &Rejected {
+                route: Arc::clone(&self.plan.state.route.name),
+                reason,
+                enforcement: Enforcement::Enforce,
+            }
+            .into(),
+        );
     }
 
     fn finish(&self, answer: Answer) {

@@ -5,8 +5,6 @@
 //! does not come. Stages are erased to [`Stage`], which clones by reference count; a boxed clone of every stage behind
 //! it, once per stage and request, would cost more than all of the stages do.
 
-pub mod plan;
-
 pub mod log;
 pub mod rescue;
 pub mod route;
@@ -25,10 +23,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-use crate::proxy::{
-    error::ProxyError,
-    message::{Request, Response},
-};
+use crate::message::{Request, Response, error::ProxyError};
 
 /// The answer of a stage.
 pub type Reply = BoxFuture<'static, Result<Response, ProxyError>>;

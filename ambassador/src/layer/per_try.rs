@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::{Reply, Serve, Stage};
 use crate::{
     clock,
+    message::{Request, error::ProxyError},
     policy::deadline::Limit,
-    proxy::{error::ProxyError, message::Request},
 };
 
 /// Bounds the time to the head of an attempt's reply.

@@ -6,9 +6,9 @@
 //! happened, with `x-ambassador-error`.
 
 use super::{Reply, Serve, Stage};
-use crate::proxy::{
+use crate::message::{
+    Request, Response,
     error::{ProxyError, Side},
-    message::{Request, Response},
 };
 
 /// Turns errors into replies.

@@ -14,20 +14,21 @@ use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
-use super::{Reply, Serve, Stage, plan::Plan, sample::response_outcome};
+use super::{Reply, Serve, Stage, sample::response_outcome};
 use crate::{
     clock,
+    message::plan::Plan,
+    message::{
+        Request, Response, Reuse,
+        body::Body,
+        error::ProxyError,
+        facts::{outcome_of, retry_outcome_of},
+        replay::ReplayBody,
+    },
     policy::{
         classify::AttemptOutcome,
         retry::{self, Attempt, GiveUp, RequestFacts, RetryDecision, RetryReason, Shared},
         retry_after,
-    },
-    proxy::{
-        body::Body,
-        error::ProxyError,
-        facts::{outcome_of, retry_outcome_of},
-        message::{Request, Response, Reuse},
-        replay::ReplayBody,
     },
     telemetry::{
         Telemetry,

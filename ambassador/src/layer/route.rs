@@ -6,21 +6,16 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{
-    Reply, Serve, Stage,
-    plan::{Plan, Trail},
-};
+use super::{Reply, Serve, Stage};
 use crate::{
     clock,
+    message::plan::{Plan, Trail},
+    message::{Request, RequestHead, error::ProxyError},
     policy::{
         deadline::Deadline,
         facts::{L4Facts, L7Facts},
         matcher::Protocol,
         route::RouteTable,
-    },
-    proxy::{
-        error::ProxyError,
-        message::{Request, RequestHead},
     },
     telemetry::{Telemetry, event::HostMismatch},
     upstream::{endpoints::Endpoints, state::States},

@@ -8,15 +8,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Reply, Serve, Stage, plan::Plan};
+use super::{Reply, Serve, Stage};
 use crate::{
+    message::plan::Plan,
+    message::{Request, Response, body::BodyErrorKind, error::ProxyError, facts::outcome_of},
     policy::classify::{AttemptOutcome, Written},
-    proxy::{
-        body::BodyErrorKind,
-        error::ProxyError,
-        facts::outcome_of,
-        message::{Request, Response},
-    },
     telemetry::{
         Telemetry,
         event::{AttemptFinished, ConnectFinished},

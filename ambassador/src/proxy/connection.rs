@@ -23,13 +23,15 @@ use tokio::{
 };
 
 use super::{
-    flow::{Flow, FlowId},
-    http1, http2,
-    message::Stack,
-    opaque, stack,
+    http1::{self, server::FlowEnd},
+    http2, opaque, stack,
     tls::{self, Hello},
 };
 use crate::{
+    message::{
+        Stack,
+        flow::{Flow, FlowId},
+    },
     net::{
         copy::reset_on_close,
         detect::{Detected, Spare, detect},
@@ -44,7 +46,7 @@ use crate::{
     telemetry::{
         Telemetry,
         event::{MissingDestination, Rejected},
-        labels::RejectReason,
+        labels::{Enforcement, RejectReason},
     },
     upstream::{
         endpoints::Endpoints,
@@ -80,6 +82,11 @@ impl Context {
         let endpoints = Arc::new(Endpoints::new(&table));
         let stack = stack::build(&table, &states, &endpoints, &telemetry);
         Self { table, origins, dialer, states, endpoints, telemetry, stack, next_flow: AtomicU64::new(1) }
+    }
+
+    /// Counts what is refused before it comes to the stages.
+    fn reject(&self, route: Arc<str>, reason: RejectReason) {
+        self.telemetry.emit(&Rejected { route, reason, enforcement: Enforcement::Enforce }.into());
     }
 
     fn flow(&self, client: &TcpStream, sockets: Arc<dyn Sockets>) -> Option<Flow> {
@@ -138,13 +145,7 @@ impl Connection {
     async fn serve(self) {
         let prospect = self.prospect();
         if prospect.denied {
-            self.context.telemetry.emit(
-                &Rejected {
-                    route: self.context.table.default_route.name.clone(),
-                    reason: RejectReason::Denied,
-                }
-                .into(),
-            );
+            self.context.reject(self.context.table.default_route.name.clone(), RejectReason::Denied);
             return reset_on_close(&self.client);
         }
         let patience = if prospect.answers { PATIENCE } else { Duration::ZERO };
@@ -212,13 +213,14 @@ impl Connection {
             Spare::Dialled(result) => Some(std::future::ready(result).boxed()),
         };
         let stack = self.context.stack.clone();
-        match protocol {
-            Protocol::Http2 => {
-                http2::serve(self.client, from_client, self.flow, stack, spare).await;
-            }
-            _ => {
-                http1::server::serve(self.client, from_client, self.flow, stack, spare).await;
-            }
+        let end = match protocol {
+            Protocol::Http2 => http2::serve(self.client, from_client, self.flow, stack, spare).await,
+            _ => http1::server::serve(self.client, from_client, self.flow, stack, spare).await,
+        };
+        if end == FlowEnd::Refused {
+            // What could not be read as a request never came to a route.
+            let route = Arc::clone(&self.context.table.default_route.name);
+            self.context.reject(route, RejectReason::Malformed);
         }
     }
 
@@ -229,7 +231,7 @@ impl Connection {
         let state = self.context.states.of(selection.route, self.flow.original_dst);
         if selection.denied {
             let route = Arc::clone(&state.route.name);
-            self.context.telemetry.emit(&Rejected { route, reason: RejectReason::Denied }.into());
+            self.context.reject(route, RejectReason::Denied);
             return reset_on_close(&self.client);
         }
         opaque::serve(self.client, detected, hello, &self.flow, &state, &self.context, self.arrived).await;

@@ -27,16 +27,16 @@ use tokio::{
 };
 use tower::{Service, ServiceExt};
 
-use super::{
-    body::Body,
-    error::ProxyError,
-    flow::Flow,
-    http1::{peer::InterimSink, server::FlowEnd, wire},
-    message::{Request, RequestHead, Response, ResponseHead, Stack},
-};
-use crate::upstream::{
-    http2::{CONNECTION_WINDOW, HEADER_LIST_MAX, SEND_BUFFER, STREAM_WINDOW, h2_error},
-    pool::{FlowConnections, Spare},
+use super::http1::server::FlowEnd;
+use crate::{
+    http1::{peer::InterimSink, wire},
+    message::{
+        Request, RequestHead, Response, ResponseHead, Stack, body::Body, error::ProxyError, flow::Flow,
+    },
+    upstream::{
+        http2::{CONNECTION_WINDOW, HEADER_LIST_MAX, SEND_BUFFER, STREAM_WINDOW, h2_error},
+        pool::{FlowConnections, Spare},
+    },
 };
 
 /// Serves the streams of a flow whose first bytes, `prefix`, have been read; `spare` is a connection to its

@@ -2,15 +2,11 @@
 //! One intercepted connection from its first bytes to its end, one file per protocol.
 
 pub mod connection;
-pub mod flow;
 pub mod opaque;
 pub mod tls;
 pub mod http1;
 pub mod http2;
 pub mod stack;
-pub mod message;
-pub mod body;
-pub mod replay;
-pub mod local;
-pub mod error;
-pub(crate) mod facts;
+
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{connection::Context, facts, flow::Flow, tls::Hello};
+use super::{connection::Context, tls::Hello};
 use crate::{
     clock,
+    message::{facts, flow::Flow},
     net::{
         copy::{RelayEnd, relay, reset_on_close},
         detect::{Detected, Spare},
@@ -26,7 +27,7 @@ use crate::{
     },
     telemetry::{
         event::{ConnectFinished, FlowFinished, Rejected, Retried},
-        labels::{ErrorType, RejectReason, RetryOutcome},
+        labels::{Enforcement, ErrorType, RejectReason, RetryOutcome},
     },
     upstream::state::RouteState,
 };
@@ -181,7 +182,14 @@ impl Dialling<'_> {
     }
 
     fn reject(&self, reason: RejectReason, error: ErrorType) -> ErrorType {
-        self.context.telemetry.emit(&Rejected { route: Arc::clone(&self.state.route.name), reason }.into());
+        self.context.telemetry.emit(
+            &Rejected {
+                route: Arc::clone(&self.state.route.name),
+                reason,
+                enforcement: Enforcement::Enforce,
+            }
+            .into(),
+        );
         error
     }
 

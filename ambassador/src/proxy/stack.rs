@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::message::Stack;
 use crate::{
     layer::{
         Stage, admit::Admit, balance::Balance, bulkhead::BulkheadStage, deadline::DeadlineStage, log::Log,
         per_try::PerTry, rescue::Rescue, retry::Retry, route::RouteStage, sample::Sample,
     },
+    message::Stack,
     policy::route::RouteTable,
     telemetry::Telemetry,
     upstream::{endpoints::Endpoints, exchange::Exchange, state::States},
@@ -29,7 +29,7 @@ pub fn build(
     let stage = Sample::layer(stage, say()); // measures what retry may hide
     let stage = Retry::layer(stage, say()); // everything outside of it sees one request, however many attempts
     let stage = Admit::layer(stage, say()); // an open breaker refuses before the first attempt, not each of them
-    let stage = BulkheadStage::layer(stage); // waiting for a place must not hold a half-open breaker's probe
+    let stage = BulkheadStage::layer(stage, say()); // waiting for a place must not hold a half-open breaker's probe
     let stage = DeadlineStage::layer(stage); // the whole time: waiting for a place, attempts, backoff, body
     let stage = Rescue::layer(stage); // the only place where an error becomes a reply
     let stage = Log::layer(stage, say()); // says what the program saw, rescued or not

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::telemetry::labels::{
-    BreakerCause, BreakerState, ErrorType, GivenUpReason, Protocol, RejectReason, RetryOutcome,
+    BreakerCause, BreakerState, Enforcement, ErrorType, GivenUpReason, Protocol, RejectReason, RetryOutcome,
 };
 
 /// Any of the facts.
@@ -236,6 +236,8 @@ pub struct Rejected {
     pub route: Arc<str>,
     /// Why.
     pub reason: RejectReason,
+    /// Whether it really was, or would have been.
+    pub enforcement: Enforcement,
 }
 
 /// A retry was made, or was due and not made.

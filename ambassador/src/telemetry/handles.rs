@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use prometheus::{Histogram, IntCounter};
 
-use crate::telemetry::labels::{ErrorType, Method, RejectReason, RetryOutcome};
+use crate::telemetry::labels::{Enforcement, ErrorType, Method, RejectReason, RetryOutcome};
 
 /// Number of an interned label text; [`OTHER`] is the overflow bucket.
 pub(crate) type LabelId = u32;
@@ -33,7 +33,7 @@ pub(crate) struct CallKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum CounterKey {
     Retried(LabelId, RetryOutcome),
-    Rejected(LabelId, RejectReason),
+    Rejected(LabelId, RejectReason, Enforcement),
     ConnectFailed(LabelId, ErrorType),
     Grpc(LabelId, LabelId, u16),
 }

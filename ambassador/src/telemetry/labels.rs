@@ -171,6 +171,16 @@ label_set! {
 }
 
 label_set! {
+    /// Whether a policy's decision acted: the label `mode`.
+    Enforcement {
+        /// It did.
+        Enforce => "enforce",
+        /// It would have, if its route were not in mode shadow.
+        Shadow => "shadow",
+    }
+}
+
+label_set! {
     /// Why a request can not be retried although its route allows retries.
     GivenUpReason {
         /// The request's body is larger than what is kept for a replay.

@@ -37,7 +37,7 @@ pub(crate) const BREAKER_TRANSITIONS: Name =
     name("ambassador_circuit_breaker_transitions_total", "State changes of circuit breakers.");
 pub(crate) const REJECTED: Name = name(
     "ambassador_rejected_requests_total",
-    "Requests and flows that ambassador itself refused, by reason.",
+    "Requests and flows that ambassador itself refused (mode=enforce) or would have (mode=shadow), by reason.",
 );
 pub(crate) const CONNECTIONS_ACTIVE: Name =
     name("ambassador_connections_active", "Intercepted connections that are open now.");

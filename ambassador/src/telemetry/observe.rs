@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use crate::telemetry::event::{
-    AttemptFinished, BreakerTransition, ConnectFinished, Destination, Event, RequestFinished,
+    AttemptFinished, BreakerTransition, ConnectFinished, Destination, Event, Rejected, RequestFinished,
 };
 use crate::telemetry::handles::{CallKey, CounterKey, LabelId, OTHER, with_handles};
 use crate::telemetry::labels::{
-    BreakerState, Direction, ErrorType, Method, Protocol, RejectReason, RetryOutcome, grpc_label,
-    status_label,
+    BreakerState, Direction, ErrorType, Method, Protocol, RetryOutcome, grpc_label, status_label,
 };
 use crate::telemetry::registry::Metrics;
 
@@ -28,7 +27,7 @@ impl Metrics {
             Event::ConnectFinished(dial) => self.dial(dial),
             Event::BreakerCreated(breaker) => self.breaker_state(&breaker.destination, breaker.state),
             Event::BreakerTransition(transition) => self.transition(transition),
-            Event::Rejected(rejected) => self.rejected(&rejected.route, rejected.reason),
+            Event::Rejected(rejected) => self.rejected(rejected),
             Event::Retried(retried) => self.retried(&retried.route, retried.outcome),
             Event::RetryGivenUp(given_up) => self.retry_given_up(given_up.reason).inc(),
             Event::HostMismatch(mismatch) => {
@@ -114,10 +113,11 @@ impl Metrics {
         });
     }
 
-    fn rejected(&self, route: &str, reason: RejectReason) {
+    fn rejected(&self, rejected: &Rejected) {
+        let Rejected { route, reason, enforcement } = rejected;
         let route = self.route(route);
-        self.count(CounterKey::Rejected(route.id, reason), || {
-            self.rejected.with_label_values(&[&*route.text, reason.as_str()])
+        self.count(CounterKey::Rejected(route.id, *reason, *enforcement), || {
+            self.rejected.with_label_values(&[&*route.text, reason.as_str(), enforcement.as_str()])
         });
     }
 

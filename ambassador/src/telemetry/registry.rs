@@ -89,7 +89,7 @@ impl Metrics {
             connect_failures: counters(names::CONNECT_FAILURES, &["upstream", "reason"])?,
             grpc_responses: counters(names::GRPC_RESPONSES, &["route", "upstream", "grpc_status"])?,
             retries: counters(names::RETRIES, &["route", "outcome"])?,
-            rejected: counters(names::REJECTED, &["route", "reason"])?,
+            rejected: counters(names::REJECTED, &["route", "reason", "mode"])?,
             breaker_state: gauges(names::BREAKER_STATE, &["upstream", "state"])?,
             breaker_transitions: counters(names::BREAKER_TRANSITIONS, &["upstream", "from", "to"])?,
             host_mismatch: counters(names::HOST_MISMATCH, &["route"])?,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Asks every breaker of a route for one call, and tells them what it came to.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::state::RouteState;
 use crate::{
@@ -11,7 +11,11 @@ use crate::{
         classify::AttemptOutcome,
         mode::Mode,
     },
-    telemetry::{Telemetry, event::BreakerTransition},
+    telemetry::{
+        Telemetry,
+        event::{BreakerTransition, Rejected},
+        labels::{Enforcement, RejectReason},
+    },
 };
 
 /// The permits of one call. Dropped without a sample they count as a call that never was.
@@ -41,11 +45,20 @@ impl RouteState {
                     permits.push(permit);
                 }
                 // Permits that were given already go back as this returns.
-                Admission::Refused { .. } if self.route.mode == Mode::Shadow => return Ok(Permits::default()),
+                Admission::Refused { .. } if self.route.mode == Mode::Shadow => {
+                    self.would_reject(RejectReason::CircuitOpen, telemetry);
+                    return Ok(Permits::default());
+                }
                 Admission::Refused { retry_after } => return Err(Refused { retry_after }),
             }
         }
         Ok(Permits(permits))
+    }
+
+    /// Says that mode `shadow` let something pass.
+    pub fn would_reject(&self, reason: RejectReason, telemetry: &Telemetry) {
+        let route = Arc::clone(&self.route.name);
+        telemetry.emit(&Rejected { route, reason, enforcement: Enforcement::Shadow }.into());
     }
 
     /// Whether every breaker admits calls freely. Takes no permit: for work that is done ahead of a call.

@@ -12,14 +12,14 @@ use super::{
     http1::Sending,
     pool::{self, Connection},
 };
-use crate::proxy::{
-    body::{BodyError, BodySource},
+use crate::{
     http1::{
         framing::Delimiter,
         head::{RequestHead, ResponseHead},
         peer::InterimSink,
         wire,
     },
+    message::body::{BodyError, BodySource},
 };
 
 /// A reply's head, and what came with it.

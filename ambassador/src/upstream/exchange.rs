@@ -14,11 +14,9 @@ use super::{
     pool::{self, Connection, Key},
 };
 use crate::layer::{Reply, Serve};
-use crate::proxy::{
-    error::ProxyError,
-    flow::Flow,
+use crate::{
     http1::{head, wire::AskKernel},
-    message::{AttemptInfo, Request, RequestHead, Response, Reuse},
+    message::{AttemptInfo, Request, RequestHead, Response, Reuse, error::ProxyError, flow::Flow},
 };
 
 /// Sends a request to its upstream.

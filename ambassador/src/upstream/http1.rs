@@ -20,16 +20,18 @@ use super::{
     download::{Download, Received},
     pool::Connection,
 };
-use crate::proxy::{
-    body::{Body, BodyError},
-    error::{ProxyError, Sent},
+use crate::{
     http1::{
         framing::Delimiter,
-        head::{HeadError, RequestHead, ResponseHead},
+        head::{HeadError, RequestHead, ResponseHead, is_worth_parsing},
         peer::InterimSink,
         wire,
     },
-    message::{self, Response, Upgrade},
+    message::{
+        self, Response, Upgrade,
+        body::{Body, BodyError},
+        error::{ProxyError, Sent},
+    },
 };
 
 /// Sends a request on `connection` and returns the reply when its head is complete.
@@ -73,17 +75,20 @@ struct Exchange {
 impl Exchange {
     /// Reads the next reply head while sending the request.
     async fn reply_head(&mut self) -> Result<Received, ProxyError> {
-        let mut parse = !self.received.is_empty();
+        let mut searched = 0;
         loop {
-            if parse && let Some(head) = self.parse(&self.received)? {
+            if self.received.len() > searched
+                && is_worth_parsing(&self.received, searched)
+                && let Some(head) = parse(&self.received, self.head.method())?
+            {
                 let rest = self.received.split_off(head.raw().len());
                 self.received = BytesMut::new();
                 return Ok(Received { head, rest });
             }
+            searched = self.received.len();
             if let Some(received) = poll_fn(|cx| self.poll_reply(cx)).await? {
                 return Ok(received);
             }
-            parse = true;
         }
     }
 
@@ -106,15 +111,13 @@ impl Exchange {
             *replied = true;
             // Nearly every head comes in one piece: parse it where it stands.
             let whole = if received.is_empty() { parse(bytes, head.method()) } else { Ok(None) };
-            Ok(whole.map(|whole| match whole {
-                Some(head) => {
-                    let rest = BytesMut::from(&bytes[head.raw().len()..]);
-                    Some(Received { head, rest })
-                }
-                None => {
+            Ok(whole.map(|whole| {
+                let Some(head) = whole else {
                     received.extend_from_slice(bytes);
-                    None
-                }
+                    return None;
+                };
+                let rest = BytesMut::from(&bytes[head.raw().len()..]);
+                Some(Received { head, rest })
             }))
         }));
         Poll::Ready(match read.and_then(|read| read) {
@@ -126,10 +129,6 @@ impl Exchange {
                 source,
             }),
         })
-    }
-
-    fn parse(&self, bytes: &[u8]) -> Result<Option<ResponseHead>, ProxyError> {
-        parse(bytes, self.head.method())
     }
 
     /// The connection no longer speaks HTTP after this reply.

@@ -12,11 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
 
 use super::{exchange, pool};
-use crate::proxy::{
-    body::Body,
-    error::ProxyError,
-    message::{AttemptInfo, Request, Response, ResponseHead},
-};
+use crate::message::{AttemptInfo, Request, Response, ResponseHead, body::Body, error::ProxyError};
 
 /// A flow's HTTP/2 connection to one destination, dialled by the first stream that needs it.
 #[derive(Clone, Default)]

@@ -23,11 +23,9 @@ use tokio::{
 
 use super::http2::Multiplexed;
 use crate::{
+    http1::wire::{self, AskKernel, Idle},
+    message::flow::{Flow, FlowId},
     net::dial::DialError,
-    proxy::{
-        flow::{Flow, FlowId},
-        http1::wire::{self, AskKernel, Idle},
-    },
 };
 
 thread_local! {
@@ -132,13 +130,11 @@ pub(crate) fn has_shared(key: Key) -> bool {
     POOL.with_borrow(|pool| pool.shared.get(&key).is_some_and(|idle| !idle.is_empty()))
 }
 
-/// Takes the connection that was dialled in advance for `flow`, if it leads to `destination`.
+/// Takes the connection that was dialled in advance for `flow`, if it leads to `destination`; one that does not is
+/// closed, because nobody will use it any more.
 pub(crate) fn take_spare(flow: FlowId, destination: SocketAddr) -> Option<Spare> {
-    POOL.with_borrow_mut(|pool| {
-        let own = pool.own.get_mut(&flow)?;
-        let (_, spare) = own.spare.take_if(|(leads_to, _)| *leads_to == destination)?;
-        Some(spare)
-    })
+    let (leads_to, spare) = POOL.with_borrow_mut(|pool| pool.own.get_mut(&flow)?.spare.take())?;
+    (leads_to == destination).then_some(spare)
 }
 
 /// Gives an idle, clean connection back to its flow, or to all if the flow has ended.

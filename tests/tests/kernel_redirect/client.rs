@@ -35,7 +35,7 @@ pub(crate) enum Manner {
 /// What a client was told.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// connect() succeeded, and getpeername said this.
+    /// `connect()` succeeded, and getpeername said this.
     Peer(SocketAddr),
     Errno(i32),
 }

@@ -4,12 +4,16 @@
 use std::{
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
 };
 
 use ambassador::{
-    kernel::{KernelMaps, Landing, OrigDst, RefuseRule, WhileStale, monotonic_ns},
+    kernel::{
+        Kernel, KernelError, KernelMaps, Landing, LoadOptions, OrigDst, RefuseRule, WhileStale, monotonic_ns,
+    },
     netns::{Namespace, SocketFactory},
 };
+use caps::Capability;
 
 use crate::{
     client::{Answer, Client, Manner},
@@ -123,6 +127,51 @@ fn the_proxy_works_without_capabilities_and_its_marked_sockets_pass() {
             drop(marked);
         });
     });
+}
+
+#[test]
+fn two_capabilities_are_enough_and_their_lack_is_named() {
+    let world = World::new();
+    let cgroup = world.cgroup.open();
+    let load_and_attach = || {
+        let options =
+            LoadOptions { debug_log: true, stale_after: Duration::from_hours(1), ..LoadOptions::default() };
+        let mut kernel = load_with(&[Capability::CAP_BPF, Capability::CAP_NET_ADMIN], &options).unwrap();
+        kernel.attach_proxy_side(cgroup.as_fd()).unwrap();
+        kernel.attach_program_side(cgroup.as_fd()).unwrap();
+        kernel.maps().beat().unwrap();
+        kernel.arm(cgroup.as_fd()).unwrap();
+        for (held, missing) in [
+            ([Capability::CAP_BPF].as_slice(), "CAP_NET_ADMIN"),
+            (&[Capability::CAP_NET_ADMIN], "CAP_BPF"),
+            (&[], "CAP_BPF and CAP_NET_ADMIN"),
+        ] {
+            let error = load_with(held, &options).err().unwrap();
+            assert!(
+                matches!(&error, KernelError::MissingCapability { capabilities } if capabilities == missing)
+            );
+        }
+        kernel
+    };
+    let kernel = std::thread::scope(|scope| scope.spawn(load_and_attach).join().unwrap());
+    drop(world);
+    let world = World::of(kernel);
+    let mut client = Client::start(&world.sites[0], &world.cgroup);
+    let dst: SocketAddr = "10.1.2.3:80".parse().unwrap();
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
+    let origin = world.sites[0].origin(&world.maps);
+    assert_eq!(origin.dst, OrigDst(dst));
+    // The kernel tells the name of the thread only to loaders with `CAP_PERFMON`; this is the process's.
+    assert_eq!(&*origin.caller.comm, "kernel_redirect");
+    world.maps.refuse("10.1.2.3/32".parse().unwrap(), None, REFUSED).unwrap();
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Errno(libc::ECONNREFUSED));
+}
+
+/// Loads with nothing but these capabilities, which the calling thread keeps.
+fn load_with(capabilities: &[Capability], options: &LoadOptions) -> Result<Kernel, KernelError> {
+    let set = capabilities.iter().copied().collect();
+    caps::set(None, caps::CapSet::Effective, &set).unwrap();
+    Kernel::load(options)
 }
 
 fn operate_everything(maps: &KernelMaps) {

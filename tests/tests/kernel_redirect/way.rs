@@ -40,7 +40,7 @@ fn the_proxy_learns_the_destination_and_the_caller_and_the_program_sees_what_it_
             assert_eq!(origin.caller.uid, 0);
             assert_eq!(origin.caller.cgroup_id, world.cgroup.id());
             assert_eq!(origin.caller.netns_cookie, site_of_client.namespace.cookie());
-            assert!(!origin.caller.comm.is_empty());
+            assert_eq!(&*origin.caller.comm, "client_entry", "the name of the thread");
             assert!(world.sites[other].try_accept(Duration::ZERO).is_none());
         }
     }

@@ -51,13 +51,17 @@ impl World {
 
     /// As [`World::new`] with other options, but for the heartbeat's limit.
     pub(crate) fn loaded(options: &LoadOptions) -> Self {
+        let options = LoadOptions { stale_after: Duration::from_hours(1), ..options.clone() };
+        Self::of(Kernel::load(&options).expect("load"))
+    }
+
+    /// Around a kernel side that is attached to nothing of this world yet.
+    pub(crate) fn of(mut kernel: Kernel) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let name = |part: &str| format!("amb-kr-{}-{serial}-{part}", std::process::id());
         let cgroup = Cgroup::new(&name("cmd"));
         let proxy_cgroup = Cgroup::new(&name("proxy"));
-        let options = LoadOptions { stale_after: Duration::from_secs(3600), ..options.clone() };
-        let mut kernel = Kernel::load(&options).expect("load");
         let maps = kernel.maps();
         kernel.attach_proxy_side(proxy_cgroup.open().as_fd()).expect("attach the proxy's side");
         proxy_cgroup.add(std::process::id());

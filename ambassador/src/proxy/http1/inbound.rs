@@ -16,13 +16,13 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use tokio::sync::oneshot;
 
-use super::{
+use crate::http1::{
     framing::Delimiter,
-    head::{HeadError, RequestHead},
+    head::{HeadError, RequestHead, is_worth_parsing},
     peer::Peer,
     wire,
 };
-use crate::proxy::body::{Body, BodyError, BodySource};
+use crate::message::body::{Body, BodyError, BodySource};
 
 /// The reading side of a flow.
 pub(super) struct Inbound {
@@ -154,13 +154,11 @@ impl Inbound {
                 Ok(0) | Err(_) => return Err(NoHead::Gone),
                 Ok(_) => {}
             }
-            // Parsing again costs as much as the whole head, so it waits for the empty line, or for too much.
-            let end = has_empty_line(&self.ahead[searched.saturating_sub(3)..]);
-            if end || self.ahead.len() > PARSE_ANYWAY || searched < PARSE_EARLY {
-                if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
-                    self.consume(head.raw().len());
-                    return Ok(head);
-                }
+            if is_worth_parsing(&self.ahead, searched)
+                && let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)?
+            {
+                self.consume(head.raw().len());
+                return Ok(head);
             }
             searched = self.ahead.len();
         }
@@ -181,10 +179,6 @@ fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<RequestHead>,
     let length = head.as_ref().map_or(0, |head| head.raw().len());
     ahead.extend_from_slice(&bytes[length..]);
     Ok(head)
-}
-
-fn has_empty_line(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }
 
 /// A request body which is read as it is taken.
@@ -238,12 +232,8 @@ impl BodySource for Upload {
 }
 
 /// How long a head that has begun may take: our own limit, because the origin cannot see the connection yet.
-const HEAD_TIME: Duration = Duration::from_secs(60);
+const HEAD_TIME: Duration = Duration::from_mins(1);
 /// How long the end of a program's side is awaited after the last reply.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How much is read ahead of the current request.
 const AHEAD_MAX: usize = 64 * 1024;
-/// Beyond this a head may be too long.
-const PARSE_ANYWAY: usize = super::head::HEAD_MAX;
-/// Below this a parse costs nothing, and finds a malformed head early.
-const PARSE_EARLY: usize = 256;

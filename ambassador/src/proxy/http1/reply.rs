@@ -12,8 +12,9 @@ use std::{
 use bytes::Bytes;
 use http_body::Body as _;
 
-use super::{inbound::Inbound, peer::Peer, wire};
-use crate::proxy::body::{Body, BodyError};
+use super::inbound::Inbound;
+use crate::http1::{peer::Peer, wire};
+use crate::message::body::{Body, BodyError};
 
 /// Why a reply could not be relayed to its end.
 pub(super) enum Cut {

@@ -12,20 +12,24 @@ use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
 use super::{
-    head::{HeadError, RequestHead},
     inbound::{Inbound, NoHead},
-    peer::{InterimSink, Peer},
     reply::{self, Cut},
-    upgrade, wire,
+};
+use crate::http1::{
+    framing::Version,
+    head::{HeadError, RequestHead},
+    peer::{InterimSink, Peer},
+    wire,
 };
 use crate::{
-    proxy::{
+    message::{
+        self, Request, Response, ResponseHead, Stack, Upgrade,
         body::{Body, BodyError},
         error::ProxyError,
         flow::Flow,
         local::{LocalReply, Then},
-        message::{self, Request, Response, ResponseHead, Stack, Upgrade},
     },
+    net::copy::relay,
     upstream::pool::{FlowConnections, Spare},
 };
 
@@ -127,7 +131,7 @@ impl Server {
                 Ok(self.next(reply.persists(&head)))
             }
             ResponseHead::Local(reply) => {
-                let persists = head.persists() && head.version() == super::framing::Version::Http11;
+                let persists = head.persists() && head.version() == Version::Http11;
                 let then =
                     if persists && self.inbound.is_at_request() { Then::KeepAlive } else { Then::Close };
                 self.relay(&reply.http1(head.method(), then), &mut response.body).await?;
@@ -215,7 +219,8 @@ impl Server {
         drop(self.inbound);
         // Whoever else still holds the program's end would only write interim replies, of which there are no more.
         let Some(peer) = Arc::into_inner(self.peer) else { return FlowEnd::Cut };
-        body.count(upgrade::splice(peer.stream, sent, upgrade).await);
+        let relayed = relay(peer.stream, upgrade.upstream, sent, upgrade.received, None).await;
+        body.count(relayed.received);
         FlowEnd::Upgraded
     }
 }

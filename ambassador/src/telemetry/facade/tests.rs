@@ -16,7 +16,7 @@ use crate::telemetry::event::{
     HostMismatch, MissingDestination, Rejected, RequestFinished, Retried, RetryGivenUp,
 };
 use crate::telemetry::fixtures::{dead_redis, original, refused, rescued, tls, upstream};
-use crate::telemetry::labels::{BreakerCause, RejectReason, RetryOutcome};
+use crate::telemetry::labels::{BreakerCause, Enforcement, RejectReason, RetryOutcome};
 
 fn live(options: Options) -> (Telemetry, Guard) {
     Telemetry::new(options).unwrap()
@@ -60,7 +60,12 @@ fn everything() -> Vec<Event<'static>> {
         dial.into(),
         created.into(),
         opened.into(),
-        Rejected { route: Arc::clone(&route), reason: RejectReason::CircuitOpen }.into(),
+        Rejected {
+            route: Arc::clone(&route),
+            reason: RejectReason::CircuitOpen,
+            enforcement: Enforcement::Enforce,
+        }
+        .into(),
         Retried { route: Arc::clone(&route), outcome: RetryOutcome::Success }.into(),
         RetryGivenUp { route, reason: GivenUpReason::BodyOverCap }.into(),
         mismatch.into(),

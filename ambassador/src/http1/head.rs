@@ -7,7 +7,10 @@
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::framing::{Framing, Lines, Version};
+use super::{
+    framing::{Framing, Lines, Version},
+    start_line::{EMPTY_LINES_MAX, LINE_MAX, request_line, status_line},
+};
 
 /// Why a head was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -47,9 +50,9 @@ pub struct ResponseHead {
 
 /// Where a part of the head stands in its bytes.
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    start: usize,
-    end: usize,
+pub(super) struct Span {
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 impl Span {
@@ -131,7 +134,7 @@ impl RequestHead {
 
     /// The connection that carries it must not carry another flow's requests.
     pub fn is_unshared(&self) -> bool {
-        self.lines.unusual || self.lines.bound
+        self.lines.is_unshared()
     }
 
     fn scan(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
@@ -146,7 +149,9 @@ impl RequestHead {
             lines.take(name, value)
         })?;
         let Some(length) = scanned else { return Ok(None) };
-        lines.unusual |= has_bare_lf(&bytes[..length]);
+        if has_bare_lf(&bytes[..length]) {
+            lines.set_unshared();
+        }
         let framing = lines.of_request(line.version).map_err(HeadError::Malformed)?;
         let (method, target, version) = (line.method, line.target, line.version);
         Ok(Some((Self { raw: Bytes::new(), method, target, host, version, framing, lines }, length)))
@@ -164,7 +169,9 @@ impl ResponseHead {
         let Some(length) = header_lines(bytes, line_end, |name, value| lines.take(name, value))? else {
             return partial(bytes, HeadError::Malformed("the status line is too long"));
         };
-        lines.unusual |= has_bare_lf(&bytes[..length]);
+        if has_bare_lf(&bytes[..length]) {
+            lines.set_unshared();
+        }
         let framing = lines.of_reply(version, status, method).map_err(HeadError::Malformed)?;
         Ok(Some(Self { raw: Bytes::copy_from_slice(&bytes[..length]), status, version, framing, lines }))
     }
@@ -192,7 +199,7 @@ impl ResponseHead {
     /// The connection stays open after this reply to `request`. A reply to HTTP/1.0 must say so itself.
     pub fn persists(&self, request: &RequestHead) -> bool {
         let own = self.lines.persists(self.version) && self.framing != Framing::UntilClose;
-        own && request.persists() && (request.version == Version::Http11 || self.lines.keep_alive)
+        own && request.persists() && (request.version == Version::Http11 || self.lines.says_keep_alive())
     }
 
     /// `Keep-Alive: timeout=`, in seconds.
@@ -202,82 +209,18 @@ impl ResponseHead {
 
     /// The connection that carried it must not carry another flow's requests.
     pub fn is_unshared(&self) -> bool {
-        self.lines.unusual || self.lines.bound
+        self.lines.is_unshared()
     }
 }
 
-struct RequestLine {
-    method: Span,
-    target: Span,
-    version: Version,
-    end: usize,
-}
-
-/// Empty lines may stand before a request line (RFC 9112 §2.2); they stay part of the head.
-fn request_line(bytes: &[u8]) -> Result<Option<RequestLine>, HeadError> {
-    let start = bytes.chunks(2).take(EMPTY_LINES_MAX).take_while(|pair| *pair == b"\r\n").count() * 2;
-    let end_of = |from: usize, stop: fn(u8) -> bool| {
-        bytes[from..].iter().take(LINE_MAX).position(|byte| stop(*byte)).map(|at| from + at)
-    };
-    let Some(method_end) = end_of(start, |byte| !is_token(byte)) else { return Ok(None) };
-    if bytes[method_end] == b'\r' && method_end == start {
-        return Ok(None);
-    }
-    if bytes[method_end] != b' ' || method_end == start {
-        return Err(HeadError::Malformed("the request line has no method"));
-    }
-    let target = method_end + 1;
-    let Some(target_end) = end_of(target, |byte| byte <= b' ' || byte == 0x7f) else {
-        return if bytes.len() - start > LINE_MAX { Err(HeadError::LineTooLong) } else { Ok(None) };
-    };
-    if bytes[target_end] != b' ' || target_end == target {
-        return Err(HeadError::Malformed("the request line has no target or no version"));
-    }
-    if target_end - start > LINE_MAX {
-        return Err(HeadError::LineTooLong);
-    }
-    let Some((version, at)) = version(bytes, target_end + 1)? else { return Ok(None) };
-    let Some(end) = line_end(bytes, at)? else { return Ok(None) };
-    let method = Span { start, end: method_end };
-    Ok(Some(RequestLine { method, target: Span { start: target, end: target_end }, version, end }))
-}
-
-/// The reason phrase may be empty, and so may the space before it, as many origins write it.
-fn status_line(bytes: &[u8]) -> Result<Option<(Version, u16, usize)>, HeadError> {
-    const BAD: HeadError = HeadError::Malformed("the status line is not one");
-    let Some((version, at)) = version(bytes, 0)? else { return Ok(None) };
-    let Some(code) = bytes.get(at..at + 4) else { return Ok(None) };
-    let &[b' ', hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = code else {
-        return Err(BAD);
-    };
-    let status = [hundreds, tens, ones].iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-    let reason = &bytes[at + 4..];
-    let Some(length) = reason.iter().position(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) else {
-        return Ok(None);
-    };
-    if length > 0 && reason[0] != b' ' {
-        return Err(BAD);
-    }
-    Ok(line_end(bytes, at + 4 + length)?.map(|end| (version, status, end)))
-}
-
-fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, HeadError> {
-    let rest = &bytes[at..];
-    match rest.get(..8) {
-        Some(b"HTTP/1.1") => Ok(Some((Version::Http11, at + 8))),
-        Some(b"HTTP/1.0") => Ok(Some((Version::Http10, at + 8))),
-        None if b"HTTP/1.".starts_with(&rest[..rest.len().min(7)]) => Ok(None),
-        _ => Err(HeadError::Malformed("the version is not HTTP/1.0 or HTTP/1.1")),
-    }
-}
-
-fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, HeadError> {
-    match bytes.get(at..) {
-        Some([b'\r', b'\n', ..]) => Ok(Some(at + 2)),
-        Some([b'\n', ..]) => Ok(Some(at + 1)),
-        None | Some([] | [b'\r']) => Ok(None),
-        Some(_) => Err(HeadError::Malformed("the first line does not end after the version")),
-    }
+/// Whether `bytes`, of which the first `searched` were no whole head, may be one: parsing again costs as much as the
+/// whole head, so it waits for the empty line, or for too much.
+pub(crate) fn is_worth_parsing(bytes: &[u8], searched: usize) -> bool {
+    let new = &bytes[searched.saturating_sub(3)..];
+    searched < PARSE_EARLY
+        || bytes.len() > HEAD_MAX
+        || new.windows(2).any(|pair| pair == b"\n\n")
+        || new.windows(3).any(|three| three == b"\n\r\n")
 }
 
 /// Visits the header lines from `at` on and returns where the head ends.
@@ -322,8 +265,8 @@ fn partial<T>(bytes: &[u8], line_too_long: HeadError) -> Result<Option<T>, HeadE
 
 /// httparse takes LF for CR LF; it guarantees that no CR stands alone, so that counting finds it.
 fn has_bare_lf(head: &[u8]) -> bool {
-    let count = |wanted: u8| head.iter().filter(|byte| **byte == wanted).count();
-    count(b'\n') != count(b'\r')
+    let weigh = |byte: &u8| i32::from(*byte == b'\n') - i32::from(*byte == b'\r');
+    head.iter().map(weigh).sum::<i32>() != 0
 }
 
 /// Finds a header line in a head that has already been parsed once.
@@ -343,18 +286,11 @@ fn text(bytes: &[u8]) -> &str {
     }
 }
 
-/// May stand in a method (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// The longest request line.
-const LINE_MAX: usize = 8 * 1024;
 /// The longest head.
-pub(super) const HEAD_MAX: usize = 64 * 1024;
+const HEAD_MAX: usize = 64 * 1024;
+/// Below this a parse costs nothing, and finds a malformed head early.
+const PARSE_EARLY: usize = 256;
 /// The most header lines.
 const LINES_MAX: usize = 128;
 /// Room for nearly every head, which costs little to prepare.
 const FEW_LINES: usize = 32;
-/// The most empty lines before a request line.
-const EMPTY_LINES_MAX: usize = 4;

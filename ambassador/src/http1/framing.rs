@@ -5,7 +5,7 @@
 //! an error here: it must never be resolved by a guess.
 
 use super::chunked::Chunked;
-use crate::proxy::body::BodyError;
+use crate::message::body::BodyError;
 
 /// How the length of a body is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +34,35 @@ pub enum Version {
 pub(super) struct Lines {
     length: Option<u64>,
     coding: Option<Coding>,
-    /// `Connection: close`
-    pub(super) close: bool,
-    /// `Connection: keep-alive`
-    pub(super) keep_alive: bool,
-    /// `Connection: upgrade`
-    connection_upgrade: bool,
-    /// An `Upgrade` line.
-    upgrade: bool,
-    /// Credentials or a challenge that belong to the connection (NTLM, Negotiate).
-    pub(super) bound: bool,
-    /// Framing that is clear, but rare enough that others may read it otherwise: its connection is never shared.
-    pub(super) unusual: bool,
+    marks: Marks,
     /// `Keep-Alive: timeout=`, in seconds.
     pub(super) keep_alive_timeout: Option<u32>,
+}
+
+/// What was seen among the lines: one bit each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u8);
+
+impl Marks {
+    /// `Connection: close`
+    const CLOSE: u8 = 1;
+    /// `Connection: keep-alive`
+    const KEEP_ALIVE: u8 = 2;
+    /// `Connection: upgrade`
+    const CONNECTION_UPGRADE: u8 = 4;
+    /// An `Upgrade` line.
+    const UPGRADE: u8 = 8;
+    /// Credentials or a challenge that belong to the connection (NTLM, Negotiate), or framing that is clear but so
+    /// rare that others may read it otherwise.
+    const UNSHARED: u8 = 16;
+
+    fn set(&mut self, mark: u8) {
+        self.0 |= mark;
+    }
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +78,12 @@ impl Lines {
             10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
             17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value)?,
-            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
+            7 if name.eq_ignore_ascii_case("upgrade") => self.marks.set(Marks::UPGRADE),
             10 if name.eq_ignore_ascii_case("keep-alive") => self.keep_alive_timeout = timeout_of(value),
-            13 if name.eq_ignore_ascii_case("authorization") => self.bound |= is_connection_bound(value),
-            16 if name.eq_ignore_ascii_case("www-authenticate") => self.bound |= is_connection_bound(value),
-            18 if name.eq_ignore_ascii_case("proxy-authenticate") => self.bound |= is_connection_bound(value),
-            19 if name.eq_ignore_ascii_case("proxy-authorization") => {
-                self.bound |= is_connection_bound(value)
-            }
+            13 if name.eq_ignore_ascii_case("authorization") => self.authentication(value),
+            16 if name.eq_ignore_ascii_case("www-authenticate") => self.authentication(value),
+            18 if name.eq_ignore_ascii_case("proxy-authenticate") => self.authentication(value),
+            19 if name.eq_ignore_ascii_case("proxy-authorization") => self.authentication(value),
             _ => {}
         }
         Ok(())
@@ -78,14 +91,14 @@ impl Lines {
 
     /// The message asks to change the protocol of its connection.
     pub(super) fn is_upgrade(&self) -> bool {
-        self.upgrade && self.connection_upgrade
+        self.marks.has(Marks::UPGRADE) && self.marks.has(Marks::CONNECTION_UPGRADE)
     }
 
     /// The sender of a message of `version` keeps the connection open after it (RFC 9112 §9.3).
     pub(super) fn persists(&self, version: Version) -> bool {
         match version {
-            Version::Http11 => !self.close,
-            Version::Http10 => self.keep_alive && !self.close,
+            Version::Http11 => !self.marks.has(Marks::CLOSE),
+            Version::Http10 => self.says_keep_alive() && !self.marks.has(Marks::CLOSE),
         }
     }
 
@@ -118,20 +131,41 @@ impl Lines {
             (Some(_), _) if version == Version::Http10 => Err("Transfer-Encoding in HTTP/1.0"),
             (Some(_), Some(_)) => Err("both Transfer-Encoding and Content-Length"),
             (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
-            (Some(Coding::Other), None) | (None, None) => Ok(Framing::UntilClose),
+            (Some(Coding::Other) | None, None) => Ok(Framing::UntilClose),
             (None, Some(0)) => Ok(Framing::None),
             (None, Some(length)) => Ok(Framing::Length(length)),
+        }
+    }
+
+    /// `Connection: keep-alive`
+    pub(super) fn says_keep_alive(&self) -> bool {
+        self.marks.has(Marks::KEEP_ALIVE)
+    }
+
+    /// The connection of the message must not carry another flow's requests.
+    pub(super) fn is_unshared(&self) -> bool {
+        self.marks.has(Marks::UNSHARED)
+    }
+
+    /// Notes something that forbids to share the connection of the message.
+    pub(super) fn set_unshared(&mut self) {
+        self.marks.set(Marks::UNSHARED);
+    }
+
+    fn authentication(&mut self, value: &[u8]) {
+        if is_connection_bound(value) {
+            self.set_unshared();
         }
     }
 
     fn connection(&mut self, value: &[u8]) {
         for token in tokens(value) {
             if token.eq_ignore_ascii_case(b"close") {
-                self.close = true;
+                self.marks.set(Marks::CLOSE);
             } else if token.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
+                self.marks.set(Marks::KEEP_ALIVE);
             } else if token.eq_ignore_ascii_case(b"upgrade") {
-                self.connection_upgrade = true;
+                self.marks.set(Marks::CONNECTION_UPGRADE);
             }
         }
     }
@@ -150,7 +184,7 @@ impl Lines {
         match self.length {
             Some(earlier) if earlier != length => Err("Content-Length is given twice and differs"),
             Some(_) => {
-                self.unusual = true;
+                self.set_unshared();
                 Ok(())
             }
             None => {
@@ -165,7 +199,9 @@ impl Lines {
             return Err("chunked is not the last transfer coding");
         }
         // A list of one coding is the usual case; whatever differs from it is kept off shared connections.
-        self.unusual |= self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked");
+        if self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked") {
+            self.set_unshared();
+        }
         for token in value.split(|byte| *byte == b',') {
             let token = token.trim_ascii();
             if self.coding == Some(Coding::Chunked) {

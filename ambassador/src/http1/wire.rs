@@ -63,14 +63,17 @@ pub(crate) fn poll_read_body(
     buffer: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
     loop {
-        ready!(stream.poll_read_ready(cx))?;
-        buffer.reserve(BODY_READ_BYTES);
-        match stream.try_read_buf(buffer) {
-            Err(error) if is_retriable(&error) => {
+        match stream.poll_read_ready(cx)? {
+            Poll::Ready(()) => buffer.reserve(BODY_READ_BYTES),
+            Poll::Pending => {
                 if buffer.is_empty() {
                     *buffer = BytesMut::new();
                 }
+                return Poll::Pending;
             }
+        }
+        match stream.try_read_buf(buffer) {
+            Err(error) if is_retriable(&error) => {}
             outcome => return Poll::Ready(outcome),
         }
     }

@@ -82,9 +82,9 @@ impl Chunked {
                 self.line = 1;
                 State::Digits
             }
-            (State::Digits, b'\r') | (State::Padding, b'\r') | (State::Extension, b'\r') => State::SizeEnd,
-            (State::Digits, b';') | (State::Padding, b';') => State::Extension,
-            (State::Digits, b' ' | b'\t') | (State::Padding, b' ' | b'\t') => {
+            (State::Digits | State::Padding | State::Extension, b'\r') => State::SizeEnd,
+            (State::Digits | State::Padding, b';') => State::Extension,
+            (State::Digits | State::Padding, b' ' | b'\t') => {
                 self.grow(SIZE_LINE_MAX, "a chunk's size line is too long")?;
                 State::Padding
             }
@@ -165,8 +165,8 @@ mod tests {
         check(b"0\r\n\r\n", Ok(Some(5)));
         check(b"0\r\n\r\nGET / HTTP/1.1\r\n", Ok(Some(5)));
         check(b"5\r\nhello\r\n000\r\n\r\n", Ok(Some(17)));
-        check(b"A;x=\"y;z\"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nY:\r\n\r\nrest", Ok(Some(50)));
-        check(b"5  \r\nhello\r\n0 ;a\r\n\r\n", Ok(Some(19)));
+        check(b"A;x=\"y;z\"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nY:\r\n\r\nrest", Ok(Some(47)));
+        check(b"5  \r\nhello\r\n0 ;a\r\n\r\n", Ok(Some(20)));
         check(b"ffffffffffffffff\r\nx", Ok(None));
         check(b"5\r\nhel", Ok(None));
     }

@@ -4,19 +4,24 @@
 //! Layers read labels and set where and how long to try; heads and bodies pass through untouched. A request's head
 //! is cheap to clone, because an attempt that failed is followed by another.
 
+pub mod flow;
+pub mod plan;
+pub mod body;
+pub mod replay;
+pub mod local;
+pub mod error;
+pub(crate) mod facts;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::header::HeaderName;
 use tokio::{net::TcpStream, time::Instant};
 
-use super::{
-    body::Body,
-    error::ProxyError,
-    flow::Flow,
+use self::{body::Body, error::ProxyError, flow::Flow, local::LocalReply, plan::Plan};
+use crate::{
     http1::{framing::Version, head, peer::InterimSink},
-    local::LocalReply,
+    upstream::admission::Permits,
 };
-use crate::{layer::plan::Plan, upstream::admission::Permits};
 
 /// The stack of layers, or any stage of it.
 pub type Stack = crate::layer::Stage;

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whose connection it is: what may be reused, what may be shared, what never is.
+
+use tower::{Service, ServiceExt};
+
+use super::*;
+use crate::{
+    http1::{head, peer::InterimSink},
+    message::{
+        Request, RequestHead, Response,
+        body::Body,
+        error::{ProxyError, Sent},
+    },
+    upstream::pool::{self, FlowConnections},
+};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+async fn exchange(flow: &Arc<Flow>, request: &[u8]) -> Result<Response, ProxyError> {
+    let head = head::RequestHead::parse(request).expect("well-formed").expect("whole");
+    let request = Request::new(RequestHead::Http1(head), Body::empty(), flow.clone(), InterimSink::none());
+    within(stack().ready().await.expect("ready").call(request)).await
+}
+
+async fn flow_to(origin: SocketAddr) -> (Arc<Flow>, FlowConnections) {
+    let (_, flow) = accepted(origin).await;
+    let connections = FlowConnections::open(&flow, None);
+    (flow, connections)
+}
+
+/// One exchange of a flow of its own, which then ends.
+async fn once(origin: SocketAddr, request: &[u8]) -> Result<Response, ProxyError> {
+    let (flow, _connections) = flow_to(origin).await;
+    exchange(&flow, request).await
+}
+
+fn reused(response: &Response) -> bool {
+    response.attempt.expect("an attempt").reused
+}
+
+#[tokio::test]
+async fn a_flow_keeps_its_connection() {
+    let origin = Origin::play(&[&[Expect(GET), Send(OK), Expect(POST), Send(OK), ExpectEnd]]).await;
+    let (flow, connections) = flow_to(origin.addr).await;
+    let first = exchange(&flow, GET).await.expect("first");
+    assert!(!reused(&first) && first.attempt.expect("attempt").connect.is_some());
+    assert!(reused(&exchange(&flow, POST).await.expect("second")));
+    assert_eq!(pool::shared_idle(), 0);
+    drop(connections);
+    assert_eq!(pool::shared_idle(), 1);
+    drop(pool::take_shared(flow.id, pool::Key { netns_cookie: 1, destination: origin.addr }));
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn a_later_flow_takes_over_for_what_can_be_repeated_only() {
+    let origin =
+        Origin::play(&[&[Expect(GET), Send(OK), Expect(GET), Send(OK)], &[Expect(POST), Send(OK)]]).await;
+    assert!(!reused(&once(origin.addr, GET).await.expect("first")));
+    assert!(!reused(&once(origin.addr, POST).await.expect("a POST dials")));
+    assert_eq!(pool::shared_idle(), 2);
+    origin.played.abort();
+    let origin = Origin::play(&[&[Expect(GET), Send(OK), Expect(GET), Send(OK)]]).await;
+    assert!(!reused(&once(origin.addr, GET).await.expect("first")));
+    assert!(reused(&once(origin.addr, GET).await.expect("a GET takes it over")));
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn another_network_namespace_never_takes_over() {
+    let origin = Origin::play(&[&[Expect(GET), Send(OK), Drain]]).await;
+    once(origin.addr, GET).await.expect("first");
+    let key = pool::Key { netns_cookie: 2, destination: origin.addr };
+    assert!(pool::take_shared(FlowId(0), key).is_none());
+}
+
+#[tokio::test]
+async fn a_connection_that_its_origin_closed_is_not_taken() {
+    let origin = Origin::play(&[&[Expect(GET), Send(OK)], &[Expect(GET), Send(OK)]]).await;
+    let (flow, _connections) = flow_to(origin.addr).await;
+    exchange(&flow, GET).await.expect("first");
+    while pool::shared_idle() == 0 && !origin_has_closed(&flow, origin.addr) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!reused(&exchange(&flow, GET).await.expect("second")));
+    origin.done().await;
+}
+
+/// Takes the flow's connection when it is known to be closed; gives it back otherwise.
+fn origin_has_closed(flow: &Flow, destination: SocketAddr) -> bool {
+    let key = pool::Key { netns_cookie: 1, destination };
+    match pool::take_own(flow.id, key, crate::http1::wire::AskKernel::Yes) {
+        Some(connection) => {
+            pool::give_back(connection);
+            false
+        }
+        None => true,
+    }
+}
+
+#[tokio::test]
+async fn a_stale_connection_is_told_truthfully() {
+    // The origin closes when the second request arrives, as if its timer had run out at that moment.
+    let origin = Origin::play(&[&[Expect(GET), Send(OK), Expect(b"G")]]).await;
+    let (flow, _connections) = flow_to(origin.addr).await;
+    exchange(&flow, GET).await.expect("first");
+    match exchange(&flow, GET).await.err() {
+        Some(ProxyError::Disconnected { reused: true, sent: Sent::Fully, replied: false, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn a_partial_reply_counts_as_one() {
+    let origin = Origin::play(&[&[Expect(GET), Send(b"HTTP/1.1 2")]]).await;
+    match once(origin.addr, GET).await.err() {
+        Some(ProxyError::Disconnected { reused: false, replied: true, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn what_comes_after_a_reply_reaches_nobody() {
+    const MORE: &[u8] =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let origin = Origin::play(&[&[Expect(GET), Send(MORE), Drain], &[Expect(GET), Send(OK)]]).await;
+    let mut client = program(origin.addr).await;
+    send(&mut client, GET).await;
+    expect(&mut client, OK).await;
+    send(&mut client, GET).await;
+    expect(&mut client, OK).await;
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn what_comes_later_unasked_spends_the_connection() {
+    let origin = Origin::play(&[
+        &[Expect(GET), Send(OK), Send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"), Drain],
+        &[Expect(GET), Send(OK)],
+    ])
+    .await;
+    let (flow, _connections) = flow_to(origin.addr).await;
+    exchange(&flow, GET).await.expect("first");
+    while !origin_has_closed(&flow, origin.addr) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!reused(&exchange(&flow, GET).await.expect("second")));
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn what_is_bound_to_its_connection_is_not_shared() {
+    for (request, reply) in [
+        (GET, &b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"[..]),
+        (
+            GET,
+            b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=a, Negotiate\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (b"GET / HTTP/1.1\r\nAuthorization: NTLM TlRM\r\n\r\n", OK),
+        (b"GET / HTTP/1.1\n\n", OK),
+        (b"GET / HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", OK),
+        (GET, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let script: &'static [Step] = Box::leak(Box::new([Expect(request), Send(reply), ExpectEnd]));
+        let origin = Origin::play(Box::leak(Box::new([script]))).await;
+        once(origin.addr, request).await.expect("reply");
+        assert_eq!(pool::shared_idle(), 0, "{}", reply.escape_ascii());
+        origin.done().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bound_connection_stays_with_its_flow() {
+    const CHALLENGE: &[u8] = b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n";
+    let origin = Origin::play(&[&[Expect(GET), Send(CHALLENGE), Expect(POST), Send(OK), ExpectEnd]]).await;
+    let (flow, connections) = flow_to(origin.addr).await;
+    exchange(&flow, GET).await.expect("challenge");
+    assert!(reused(&exchange(&flow, POST).await.expect("answer")));
+    drop(connections);
+    origin.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announced_limit_is_kept_a_second_early() {
+    const BRIEF: &[u8] = b"HTTP/1.1 200 OK\r\nKeep-Alive: max=9, timeout=5\r\nContent-Length: 0\r\n\r\n";
+    let origin = Origin::play(&[&[Expect(GET), Send(BRIEF), ExpectEnd]]).await;
+    once(origin.addr, GET).await.expect("reply");
+    tokio::time::advance(Duration::from_millis(1900)).await;
+    assert_eq!(pool::shared_idle(), 1);
+    // The sweep closes it, without anybody asking.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(pool::shared_idle(), 0);
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn a_dropped_exchange_closes_its_connection() {
+    let origin = Origin::play(&[&[Expect(GET), ExpectEnd]]).await;
+    let (flow, _connections) = flow_to(origin.addr).await;
+    let attempt = exchange(&flow, GET);
+    assert!(tokio::time::timeout(Duration::from_millis(50), attempt).await.is_err());
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn a_spare_is_used_before_dialling() {
+    let origin = Origin::play(&[&[Expect(POST), Send(OK), Expect(POST), Send(OK)]]).await;
+    let (_, flow) = accepted(origin.addr).await;
+    let stream = connect(origin.addr).await;
+    let _connections = FlowConnections::open(&flow, Some(Box::pin(async { Ok(stream) })));
+    assert!(!reused(&exchange(&flow, POST).await.expect("first")));
+    assert!(reused(&exchange(&flow, POST).await.expect("second")));
+    assert_eq!(origin.accepted.load(Ordering::Relaxed), 1);
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn a_spare_that_leads_elsewhere_is_closed() {
+    let elsewhere = Origin::play(&[&[ExpectEnd]]).await;
+    let origin = Origin::play(&[&[Expect(GET), Send(OK)]]).await;
+    let (_, mut flow) = accepted(elsewhere.addr).await;
+    let stream = connect(elsewhere.addr).await;
+    let _connections = FlowConnections::open(&flow, Some(Box::pin(async { Ok(stream) })));
+    Arc::get_mut(&mut flow).expect("one owner").original_dst = origin.addr;
+    exchange(&flow, GET).await.expect("reply");
+    elsewhere.done().await;
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn the_shared_pool_is_bounded() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let mut origins = Vec::new();
+    for _ in 0..80 {
+        let stream = connect(addr).await;
+        origins.push(listener.accept().await.expect("accept"));
+        let key = pool::Key { netns_cookie: 1, destination: addr };
+        pool::give_back(pool::Connection::new(stream, key, FlowId(u64::MAX), Duration::from_secs(9)));
+    }
+    assert_eq!(pool::shared_idle(), 64);
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! HTTP/2 with prior knowledge, end to end: trailers, resets, refusals.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::SendRequest,
+    service::{HttpService, service_fn},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::*;
+use crate::proxy::http2::serve;
+
+type Reply = Response<BoxBody<Bytes, Infallible>>;
+
+async fn serve_origin<S>(listener: TcpListener, service: S)
+where
+    S: HttpService<Incoming, ResBody = BoxBody<Bytes, Infallible>> + Clone + std::marker::Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + std::marker::Send + Sync>>,
+    S::Future: std::marker::Send,
+{
+    while let Ok((stream, _)) = listener.accept().await {
+        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), service.clone());
+        tokio::spawn(served);
+    }
+}
+
+async fn client_of(origin: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let ((client, stream), flow) = accepted(origin).await;
+    tokio::spawn(serve(stream, BytesMut::new(), flow, stack(), None));
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) = builder.handshake(TokioIo::new(client)).await.expect("handshake");
+    tokio::spawn(connection);
+    sender
+}
+
+/// An origin that answers with `service`, and a program that speaks to it through the proxy.
+async fn between<F>(service: fn(Request<Incoming>) -> F) -> SendRequest<Full<Bytes>>
+where
+    F: Future<Output = Result<Reply, h2::Error>> + std::marker::Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    tokio::spawn(serve_origin(listener, service_fn(service)));
+    client_of(addr).await
+}
+
+fn call(body: &'static str) -> Request<Full<Bytes>> {
+    Request::post("http://pay.example:81/a.B/C?x")
+        .header("te", "trailers")
+        .header("x-a", "1")
+        .header("x-a", "2")
+        .body(Full::from(body))
+        .expect("request")
+}
+
+#[tokio::test]
+async fn a_unary_call_passes_with_its_trailers() {
+    let mut program = between(|request| async move {
+        assert_eq!(request.uri(), "http://pay.example:81/a.B/C?x");
+        assert_eq!(request.headers().get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+        let mut names: Vec<_> = request.headers().keys().map(ToString::to_string).collect();
+        names.sort();
+        // The program's own library sent the length.
+        assert_eq!(names, ["content-length", "te", "x-a"]);
+        let body = request.into_body().collect().await.expect("body").to_bytes();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let frames = [Ok(Frame::data(body)), Ok(Frame::trailers(trailers))];
+        Ok(Response::new(BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)))))
+    })
+    .await;
+    for body in ["first", "second"] {
+        let reply = within(program.send_request(call(body))).await.expect("reply");
+        assert!(reply.headers().is_empty(), "nothing is added: {:?}", reply.headers());
+        let reply = reply.into_body().collect().await.expect("body");
+        assert_eq!(reply.trailers().expect("trailers")["grpc-status"], "0");
+        assert_eq!(reply.to_bytes(), body);
+    }
+}
+
+#[tokio::test]
+async fn streams_share_one_connection() {
+    let mut program = between(|_| async { Ok(Response::new(Empty::new().boxed())) }).await;
+    let all = (0..20).map(|_| program.send_request(call("x"))).collect::<Vec<_>>();
+    for reply in within(futures_util::future::join_all(all)).await {
+        assert_eq!(reply.expect("reply").status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_stream_is_reset_with_the_same_reason() {
+    for reason in [h2::Reason::REFUSED_STREAM, h2::Reason::ENHANCE_YOUR_CALM, h2::Reason::CANCEL] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let addr = listener.local_addr().expect("address");
+        let service = service_fn(move |_| async move { Err::<Reply, _>(h2::Error::from(reason)) });
+        tokio::spawn(serve_origin(listener, service));
+        let mut program = client_of(addr).await;
+        let error = within(program.send_request(call("x"))).await.expect_err("reset");
+        assert_eq!(crate::upstream::http2::h2_error(&error).and_then(h2::Error::reason), Some(reason));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_dial_ends_the_whole_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let closed = listener.local_addr().expect("address");
+    drop(listener);
+    let mut program = client_of(closed).await;
+    assert!(within(program.send_request(call("x"))).await.is_err());
+    assert!(program.is_closed());
+}
