@@ -142,7 +142,7 @@ fn without_capabilities_the_missing_one_is_named() -> Result<()> {
         let mut setpriv = namespace.command("setpriv");
         setpriv.args([&format!("--bounding-set={dropped}"), "--inh-caps=-all", "--"]).arg(binary());
         let finished = Process::run(setpriv.args(["run", "--", "true"]), LONG)?.expect_code(125)?;
-        check_one_line(&finished, &[named, "root"])?;
+        check_one_line(&finished, &[named, "sudo"])?;
     }
     Ok(())
 }
