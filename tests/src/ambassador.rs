@@ -11,14 +11,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
 use crate::cgroup::Cgroup;
 use crate::namespace::Namespace;
 use crate::process::{Finished, Process};
-use crate::wait;
 
 /// A prepared `ambassador run`.
 #[derive(Debug)]
@@ -85,7 +82,7 @@ impl Ambassador {
         Process::run(&mut self.command(namespace, program), LONG)
     }
 
-    /// Starts `program`.
+    /// Starts `program`; the process is ambassador itself.
     pub fn spawn<S: AsRef<OsStr>>(&self, namespace: &Namespace, program: &[S]) -> Result<Process> {
         Process::spawn(&mut self.command(namespace, program))
     }
@@ -113,23 +110,6 @@ impl Ambassador {
             under.errors()
         );
         Ok(under)
-    }
-
-    /// The process id of ambassador itself: the process directly in the test's cgroup that has its name.
-    pub fn pid(&self) -> Result<Pid> {
-        wait::until("ambassador in its cgroup", SOON, || {
-            let processes = std::fs::read_to_string(self.cgroup.path().join("cgroup.procs"))?;
-            let own = |pid: &&str| {
-                std::fs::read_to_string(format!("/proc/{pid}/comm"))
-                    .is_ok_and(|comm| comm.starts_with("ambassador"))
-            };
-            Ok(processes.lines().find(own).and_then(|pid| pid.parse().ok()).map(Pid::from_raw))
-        })
-    }
-
-    /// Sends a signal to ambassador itself.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        kill(self.pid()?, signal).with_context(|| format!("send {signal} to ambassador"))
     }
 }
 

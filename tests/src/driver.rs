@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 
 use crate::ambassador::Ambassador;
 use crate::namespace::Namespace;
@@ -60,6 +61,11 @@ impl Driver {
         self.process.stderr()
     }
 
+    /// Sends a signal to the started process: ambassador itself, or the client of a direct run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// Ends the client and waits for it.
     pub fn finish(self) -> Result<Finished> {
         self.process.finish(START)
@@ -72,7 +78,7 @@ impl Driver {
             if complete > self.answered {
                 return Ok(text.lines().nth(self.answered).map(str::to_owned));
             }
-            ensure!(self.process.is_running(), "the client ended:\n{text}{}", self.process.stderr());
+            ensure!(self.process.is_talking(), "the client ended:\n{text}{}", self.process.stderr());
             Ok(None)
         });
         self.answered += 1;

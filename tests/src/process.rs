@@ -122,6 +122,11 @@ impl Process {
         })
     }
 
+    /// Whether somebody still holds its stdout open: itself, or a child that outlives it.
+    pub fn is_talking(&self) -> bool {
+        !self.stdout.is_closed()
+    }
+
     /// Closes stdin and waits for the end.
     pub fn finish(mut self, within: Duration) -> Result<Finished> {
         drop(self.stdin.take());

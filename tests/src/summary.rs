@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The closing summary of `ambassador run -o json`, as a machine reads it from stderr.
+//! What `ambassador run -o json` says on stderr: the closing summary, and the breaker's transitions in the log.
 //!
-//! It exists so that only this file knows the shape: one JSON object per destination, alone on its line or in an
-//! array of a larger object.
+//! It exists so that only this file knows the shapes: an object with `destinations`, one row per destination, and log
+//! lines with `endpoint=… from="…" to="…"`.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -16,13 +16,14 @@ pub struct Destination {
 impl Destination {
     /// The destination's name or address.
     pub fn name(&self) -> &str {
-        self.value["destination"].as_str().unwrap_or_default()
+        self.value["name"].as_str().unwrap_or_default()
     }
 
-    /// A field that counts: `requests`, `failures`, `retries_saved`, `bytes_sent`, `bytes_received`.
+    /// A number of the row: `requests`, `failures`, `rescued_by_retry`, `breaker_events`, `bytes_sent`,
+    /// `bytes_received`.
     pub fn count(&self, field: &str) -> Result<u64> {
-        let number = |value: &Value| value.as_u64();
-        number(&self.value[field])
+        self.value[field]
+            .as_u64()
             .with_context(|| format!("the summary has no number {field:?}: {}", self.value))
     }
 
@@ -30,21 +31,13 @@ impl Destination {
     pub fn milliseconds(&self, field: &str) -> Option<f64> {
         self.value[field].as_f64()
     }
-
-    /// The breaker's transitions in their order, as the text of each (`CLOSED`, `OPEN`, `HALF_OPEN` occur in them).
-    pub fn breaker(&self) -> Vec<String> {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        self.value["breaker"].as_array().map(|events| events.iter().map(text).collect()).unwrap_or_default()
-    }
 }
 
-/// Every destination in what ambassador wrote to stderr.
+/// Every destination of the summary in what ambassador wrote to stderr.
 pub fn destinations(stderr: &str) -> Vec<Destination> {
-    stderr
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok())
-        .flat_map(|line| found(&line))
-        .collect()
+    let objects = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
+    let rows = objects.filter_map(|object| object["destinations"].as_array().cloned());
+    rows.flatten().map(|value| Destination { value }).collect()
 }
 
 /// The destination whose name contains `name`.
@@ -53,15 +46,21 @@ pub fn destination(stderr: &str, name: &str) -> Result<Destination> {
     found.with_context(|| format!("no destination {name:?} in the summary:\n{stderr}"))
 }
 
-fn found(value: &Value) -> Vec<Destination> {
-    match value {
-        Value::Object(fields)
-            if fields.contains_key("destination") && fields.contains_key("retries_saved") =>
-        {
-            vec![Destination { value: value.clone() }]
-        }
-        Value::Object(fields) => fields.values().flat_map(found).collect(),
-        Value::Array(items) => items.iter().flat_map(found).collect(),
-        _ => Vec::new(),
-    }
+/// How many requests to the endpoint ending in `endpoint` an open breaker refused, from the line of each request.
+pub fn refused_by_breaker(stderr: &str, endpoint: &str) -> usize {
+    let requests = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let refused = requests.filter(|request| request["error"] == "circuit_open");
+    refused
+        .filter(|request| request["endpoint"].as_str().is_some_and(|name| name.ends_with(endpoint)))
+        .count()
+}
+
+/// The states that the breaker of the endpoint ending in `endpoint` went to, in order, as in the log at level `info`.
+pub fn breaker_states(stderr: &str, endpoint: &str) -> Vec<String> {
+    let value = |line: &str, key: &str| -> Option<String> {
+        let value = line.split_whitespace().find_map(|word| word.strip_prefix(key))?;
+        Some(value.trim_matches('"').to_owned())
+    };
+    let of_endpoint = |line: &&str| value(line, "endpoint=").is_some_and(|name| name.ends_with(endpoint));
+    stderr.lines().filter(of_endpoint).filter_map(|line| value(line, "to=")).collect()
 }

@@ -62,7 +62,7 @@ fn a_bad_network_host_or_method_is_refused() -> Result<()> {
 
 #[test]
 fn an_unknown_word_is_refused_with_the_known_ones() -> Result<()> {
-    check_refused(&route("mode: enforced"), "4:11", &["enforced", "enforce", "shadow"])?;
+    check_refused(&route("mode: enforced"), "4:11", &["`enforced`", "`enforce`"])?;
     check_refused(&route("retry: {retryOn: [gateway-eror]}"), "4:23", &["gateway-eror", "gateway-error"])?;
     check_refused("version: v2\n", "1:10", &["v2", "v1"])
 }
@@ -81,7 +81,7 @@ fn a_name_given_twice_is_refused() -> Result<()> {
 #[test]
 fn broken_yaml_is_refused_at_its_place() -> Result<()> {
     check_refused("version: v1\nroutes: [\n", "", &[])?;
-    check_refused("version: v1\n\troutes: []\n", "2:", &[])
+    check_refused("version: v1\n\troutes: []\n", "", &["tab"])
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_run_without_a_command_is_refused() -> Result<()> {
 #[test]
 fn without_capabilities_the_missing_one_is_named() -> Result<()> {
     let namespace = Namespace::new("bad")?;
-    for (dropped, named) in [("-bpf,-sys_admin", "CAP_BPF"), ("-net_admin", "CAP_NET_ADMIN")] {
+    for (dropped, named) in [("-bpf,-sys_admin", "CAP_BPF"), ("-net_admin,-sys_admin", "CAP_NET_ADMIN")] {
         let mut setpriv = namespace.command("setpriv");
         setpriv.args([&format!("--bounding-set={dropped}"), "--inh-caps=-all", "--"]).arg(binary());
         let finished = Process::run(setpriv.args(["run", "--", "true"]), LONG)?.expect_code(125)?;

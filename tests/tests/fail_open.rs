@@ -28,7 +28,7 @@ fn after_a_kill_the_next_connect_is_direct() -> Result<()> {
     let (link, witness, ambassador) = start()?;
     let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
     ensure!(driver.path_to(witness.address())? == "proxied");
-    ambassador.signal(Signal::SIGKILL)?;
+    driver.signal(Signal::SIGKILL)?;
     wait::until_true("no program after kill -9", Duration::from_secs(5), || {
         ambassador.cgroup.attached_programs() == 0
     })?;
@@ -43,10 +43,10 @@ fn a_stopped_proxy_is_passed_by_and_used_again_when_it_continues() -> Result<()>
     let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
     ensure!(driver.path_to(witness.address())? == "proxied");
     for _ in 0..2 {
-        ambassador.signal(Signal::SIGSTOP)?;
+        driver.signal(Signal::SIGSTOP)?;
         // One attempt may still fall into the grace and hang until its own bound.
         until_path(&mut driver, &witness, "direct", Duration::from_secs(1))?;
-        ambassador.signal(Signal::SIGCONT)?;
+        driver.signal(Signal::SIGCONT)?;
         until_path(&mut driver, &witness, "proxied", Duration::from_secs(2))?;
     }
     driver.finish()?.expect_success()?;
@@ -60,9 +60,9 @@ fn connections_made_before_the_stop_go_on_after_it() -> Result<()> {
     let mut process = ambassador.spawn(&link.client, &[CLIENT, "raw", &address])?;
     process.say("one")?;
     process.until_stdout("\n", Duration::from_secs(10))?;
-    ambassador.signal(Signal::SIGSTOP)?;
+    process.signal(Signal::SIGSTOP)?;
     process.say("two")?;
-    ambassador.signal(Signal::SIGCONT)?;
+    process.signal(Signal::SIGCONT)?;
     let finished = process.finish(Duration::from_secs(10))?.expect_success()?;
     ensure!(finished.text().lines().count() == 2, "{}", finished.text());
     Ok(())
@@ -75,11 +75,11 @@ fn a_connect_to_the_listener_itself_is_reset() -> Result<()> {
     let script = r#"
 import os, re, socket
 listeners = [re.split(r"\s+", line.strip()) for line in open("/proc/net/tcp").readlines()[1:]]
-ports = [int(line[1].split(":")[1], 16) for line in listeners if line[3] == "0A"]
-assert ports, "ambassador has no listener in this namespace"
-for port in ports:
-    s = socket.create_connection(("127.0.0.1", port), 5)
+found = [line[1].split(":") for line in listeners if line[3] == "0A"]
+assert found, "ambassador has no listener in this namespace"
+for address, port in found:
     try:
+        s = socket.create_connection((socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)), 5)
         s.sendall(b"\0\1\2\3")
         print("data" if s.recv(1) else "end of file")
     except OSError as error:

@@ -74,7 +74,7 @@ fn metrics_count_what_happened_and_promtool_likes_them() -> Result<()> {
     ensure!(sample(&text, "ambassador_retries_total", "route=\"flaky\"")? == 5);
     ensure!(sample(&text, "ambassador_circuit_breaker_transitions_total", "")? == 1);
     ensure!(sample(&text, "ambassador_rejected_requests_total", "")? == 3);
-    ensure!(sample(&text, "ambassador_bpf_connects_total", "verdict=\"redirect\"")? == 15);
+    ensure!(sample(&text, "ambassador_bpf_connects_total", "verdict=\"redirected\"")? == 15);
     ensure!(sample(&text, "ambassador_bpf_missing_destination_total", "")? == 0);
     ensure!(sample(&text, "ambassador_build_info", "")? == 1);
     ensure!(sample(&text, "ambassador_tcp_bytes_total", "")? > 0);

@@ -70,6 +70,7 @@ fn a_reset_of_the_client_is_a_reset_for_the_server() -> Result<()> {
     let link = Link::new()?;
     let (sender, seen) = channel();
     let _peer = TcpPeer::start(&link.server, Link::v4(PORT), move |mut stream, _| {
+        stream.write_all(b"go")?;
         let error = std::io::copy(&mut stream, &mut std::io::sink()).err();
         Ok(sender.send(error.map(|error| error.kind()))?)
     })?;
@@ -177,6 +178,7 @@ const RESET_AFTER_WRITE: &str = r#"
 import socket, struct
 s = socket.create_connection(("10.77.0.2", 7100), 10)
 s.sendall(b"\0" * 1000)
+assert s.recv(2, socket.MSG_WAITALL) == b"go"
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 s.close()
 "#;

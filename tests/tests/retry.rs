@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ambassador_tests::{Ambassador, Answer, FaultUpstream, Finished, Link, Reply, summary};
+use ambassador_tests::{Ambassador, Answer, FaultUpstream, Finished, Link, Reply, summary, wait};
 use anyhow::{Context, Result, ensure};
 
 const PORT: u16 = 8080;
@@ -48,7 +48,10 @@ fn a_503_every_third_time_is_never_seen() -> Result<()> {
     let destination = summary::destination(&finished.errors(), &Link::v4(PORT).to_string())?;
     ensure!(destination.count("failures")? == 0, "{destination:?}");
     let saved = u64::try_from(origin.count() - 1000)?;
-    ensure!(saved >= 333 && destination.count("retries_saved")? == saved, "{saved} retries: {destination:?}");
+    ensure!(
+        saved >= 333 && destination.count("rescued_by_retry")? == saved,
+        "{saved} retries: {destination:?}"
+    );
     Ok(())
 }
 
@@ -121,8 +124,10 @@ fn a_refused_connect_is_retried_also_for_a_post() -> Result<()> {
     let url = Link::url(PORT, "/");
     let process =
         ambassador.spawn(&link.client, &["curl", "-s", "-w", "%{http_code}\n", "-d", "amount=100", &url])?;
-    ambassador.pid()?;
-    ambassador_tests::wait::pass(Duration::from_millis(300));
+    wait::until_true("group of the command", Duration::from_secs(10), || {
+        !ambassador.cgroup.children().is_empty()
+    })?;
+    wait::pass(Duration::from_millis(300));
     origin.tcp.listen(&link.server)?;
     let finished = process.finish(Duration::from_secs(30))?.expect_success()?;
     ensure!(

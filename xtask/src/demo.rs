@@ -33,7 +33,8 @@ pub(crate) fn run() -> Result<()> {
     let direct =
         measure(&interrupted, |link| Process::spawn(link.client.command("sh").args(["-c", &client.script])))?;
 
-    let ambassador = Ambassador::with_policy(FLAGS, POLICY)?.program(built("ambassador"));
+    let ambassador =
+        Ambassador::with_policy(FLAGS, POLICY)?.program(built("ambassador")).env("AMBASSADOR_LOG", "info");
     println!("2. ambassador run {FLAGS} -c demo.yaml -- {} …", client.name);
     let under = measure(&interrupted, |link| ambassador.spawn(&link.client, &["sh", "-c", &client.script]))?;
 

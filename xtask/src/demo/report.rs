@@ -10,6 +10,7 @@ use super::upstream::{FLAKY, RESTARTING};
 pub(super) struct Run {
     requests: Vec<Request>,
     summary: Vec<Destination>,
+    log: String,
 }
 
 struct Request {
@@ -22,13 +23,13 @@ impl Run {
     /// From the client's lines alone.
     pub(super) fn of_direct(stdout: &str) -> Result<Self> {
         let requests = stdout.lines().map(Request::parse).collect::<Result<_>>()?;
-        Ok(Self { requests, summary: Vec::new() })
+        Ok(Self { requests, summary: Vec::new(), log: String::new() })
     }
 
     /// From the client's lines and ambassador's closing summary.
     pub(super) fn of_ambassador(stdout: &str, stderr: &str) -> Result<Self> {
         let summary = summary::destinations(stderr);
-        Ok(Self { summary, ..Self::of_direct(stdout)? })
+        Ok(Self { summary, log: stderr.to_owned(), ..Self::of_direct(stdout)? })
     }
 
     fn succeeded(&self, host: &str) -> String {
@@ -48,18 +49,22 @@ impl Run {
     }
 
     fn destination(&self, host: &str) -> Option<&Destination> {
-        let port = host.rsplit(':').next().unwrap_or_default();
-        self.summary.iter().find(|destination| destination.name().ends_with(&format!(":{port}")))
+        self.summary.iter().find(|destination| destination.name().ends_with(port_of(host)))
     }
 
     fn retries(&self, host: &str) -> String {
-        let saved = self.destination(host).and_then(|destination| destination.count("retries_saved").ok());
+        let saved = self.destination(host).and_then(|destination| destination.count("rescued_by_retry").ok());
         saved.map_or_else(|| "-".to_owned(), |saved| saved.to_string())
     }
 
+    fn refused(&self, host: &str) -> String {
+        let refused = summary::refused_by_breaker(&self.log, port_of(host));
+        if refused == 0 { "-".to_owned() } else { format!("{refused}, at once and without a dial") }
+    }
+
     fn breaker(&self, host: &str) -> String {
-        let events = self.destination(host).map(Destination::breaker).unwrap_or_default();
-        if events.is_empty() { "-".to_owned() } else { events.join(", ") }
+        let states = summary::breaker_states(&self.log, port_of(host));
+        if states.is_empty() { "-".to_owned() } else { states.join(" → ").to_uppercase() }
     }
 }
 
@@ -74,6 +79,11 @@ impl Request {
     }
 }
 
+/// `:PORT`: ambassador may know a destination by its name or by its address.
+fn port_of(host: &str) -> &str {
+    host.find(':').map_or(host, |colon| &host[colon..])
+}
+
 /// The table.
 pub(super) fn side_by_side(direct: &Run, under: &Run) -> String {
     let mut lines = vec![row("", "directly", "under ambassador")];
@@ -82,6 +92,7 @@ pub(super) fn side_by_side(direct: &Run, under: &Run) -> String {
         lines.push(row("  succeeded", &direct.succeeded(host), &under.succeeded(host)));
         lines.push(row("  retries that saved one", &direct.retries(host), &under.retries(host)));
         lines.push(row("  breaker", &direct.breaker(host), &under.breaker(host)));
+        lines.push(row("  refused by the breaker", &direct.refused(host), &under.refused(host)));
         lines.push(row("  latency p50 / p99", &direct.latency(host), &under.latency(host)));
     }
     lines.join("\n") + "\n"
@@ -110,9 +121,10 @@ mod tests {
 
     #[test]
     fn the_summary_is_found_by_port() -> Result<()> {
-        let summary = r#"{"destination":"10.77.0.2:8080","retries_saved":7,"breaker":["CLOSED to OPEN"]}"#;
-        let run = Run::of_ambassador(CLIENT, summary)?;
-        assert_eq!((run.retries(FLAKY), run.breaker(FLAKY)), ("7".to_owned(), "CLOSED to OPEN".to_owned()));
+        let stderr = "WARN circuit breaker opened endpoint=10.77.0.2:8080 from=\"closed\" to=\"open\"\n\
+            {\"destinations\":[{\"name\":\"10.77.0.2:8080\",\"rescued_by_retry\":7}]}\n";
+        let run = Run::of_ambassador(CLIENT, stderr)?;
+        assert_eq!((run.retries(FLAKY), run.breaker(FLAKY)), ("7".to_owned(), "OPEN".to_owned()));
         assert_eq!(run.breaker(RESTARTING), "-");
         Ok(())
     }
