@@ -24,4 +24,4 @@ pub fn at(instant: Instant) -> Now {
     Now::from_elapsed(instant.saturating_duration_since(origin))
 }
 
-const ROOM: std::time::Duration = std::time::Duration::from_secs(3600);
+const ROOM: std::time::Duration = std::time::Duration::from_hours(1);

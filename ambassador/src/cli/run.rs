@@ -14,14 +14,8 @@ use crate::{
 };
 
 /// Run a command and make its outbound connections reliable and visible
-///
-/// CMD keeps its standard streams, terminal, environment and directory. Standard error shows a line for each request
-/// or connection, and a summary at the end. The exit code is CMD's own, 128+n if signal n ended it, 125 if ambassador
-/// itself failed, 126 if CMD cannot be executed, 127 if there is no such command.
-///
-/// Needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_SETPCAP and a cgroup that is delegated to you; they
-/// are given up once the kernel programs are attached. CMD itself runs as the user who called sudo.
 #[derive(Args)]
+#[command(long_about = LONG_ABOUT)]
 pub struct RunArgs {
     /// Read policies from FILE; the options below override its defaults
     #[arg(short, long, value_name = "FILE")]
@@ -44,6 +38,16 @@ pub struct RunArgs {
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
+
+const LONG_ABOUT: &str = "\
+Run a command and make its outbound connections reliable and visible
+
+CMD keeps its standard streams, terminal, environment and directory. Standard error shows a line for each request or \
+connection, and a summary at the end. The exit code is CMD's own, 128+n if signal n ended it, 125 if ambassador itself \
+failed, 126 if CMD cannot be executed, 127 if there is no such command.
+
+Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_SETPCAP and a cgroup that is delegated to you; they are given up once \
+the kernel programs are attached. CMD itself runs as the user who called sudo.";
 
 /// How `run` speaks on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

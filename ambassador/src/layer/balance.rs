@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use super::{Reply, Serve, Stage};
-use crate::{message::Request, upstream::endpoints::Endpoints};
+use crate::{
+    message::Request,
+    upstream::{endpoints::Endpoints, pool},
+};
 
 /// Sets where an attempt goes.
 pub struct Balance {
@@ -26,7 +29,13 @@ impl Serve for Balance {
             let failed = request.endpoint.take();
             if let Some(upstream) = plan.route().upstream.as_ref().filter(|_| !plan.host_mismatch) {
                 request.idle_timeout = upstream.idle_timeout;
-                let endpoint = self.endpoints.pick(&plan.state, request.flow.original_dst, failed);
+                let original_dst = request.flow.original_dst;
+                // The flow's first attempt goes where the connection leads that was dialled for it.
+                let dialled = pool::spare_destination(request.flow.id)
+                    .filter(|_| failed.is_none())
+                    .filter(|dialled| self.endpoints.may_go_to(&plan.state, original_dst, *dialled));
+                let endpoint =
+                    dialled.unwrap_or_else(|| self.endpoints.pick(&plan.state, original_dst, failed));
                 request.endpoint = (endpoint != request.flow.original_dst).then_some(endpoint);
             }
         }

@@ -71,10 +71,10 @@ impl RouteStage {
                 .into(),
             );
         }
-        let deadline = match selection.route.mode.acts() && !request.head.is_upgrade() {
-            true => Deadline::starting(clock::at(request.arrived), &selection.route.timeouts),
-            // An upgraded connection may last for days.
-            false => Deadline::NONE,
+        let deadline = if selection.route.mode.acts() && !request.head.is_upgrade() {
+            Deadline::starting(clock::at(request.arrived), &selection.route.timeouts)
+        } else {
+            Deadline::NONE
         };
         Ok(Plan {
             state: self.states.of(selection.route, request.flow.original_dst),

@@ -87,9 +87,8 @@ pub async fn detect(
                 readable = upstream.readable() => readable.map_or(Spoke::Upstream, |()| Spoke::Upstream),
                 readable = client.readable() => readable.map(|()| Spoke::Client)?,
             },
-            // Nobody can speak first but the program; without an upstream there is nobody to hold its bytes back for.
-            Spare::NotDialled => client.readable().await.map(|()| Spoke::Client)?,
-            Spare::Dialled(Err(_)) => match timeout(patience, client.readable()).await {
+            // Nobody can speak first but the program; if it does not, it may be waiting for the server to.
+            Spare::NotDialled | Spare::Dialled(Err(_)) => match timeout(patience, client.readable()).await {
                 Ok(readable) => readable.map(|()| Spoke::Client)?,
                 Err(_) => return Ok(Detected { protocol: Protocol::Opaque, from_client, spare }),
             },
@@ -152,10 +151,9 @@ pub enum Sniffed {
 pub fn sniff(bytes: &[u8]) -> Sniffed {
     use Sniffed::{Protocol as Is, Undecided};
     match bytes {
-        [] => return Undecided,
+        [] | [0x16] => return Undecided,
         // A TLS record of type handshake, version 3.x (RFC 8446 §5.1).
         [0x16, 3, ..] => return Is(Protocol::Tls),
-        [0x16] => return Undecided,
         _ => {}
     }
     if bytes.starts_with(HTTP2_PREFACE) {
@@ -166,16 +164,15 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
     }
     match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) if is_request_line(&bytes[..end]) => Is(Protocol::Http1),
-        Some(_) => Is(Protocol::Opaque),
         None if may_become_request_line(bytes) => Undecided,
-        None => Is(Protocol::Opaque),
+        _ => Is(Protocol::Opaque),
     }
 }
 
 /// RFC 9113 §3.4; the rest of the preface (`SM`) follows in the same flight.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
-/// Methods whose first bytes are worth waiting for the rest of the line (RFC 9110 §9.3, RFC 5789, WebDAV).
+/// Methods whose first bytes are worth waiting for the rest of the line (RFC 9110 §9.3, RFC 5789, RFC 4918).
 const METHODS: [&[u8]; 16] = [
     b"GET ",
     b"HEAD ",

@@ -134,6 +134,8 @@ struct Prospect {
     decided: Option<Arc<RouteState>>,
     /// The protocol that the route declares.
     declared: Option<Protocol>,
+    /// Where to dial while the first bytes are awaited: an endpoint of the route, or the original destination.
+    target: SocketAddr,
     /// How long a dial may take.
     connect: Duration,
     /// Whether a failed dial must wait for the program's first bytes, so that HTTP can be answered in HTTP.
@@ -153,29 +155,35 @@ impl Connection {
         let Ok(mut detected) = detect(&self.client, spare, prospect.declared, patience).await else { return };
         learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
         match detected.protocol {
-            Protocol::Http1 | Protocol::Http2 => self.serve_http(detected).await,
+            Protocol::Http1 | Protocol::Http2 => self.serve_http(detected, prospect.target).await,
             Protocol::Tls => {
                 let hello =
                     tls::read_hello(&self.client, &mut detected.from_client).await.unwrap_or_default();
-                self.serve_opaque(detected, hello).await;
+                self.serve_opaque(detected, prospect.target, hello).await;
             }
-            Protocol::Opaque => self.serve_opaque(detected, Hello::default()).await,
+            Protocol::Opaque => self.serve_opaque(detected, prospect.target, Hello::default()).await,
         }
     }
 
     fn prospect(&self) -> Prospect {
         let names = self.context.endpoints.names();
+        let original_dst = self.flow.original_dst;
         match self.context.table.for_destination(&self.l4(), &names) {
-            ByDestination::Decided(selection) => Prospect {
-                decided: Some(self.context.states.of(selection.route, self.flow.original_dst)),
-                declared: selection.route.declared_protocol,
-                connect: selection.route.timeouts.connect,
-                answers: !selection.route.transparent && selection.route.mode.acts(),
-                denied: selection.denied,
-            },
+            ByDestination::Decided(selection) => {
+                let state = self.context.states.of(selection.route, original_dst);
+                Prospect {
+                    target: self.context.endpoints.pick(&state, original_dst, None),
+                    decided: Some(state),
+                    declared: selection.route.declared_protocol,
+                    connect: selection.route.timeouts.connect,
+                    answers: !selection.route.transparent && selection.route.mode.acts(),
+                    denied: selection.denied,
+                }
+            }
             ByDestination::Undecided { first } => Prospect {
                 decided: None,
                 declared: None,
+                target: original_dst,
                 connect: first.timeouts.connect,
                 answers: true,
                 denied: false,
@@ -183,14 +191,12 @@ impl Connection {
         }
     }
 
-    /// Begins the dial to the original destination, unless it would be in vain.
+    /// Begins the dial, unless it would be in vain.
     async fn spare(&self, prospect: &Prospect) -> Spare {
-        if let Some(state) = &prospect.decided
-            && (!state.is_closed() || !state.route.endpoints().is_empty())
-        {
+        if prospect.decided.as_ref().is_some_and(|state| !state.is_closed()) {
             return Spare::NotDialled;
         }
-        let key = Key { netns_cookie: self.flow.netns_cookie, destination: self.flow.original_dst };
+        let key = Key { netns_cookie: self.flow.netns_cookie, destination: prospect.target };
         let speaks_first = learnt((key.netns_cookie, key.destination)) == Some(Protocol::Http1);
         // A destination that spoke HTTP will again, and an idle connection can carry it; but not for longer than a
         // moment: another program may speak another protocol to the same port.
@@ -200,17 +206,17 @@ impl Connection {
         {
             return Spare::NotDialled;
         }
-        let (flow, limit) = (Arc::clone(&self.flow), prospect.connect);
-        Spare::Dialling(Box::pin(async move { flow.dial(flow.original_dst, limit).await }))
+        let (flow, target, limit) = (Arc::clone(&self.flow), prospect.target, prospect.connect);
+        Spare::Dialling(Box::pin(async move { flow.dial(target, limit).await }))
     }
 
-    async fn serve_http(self, detected: Detected) {
+    async fn serve_http(self, detected: Detected, dialled: SocketAddr) {
         let Detected { protocol, from_client, spare } = detected;
         let _active = self.context.telemetry.connection(protocol.into());
         let spare = match spare {
             Spare::NotDialled => None,
-            Spare::Dialling(dial) => Some(dial),
-            Spare::Dialled(result) => Some(std::future::ready(result).boxed()),
+            Spare::Dialling(dial) => Some((dialled, dial)),
+            Spare::Dialled(result) => Some((dialled, std::future::ready(result).boxed())),
         };
         let stack = self.context.stack.clone();
         let end = match protocol {
@@ -224,7 +230,7 @@ impl Connection {
         }
     }
 
-    async fn serve_opaque(self, detected: Detected, hello: Hello) {
+    async fn serve_opaque(self, detected: Detected, dialled: SocketAddr, hello: Hello) {
         let names = self.context.endpoints.names();
         let l7 = L7Facts { sni: hello.sni.as_deref(), ..L7Facts::of(detected.protocol) };
         let selection = self.context.table.select(&self.l4(), &l7, &names);
@@ -234,7 +240,15 @@ impl Connection {
             self.context.reject(route, RejectReason::Denied);
             return reset_on_close(&self.client);
         }
-        opaque::serve(self.client, detected, hello, &self.flow, &state, &self.context, self.arrived).await;
+        let opaque = OpaqueFlow {
+            flow: &self.flow,
+            state: &state,
+            context: &self.context,
+            arrived: self.arrived,
+            hello,
+            dialled,
+        };
+        opaque::serve(self.client, detected, opaque).await;
     }
 
     fn l4(&self) -> L4Facts<'_> {

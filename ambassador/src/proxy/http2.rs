@@ -7,6 +7,7 @@
 use std::{
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -46,7 +47,7 @@ pub async fn serve(
     prefix: BytesMut,
     flow: Arc<Flow>,
     stack: Stack,
-    spare: Option<Spare>,
+    spare: Option<(SocketAddr, Spare)>,
 ) -> FlowEnd {
     let _ = stream.set_nodelay(true);
     let connections = FlowConnections::open(&flow, spare);

@@ -32,16 +32,25 @@ use crate::{
     upstream::state::RouteState,
 };
 
+/// A flow to be relayed as bytes.
+pub struct OpaqueFlow<'a> {
+    /// The flow.
+    pub flow: &'a Flow,
+    /// Its route and what that shares.
+    pub state: &'a RouteState,
+    /// What all connections share.
+    pub context: &'a Context,
+    /// When it was accepted.
+    pub arrived: Instant,
+    /// What its `ClientHello` says, if it is TLS.
+    pub hello: Hello,
+    /// Where `Detected::spare` leads.
+    pub dialled: SocketAddr,
+}
+
 /// Carries a flow to its end and says what became of it.
-pub async fn serve(
-    client: TcpStream,
-    detected: Detected,
-    hello: Hello,
-    flow: &Flow,
-    state: &RouteState,
-    context: &Context,
-    arrived: Instant,
-) {
+pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>) {
+    let OpaqueFlow { flow, state, context, arrived, hello, dialled } = opaque;
     let mut finished = FlowFinished {
         route: Arc::clone(&state.route.name),
         destination: state.destination(flow.original_dst),
@@ -63,7 +72,7 @@ pub async fn serve(
     let mut dialling = Dialling { flow, state, context, attempts: 0 };
     let connected = match permits {
         None if state.route.mode.acts() => Err(dialling.reject(RejectReason::Overflow, ErrorType::Overflow)),
-        _ => dialling.connect(detected.spare).await,
+        _ => dialling.connect(detected.spare, dialled).await,
     };
     finished.attempts = dialling.attempts;
     match connected {
@@ -101,15 +110,23 @@ struct Dialling<'a> {
 }
 
 impl Dialling<'_> {
-    /// Dials until it succeeds or policy gives up. `spare` is the dial that detection began.
-    async fn connect(&mut self, spare: Spare) -> Result<(TcpStream, SocketAddr), ErrorType> {
+    /// Dials until it succeeds or policy gives up. `spare` is the dial to `dialled` that was begun for detection.
+    async fn connect(
+        &mut self,
+        spare: Spare,
+        dialled: SocketAddr,
+    ) -> Result<(TcpStream, SocketAddr), ErrorType> {
         let (state, policy) = (self.state, &self.state.route.retry);
         let deadline = Deadline::NONE;
-        let mut spare = Some(spare);
+        let mut spare =
+            Some(spare).filter(|_| self.context.endpoints.may_go_to(state, self.flow.original_dst, dialled));
         let mut avoid = None;
         state.budget.deposit(clock::now());
         loop {
-            let endpoint = self.context.endpoints.pick(state, self.flow.original_dst, avoid);
+            let endpoint = match spare {
+                Some(_) => dialled,
+                None => self.context.endpoints.pick(state, self.flow.original_dst, avoid),
+            };
             let Ok(permits) = state.admit(endpoint, &self.context.telemetry) else {
                 return Err(self.reject(RejectReason::CircuitOpen, ErrorType::CircuitOpen));
             };
@@ -117,7 +134,7 @@ impl Dialling<'_> {
             let started = Instant::now();
             let limit = deadline.connect_limit(clock::now(), &state.route.timeouts);
             let limit = limit.duration().unwrap_or(state.route.timeouts.connect);
-            let begun = match spare.take().filter(|_| endpoint == self.flow.original_dst) {
+            let begun = match spare.take() {
                 Some(spare) => spare.finish().await,
                 None => None,
             };

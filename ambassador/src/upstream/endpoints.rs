@@ -81,11 +81,23 @@ impl Endpoints {
         original_dst: SocketAddr,
         failed: Option<SocketAddr>,
     ) -> SocketAddr {
+        let addresses = self.addresses(state);
+        let avoid = failed.and_then(|failed| addresses.iter().position(|address| *address == failed));
+        state.balance.pick(addresses.len(), avoid).map_or(original_dst, |turn| addresses[turn])
+    }
+
+    /// Whether `candidate` is where an attempt of `state`'s route may go.
+    pub fn may_go_to(&self, state: &RouteState, original_dst: SocketAddr, candidate: SocketAddr) -> bool {
+        let addresses = self.addresses(state);
+        if addresses.is_empty() { candidate == original_dst } else { addresses.contains(&candidate) }
+    }
+
+    fn addresses(&self, state: &RouteState) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
         if state.route.endpoints().is_empty() {
-            return original_dst;
+            return addresses;
         }
         let names = self.names.load();
-        let mut addresses = Vec::new();
         for endpoint in state.route.endpoints() {
             match endpoint.host.parse() {
                 Ok(ip) => addresses.push(SocketAddr::new(ip, endpoint.port)),
@@ -94,8 +106,7 @@ impl Endpoints {
                 ),
             }
         }
-        let avoid = failed.and_then(|failed| addresses.iter().position(|address| *address == failed));
-        state.balance.pick(addresses.len(), avoid).map_or(original_dst, |turn| addresses[turn])
+        addresses
     }
 }
 

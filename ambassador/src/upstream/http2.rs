@@ -43,7 +43,7 @@ pub(super) async fn exchange(
     parts: Arc<http::request::Parts>,
 ) -> Result<Response, ProxyError> {
     let destination = request.destination();
-    let body = std::mem::replace(&mut request.body, Body::empty());
+    let body = std::mem::take(&mut request.body);
     let mut message = http::Request::from_parts(Arc::unwrap_or_clone(parts), body);
     // A connection that ended between two streams hands the unsent message back: once is enough for a new one.
     let mut again = true;

@@ -78,8 +78,8 @@ pub(crate) struct FlowConnections {
 
 impl FlowConnections {
     /// Opens the account of `flow`, with a connection that was dialled in advance if there is one.
-    pub(crate) fn open(flow: &Flow, spare: Option<Spare>) -> Self {
-        let own = Own { spare: spare.map(|spare| (flow.original_dst, spare)), ..Own::default() };
+    pub(crate) fn open(flow: &Flow, spare: Option<(SocketAddr, Spare)>) -> Self {
+        let own = Own { spare, ..Own::default() };
         POOL.with_borrow_mut(|pool| pool.own.insert(flow.id, own));
         Self { flow: flow.id }
     }
@@ -123,6 +123,11 @@ pub(crate) fn take_shared(flow: FlowId, key: Key) -> Option<Connection> {
         }
         None
     })
+}
+
+/// Where the connection that was dialled in advance for `flow` leads, if nobody has taken it yet.
+pub(crate) fn spare_destination(flow: FlowId) -> Option<SocketAddr> {
+    POOL.with_borrow(|pool| pool.own.get(&flow)?.spare.as_ref().map(|(leads_to, _)| *leads_to))
 }
 
 /// Whether an idle connection waits that any flow may take.

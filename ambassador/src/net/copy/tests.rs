@@ -8,6 +8,9 @@ use tokio::{
 
 use super::*;
 
+/// More than socket buffers hold.
+const TOTAL: usize = 64 << 20;
+
 /// A program and an origin, each connected to a relay in between.
 struct Rig {
     program: TcpStream,
@@ -76,7 +79,6 @@ async fn a_reset_by_the_program_resets_the_origin() {
 #[tokio::test]
 async fn a_slow_reader_slows_the_writer_down() {
     let Rig { mut program, mut origin, relay } = Rig::new(b"", None).await;
-    const TOTAL: usize = 64 << 20;
     let writer = tokio::spawn(async move {
         let block = vec![7; 1 << 20];
         for _ in 0..TOTAL / block.len() {

@@ -4,7 +4,7 @@
 //! The flow lives in one task; nothing is spawned for a request. A connection ends towards the program as the
 //! origin ended it: kept where both sides keep it, closed where one closes it, reset where the upstream was reset.
 
-use std::{future::poll_fn, io, sync::Arc, task::Poll};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll};
 
 use bytes::BytesMut;
 use http::StatusCode;
@@ -55,7 +55,7 @@ pub async fn serve(
     prefix: BytesMut,
     flow: Arc<Flow>,
     stack: Stack,
-    spare: Option<Spare>,
+    spare: Option<(SocketAddr, Spare)>,
 ) -> FlowEnd {
     // Replies go out as they come.
     let _ = stream.set_nodelay(true);

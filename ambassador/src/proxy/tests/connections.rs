@@ -211,7 +211,7 @@ async fn a_spare_is_used_before_dialling() {
     let origin = Origin::play(&[&[Expect(POST), Send(OK), Expect(POST), Send(OK)]]).await;
     let (_, flow) = accepted(origin.addr).await;
     let stream = connect(origin.addr).await;
-    let _connections = FlowConnections::open(&flow, Some(Box::pin(async { Ok(stream) })));
+    let _connections = FlowConnections::open(&flow, Some((origin.addr, Box::pin(async { Ok(stream) }))));
     assert!(!reused(&exchange(&flow, POST).await.expect("first")));
     assert!(reused(&exchange(&flow, POST).await.expect("second")));
     assert_eq!(origin.accepted.load(Ordering::Relaxed), 1);
@@ -222,10 +222,9 @@ async fn a_spare_is_used_before_dialling() {
 async fn a_spare_that_leads_elsewhere_is_closed() {
     let elsewhere = Origin::play(&[&[ExpectEnd]]).await;
     let origin = Origin::play(&[&[Expect(GET), Send(OK)]]).await;
-    let (_, mut flow) = accepted(elsewhere.addr).await;
+    let (_, flow) = accepted(origin.addr).await;
     let stream = connect(elsewhere.addr).await;
-    let _connections = FlowConnections::open(&flow, Some(Box::pin(async { Ok(stream) })));
-    Arc::get_mut(&mut flow).expect("one owner").original_dst = origin.addr;
+    let _connections = FlowConnections::open(&flow, Some((elsewhere.addr, Box::pin(async { Ok(stream) }))));
     exchange(&flow, GET).await.expect("reply");
     elsewhere.done().await;
     origin.done().await;
