@@ -20,8 +20,6 @@ pub struct RunArgs {
     /// Read policies from FILE; the options below override its defaults
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    #[command(flatten)]
-    policy: PolicyFlags,
     /// No line per request, and no summary
     #[arg(short, long)]
     quiet: bool,
@@ -34,6 +32,8 @@ pub struct RunArgs {
     /// How the lines and the summary look
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
+    #[command(flatten)]
+    policy: PolicyFlags,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,

@@ -24,7 +24,9 @@ use tokio::{
 
 use super::{
     http1::{self, server::FlowEnd},
-    http2, opaque, stack,
+    http2,
+    opaque::{self, OpaqueFlow},
+    stack,
     tls::{self, Hello},
 };
 use crate::{
