@@ -5,7 +5,7 @@
 //! it is dropped or the process dies, the kernel detaches everything and new connections go direct).
 //! [`KernelMaps`] is what the rest of the program works with; it is cheap, lock-free and needs no capability.
 //!
-//! aya parses and loads the object; maps and links are then driven by direct `bpf(2)` calls ([`syscall`]). aya's map
+//! aya parses and loads the object; maps and links are then driven by direct `bpf(2)` calls (`syscall`). aya's map
 //! types need `&mut self` to write, which would put a lock on the way of every connection, and its program types
 //! keep the parsed object in memory for as long as they live.
 

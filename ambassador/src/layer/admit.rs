@@ -4,8 +4,8 @@
 //! It stands outside of retry: while the breaker is open a request is refused at once, without an attempt. The permit
 //! goes with the request to the stage that measures its first attempt.
 
-use super::{Reply, Serve, Stage};
 use crate::{
+    message::stage::{Reply, Serve, Stage},
     message::{Request, error::ProxyError},
     telemetry::Telemetry,
 };

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Reply, Serve, Stage};
 use crate::{
     message::Request,
+    message::stage::{Reply, Serve, Stage},
     upstream::{endpoints::Endpoints, pool},
 };
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Reply, Serve, Stage};
 use crate::{
     message::plan::Plan,
+    message::stage::{Reply, Serve, Stage},
     message::{Request, error::ProxyError},
     policy::bulkhead::{Bulkhead, Permit},
     telemetry::{Telemetry, labels::RejectReason},

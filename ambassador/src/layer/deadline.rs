@@ -6,9 +6,9 @@
 
 use tokio::time::timeout;
 
-use super::{Reply, Serve, Stage};
 use crate::{
     clock,
+    message::stage::{Reply, Serve, Stage},
     message::{Request, error::ProxyError},
 };
 

@@ -8,9 +8,10 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Reply, Serve, Stage, sample::grpc_status};
+use super::sample::grpc_status;
 use crate::{
     message::plan::Plan,
+    message::stage::{Reply, Serve, Stage},
     message::{
         Request, RequestHead, Response, ResponseHead,
         body::{BodyEnd, BodyErrorKind},

@@ -14,10 +14,11 @@ use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
-use super::{Reply, Serve, Stage, sample::response_outcome};
+use super::sample::response_outcome;
 use crate::{
     clock,
     message::plan::Plan,
+    message::stage::{Reply, Serve, Stage},
     message::{
         Request, Response, Reuse,
         body::Body,

@@ -6,10 +6,10 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Reply, Serve, Stage};
 use crate::{
     clock,
     message::plan::{Plan, Trail},
+    message::stage::{Reply, Serve, Stage},
     message::{Request, RequestHead, error::ProxyError},
     policy::{
         deadline::Deadline,

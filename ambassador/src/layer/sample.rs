@@ -8,9 +8,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Reply, Serve, Stage};
 use crate::{
     message::plan::Plan,
+    message::stage::{Reply, Serve, Stage},
     message::{Request, Response, body::BodyErrorKind, error::ProxyError, facts::outcome_of},
     policy::classify::{AttemptOutcome, Written},
     telemetry::{

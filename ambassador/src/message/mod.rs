@@ -6,6 +6,7 @@
 
 pub mod flow;
 pub mod plan;
+pub mod stage;
 pub mod body;
 pub mod replay;
 pub mod local;
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// The stack of layers, or any stage of it.
-pub type Stack = crate::layer::Stage;
+pub type Stack = self::stage::Stage;
 
 /// One request of a program, or one attempt of it.
 pub struct Request {

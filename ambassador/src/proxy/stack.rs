@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::{
     layer::{
-        Stage, admit::Admit, balance::Balance, bulkhead::BulkheadStage, deadline::DeadlineStage, log::Log,
+        admit::Admit, balance::Balance, bulkhead::BulkheadStage, deadline::DeadlineStage, log::Log,
         per_try::PerTry, rescue::Rescue, retry::Retry, route::RouteStage, sample::Sample,
     },
     message::Stack,
+    message::stage::Stage,
     policy::route::RouteTable,
     telemetry::Telemetry,
     upstream::{endpoints::Endpoints, exchange::Exchange, state::States},

@@ -13,7 +13,7 @@ use super::{
     http1, http2,
     pool::{self, Connection, Key},
 };
-use crate::layer::{Reply, Serve};
+use crate::message::stage::{Reply, Serve};
 use crate::{
     http1::{head, wire::AskKernel},
     message::{AttemptInfo, Request, RequestHead, Response, Reuse, error::ProxyError, flow::Flow},

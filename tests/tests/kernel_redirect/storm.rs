@@ -115,7 +115,7 @@ async fn accept(
         tally.accepted.set(tally.accepted.get() + 1);
         if slow && tally.accepted.get().is_multiple_of(50) {
             // The slowness is what is tested: the clients are gone before they are accepted.
-            thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let origin = maps.orig_dst(stream.as_fd()).expect("read the origin");
         tokio::task::spawn_local(check(stream, origin, who, Rc::clone(&tally)));

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a stage of the HTTP stack is: a tower service that is always ready and is called by shared reference.
+//!
+//! Stages are erased to [`Stage`], which clones by reference count; a boxed clone of every stage behind it, once per
+//! stage and request, would cost more than all of the stages do.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+
+use crate::message::{Request, Response, error::ProxyError};
+
+/// The answer of a stage.
+pub type Reply = BoxFuture<'static, Result<Response, ProxyError>>;
+
+/// One stage, to be called by shared reference.
+pub trait Serve: Send + Sync {
+    /// Takes a request on.
+    fn serve(&self, request: Request) -> Reply;
+}
+
+/// A stage and everything behind it.
+#[derive(Clone)]
+pub struct Stage(Arc<dyn Serve>);
+
+impl Stage {
+    /// Erases `stage`.
+    pub fn new(stage: impl Serve + 'static) -> Self {
+        Self(Arc::new(stage))
+    }
+
+    /// Takes a request on.
+    pub fn serve(&self, request: Request) -> Reply {
+        self.0.serve(request)
+    }
+}
+
+impl tower::Service<Request> for Stage {
+    type Response = Response;
+    type Error = ProxyError;
+    type Future = Reply;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Reply {
+        self.0.serve(request)
+    }
+}
