@@ -150,7 +150,10 @@ impl Problem {
             }
             Self::UnknownWord { suggestion, words, .. } => {
                 return Some(match suggestion {
-                    Some(suggestion) => format!("did you mean `{suggestion}`? It is one of: {words}"),
+                    Some(suggestion) if matches!(words.split(',').count(), 2..=4) => {
+                        format!("did you mean `{suggestion}`? It is one of: {words}")
+                    }
+                    Some(suggestion) => format!("did you mean `{suggestion}`?"),
                     None => format!("write one of: {words}"),
                 });
             }
