@@ -5,6 +5,8 @@
 //! applies policy and connects on. The modules stand in the order in which a connection meets them; each may call
 //! only those further down, or `policy` and `telemetry`.
 
+#![deny(unsafe_code)]
+
 pub mod clock;
 pub mod cli;
 pub mod app;

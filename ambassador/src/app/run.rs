@@ -182,7 +182,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         }
     }
     drop(flush);
-    if !quiet {
+    if !quiet && !matches!(code, Err(AppError::Launch(_))) {
         sinks::print_summary(&telemetry.summary(), json);
     }
     drop(cgroups);

@@ -42,13 +42,10 @@ pub struct CommandSpec {
 #[derive(Debug, Error)]
 pub enum LaunchError {
     /// There is no such program (exit code 127, as env(1)).
-    #[error("{}: no such command", .command.display())]
+    #[error("{}: no such command, or its interpreter is missing", .command.display())]
     NotFound {
         /// CMD.
         command: OsString,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
     },
     /// The program cannot be executed (exit code 126, as env(1)).
     #[error("{}: cannot be executed", .command.display())]
@@ -138,7 +135,7 @@ fn spawn(spec: CommandSpec) -> Result<Child, LaunchError> {
         let prepared = nix::unistd::read(&failed, &mut [0; 1]).unwrap_or(0) == 0;
         match source.kind() {
             _ if !prepared => LaunchError::Prepare { command: program, source },
-            io::ErrorKind::NotFound => LaunchError::NotFound { command: program, source },
+            io::ErrorKind::NotFound => LaunchError::NotFound { command: program },
             _ => LaunchError::NotExecutable { command: program, source },
         }
     })

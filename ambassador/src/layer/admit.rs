@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asks the circuit breaker before anything is sent.
+//! Asks whether the destination is allowed, and its circuit breaker, before anything is sent.
 //!
 //! It stands outside of retry: while the breaker is open a request is refused at once, without an attempt. The permit
 //! goes with the request to the stage that measures its first attempt.
 
 use crate::{
-    message::stage::{Reply, Serve, Stage},
-    message::{Request, error::ProxyError},
-    telemetry::Telemetry,
+    message::{
+        Request,
+        error::ProxyError,
+        stage::{Reply, Serve, Stage},
+    },
+    telemetry::{Telemetry, labels::RejectReason},
 };
 
 /// Refuses requests while a breaker is open.
@@ -25,8 +28,14 @@ impl Admit {
 
 impl Serve for Admit {
     fn serve(&self, mut request: Request) -> Reply {
+        if let Some(plan) = request.plan.as_ref().filter(|plan| plan.denied) {
+            if plan.route().mode.acts() {
+                return Box::pin(std::future::ready(Err(ProxyError::Denied)));
+            }
+            plan.state.would_reject(RejectReason::Denied, &self.telemetry);
+        }
         if let Some(plan) = request.plan.as_ref().filter(|plan| !plan.state.breakers.is_empty()) {
-            match plan.state.admit(request.destination(), &self.telemetry) {
+            match plan.state.admit(request.destination(), request.head.authority(), &self.telemetry) {
                 Ok(permits) => request.permits = Some(permits),
                 Err(refused) => {
                     let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use crate::{
-    message::Request,
-    message::stage::{Reply, Serve, Stage},
+    message::{
+        Request,
+        stage::{Reply, Serve, Stage},
+    },
     upstream::{endpoints::Endpoints, pool},
 };
 

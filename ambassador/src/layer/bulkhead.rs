@@ -9,9 +9,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    message::plan::Plan,
-    message::stage::{Reply, Serve, Stage},
-    message::{Request, error::ProxyError},
+    message::{
+        Request,
+        error::ProxyError,
+        plan::Plan,
+        stage::{Reply, Serve, Stage},
+    },
     policy::bulkhead::{Bulkhead, Permit},
     telemetry::{Telemetry, labels::RejectReason},
 };

@@ -6,10 +6,11 @@
 
 use tokio::time::timeout;
 
-use crate::{
-    clock,
-    message::stage::{Reply, Serve, Stage},
-    message::{Request, error::ProxyError},
+use crate::clock;
+use crate::message::{
+    Request,
+    error::ProxyError,
+    stage::{Reply, Serve, Stage},
 };
 
 /// Bounds whole requests.

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::sample::grpc_status;
 use crate::{
-    message::plan::Plan,
-    message::stage::{Reply, Serve, Stage},
     message::{
         Request, RequestHead, Response, ResponseHead,
         body::{BodyEnd, BodyErrorKind},
         error::{ProxyError, Side},
         flow::Flow,
+        plan::Plan,
+        stage::{Reply, Serve, Stage},
     },
     telemetry::{
         Telemetry,
@@ -172,7 +172,7 @@ impl Entry {
                 duration: self.arrived.elapsed(),
                 attempts: trail.attempts(),
                 retry_reason,
-                rescued: answered && retry_reason.is_some(),
+                rescued: answered && retry_reason.is_some() && trail.attempts() > 1,
                 bytes_sent: trail.bytes_sent(),
                 bytes_received: answer.received,
                 caller: (&self.flow.app).into(),

@@ -8,8 +8,11 @@ use tokio::time::timeout;
 
 use crate::{
     clock,
-    message::stage::{Reply, Serve, Stage},
-    message::{Request, error::ProxyError},
+    message::{
+        Request,
+        error::ProxyError,
+        stage::{Reply, Serve, Stage},
+    },
     policy::deadline::Limit,
 };
 

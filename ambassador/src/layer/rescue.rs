@@ -5,10 +5,10 @@
 //! so the error is passed on, and the protocol's arm closes or resets. Elsewhere the program is told in HTTP what
 //! happened, with `x-ambassador-error`.
 
-use crate::message::stage::{Reply, Serve, Stage};
 use crate::message::{
     Request, Response,
     error::{ProxyError, Side},
+    stage::{Reply, Serve, Stage},
 };
 
 /// Turns errors into replies.

@@ -17,14 +17,14 @@ use tokio::time::sleep;
 use super::sample::response_outcome;
 use crate::{
     clock,
-    message::plan::Plan,
-    message::stage::{Reply, Serve, Stage},
     message::{
         Request, Response, Reuse,
         body::Body,
         error::ProxyError,
         facts::{outcome_of, retry_outcome_of},
+        plan::Plan,
         replay::ReplayBody,
+        stage::{Reply, Serve, Stage},
     },
     policy::{
         classify::AttemptOutcome,
@@ -100,7 +100,8 @@ impl Retries {
                 }
             };
             if !self.plan.route().mode.acts() && reason != RetryReason::StaleConnection {
-                // What is transparent is not a policy: a stale connection is ambassador's own doing.
+                // Mode shadow. (A stale connection is retried all the same: it is ambassador's own doing, not a policy.)
+                self.plan.trail.retry_because(ended.reason());
                 self.say(RetryOutcome::Shadow);
                 return ended.result;
             }

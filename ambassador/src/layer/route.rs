@@ -8,9 +8,11 @@ use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     clock,
-    message::plan::{Plan, Trail},
-    message::stage::{Reply, Serve, Stage},
-    message::{Request, RequestHead, error::ProxyError},
+    message::{
+        Request, RequestHead,
+        plan::{Plan, Trail},
+        stage::{Reply, Serve, Stage},
+    },
     policy::{
         deadline::Deadline,
         facts::{L4Facts, L7Facts},
@@ -42,8 +44,8 @@ impl RouteStage {
         Stage::new(Self { inner, table, states, endpoints, telemetry })
     }
 
-    /// The plan of a request; `Err` where no route matches and that is denied.
-    pub fn plan(&self, request: &Request) -> Result<Plan, ProxyError> {
+    /// The plan of a request.
+    fn plan(&self, request: &Request) -> Plan {
         let names = self.endpoints.names();
         let protocol = match request.head {
             RequestHead::Http1(_) => Protocol::Http1,
@@ -58,9 +60,6 @@ impl RouteStage {
             path: Some(request.head.path()),
         };
         let selection = self.table.select(&l4, &l7, &names);
-        if selection.denied {
-            return Err(ProxyError::Denied);
-        }
         if selection.host_mismatch {
             self.telemetry.emit(
                 &HostMismatch {
@@ -76,24 +75,21 @@ impl RouteStage {
         } else {
             Deadline::NONE
         };
-        Ok(Plan {
+        Plan {
             state: self.states.of(selection.route, request.flow.original_dst),
             deadline,
             trail: Arc::new(Trail::default()),
+            denied: selection.denied,
             host_mismatch: selection.host_mismatch,
-        })
+        }
     }
 }
 
 impl Serve for RouteStage {
     fn serve(&self, mut request: Request) -> Reply {
-        match self.plan(&request) {
-            Ok(plan) => {
-                plan.state.budget.deposit(clock::now());
-                request.plan = Some(plan);
-                self.inner.serve(request)
-            }
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
+        let plan = self.plan(&request);
+        plan.state.budget.deposit(clock::now());
+        request.plan = Some(plan);
+        self.inner.serve(request)
     }
 }

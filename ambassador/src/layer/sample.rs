@@ -9,9 +9,14 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::time::Instant;
 
 use crate::{
-    message::plan::Plan,
-    message::stage::{Reply, Serve, Stage},
-    message::{Request, Response, body::BodyErrorKind, error::ProxyError, facts::outcome_of},
+    message::{
+        Request, RequestHead, Response,
+        body::BodyErrorKind,
+        error::ProxyError,
+        facts::outcome_of,
+        plan::Plan,
+        stage::{Reply, Serve, Stage},
+    },
     policy::classify::{AttemptOutcome, Written},
     telemetry::{
         Telemetry,
@@ -41,7 +46,7 @@ impl Serve for Sample {
         // The first attempt brings the permit that admitted the request; a further one asks again.
         let permits = match request.permits.take() {
             Some(permits) => permits,
-            None => match plan.state.admit(endpoint, &self.telemetry) {
+            None => match plan.state.admit(endpoint, request.head.authority(), &self.telemetry) {
                 Ok(permits) => permits,
                 Err(refused) => {
                     let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };
@@ -50,8 +55,14 @@ impl Serve for Sample {
             },
         };
         plan.trail.attempt();
-        let measured =
-            Measured { plan, permits, endpoint, started: Instant::now(), telemetry: self.telemetry.clone() };
+        let measured = Measured {
+            plan,
+            head: request.head.clone(),
+            permits,
+            endpoint,
+            started: Instant::now(),
+            telemetry: self.telemetry.clone(),
+        };
         let attempt = self.inner.serve(request);
         Box::pin(async move {
             match attempt.await {
@@ -68,6 +79,7 @@ impl Serve for Sample {
 /// An attempt under way.
 struct Measured {
     plan: Plan,
+    head: RequestHead,
     permits: Permits,
     endpoint: SocketAddr,
     started: Instant,
@@ -102,7 +114,7 @@ impl Measured {
     }
 
     fn finish(self, status: Option<u16>, outcome: AttemptOutcome, error: Option<ErrorType>) {
-        let Self { plan, permits, endpoint, started, telemetry } = self;
+        let Self { plan, head, permits, endpoint, started, telemetry } = self;
         let duration = started.elapsed();
         let destination = plan.state.destination(endpoint);
         if let Some(
@@ -116,7 +128,7 @@ impl Measured {
                 &ConnectFinished { destination: destination.clone(), duration, error: Some(error) }.into(),
             );
         }
-        plan.state.sample(permits, outcome, duration, endpoint, &telemetry);
+        plan.state.sample(permits, outcome, duration, endpoint, head.authority(), &telemetry);
         let route = Arc::clone(&plan.state.route.name);
         telemetry.emit(&AttemptFinished { route, destination, status, error, duration }.into());
     }

@@ -60,7 +60,7 @@ pub enum ProxyError {
     #[error("the request took longer than {0:?} (timeouts.request)")]
     RequestTimeout(Duration),
     /// The circuit breaker is open.
-    #[error("the circuit breaker is open for another {retry_after:?}")]
+    #[error("the circuit breaker is open for another {retry_after:.1?}")]
     CircuitOpen {
         /// When the breaker admits a probe.
         retry_after: Duration,
@@ -122,22 +122,22 @@ impl ProxyError {
         }
     }
 
-    /// The value of `x-ambassador-error`, one of a closed set.
+    /// The value of `x-ambassador-error`, one of a closed set: the `error_type` of logs and metrics, with hyphens.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Connect(error) => match error.failure {
                 DialFailure::Refused => "connect-refused",
                 DialFailure::TimedOut => "connect-timeout",
                 DialFailure::Unreachable => "connect-unreachable",
-                DialFailure::Local => "connect-local",
+                DialFailure::Local => "connect-failed",
             },
             Self::Disconnected { .. } => "reset",
             Self::RefusedStream(_) => "refused-stream",
             Self::Http2(_) => "http2",
-            Self::MalformedReply(_) => "malformed-reply",
-            Self::MalformedRequest(_) => "malformed-request",
-            Self::PerTryTimeout(_) => "per-try-timeout",
-            Self::RequestTimeout(_) => "request-timeout",
+            Self::MalformedReply(_) => "malformed-response",
+            Self::MalformedRequest(_) => "malformed",
+            Self::PerTryTimeout(_) => "timeout-per-try",
+            Self::RequestTimeout(_) => "timeout-request",
             Self::CircuitOpen { .. } => "circuit-open",
             Self::Overflow { .. } => "overflow",
             Self::Denied => "denied",

@@ -50,7 +50,7 @@ pub enum Then {
 impl LocalReply {
     /// The reply to a request that could not be understood.
     pub fn refusal(status: StatusCode, message: &'static str) -> Self {
-        Self { status, code: "malformed-request", retry_after: None, message: Cow::Borrowed(message) }
+        Self { status, code: "malformed", retry_after: None, message: Cow::Borrowed(message) }
     }
 
     /// The bytes of this reply in HTTP/1.1; a reply to HEAD has no body.

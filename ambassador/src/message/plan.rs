@@ -21,6 +21,8 @@ pub struct Plan {
     pub deadline: Deadline,
     /// What happened to the request so far.
     pub trail: Arc<Trail>,
+    /// No route matches, and that is denied (`outboundTrafficPolicy: Deny`).
+    pub denied: bool,
     /// The route was chosen by a name that does not fit the dialled address: its endpoints are not used.
     pub host_mismatch: bool,
 }

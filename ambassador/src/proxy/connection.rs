@@ -142,16 +142,13 @@ struct Prospect {
     connect: Duration,
     /// Whether a failed dial must wait for the program's first bytes, so that HTTP can be answered in HTTP.
     answers: bool,
+    /// No route matches, and that is refused.
     denied: bool,
 }
 
 impl Connection {
     async fn serve(self) {
         let prospect = self.prospect();
-        if prospect.denied {
-            self.context.reject(self.context.table.default_route.name.clone(), RejectReason::Denied);
-            return reset_on_close(&self.client);
-        }
         let patience = if prospect.answers { PATIENCE } else { Duration::ZERO };
         let spare = self.spare(&prospect).await;
         let Ok(mut detected) = detect(&self.client, spare, prospect.declared, patience).await else { return };
@@ -178,8 +175,8 @@ impl Connection {
                     decided: Some(state),
                     declared: selection.route.declared_protocol,
                     connect: selection.route.timeouts.connect,
-                    answers: !selection.route.transparent && selection.route.mode.acts(),
-                    denied: selection.denied,
+                    answers: selection.denied || !selection.route.transparent && selection.route.mode.acts(),
+                    denied: selection.denied && selection.route.mode.acts(),
                 }
             }
             ByDestination::Undecided { first } => Prospect {
@@ -195,7 +192,7 @@ impl Connection {
 
     /// Begins the dial, unless it would be in vain.
     async fn spare(&self, prospect: &Prospect) -> Spare {
-        if prospect.decided.as_ref().is_some_and(|state| !state.is_closed()) {
+        if prospect.denied || prospect.decided.as_ref().is_some_and(|state| !state.is_closed()) {
             return Spare::NotDialled;
         }
         let key = Key { netns_cookie: self.flow.netns_cookie, destination: prospect.target };
@@ -237,11 +234,6 @@ impl Connection {
         let l7 = L7Facts { sni: hello.sni.as_deref(), ..L7Facts::of(detected.protocol) };
         let selection = self.context.table.select(&self.l4(), &l7, &names);
         let state = self.context.states.of(selection.route, self.flow.original_dst);
-        if selection.denied {
-            let route = Arc::clone(&state.route.name);
-            self.context.reject(route, RejectReason::Denied);
-            return reset_on_close(&self.client);
-        }
         let opaque = OpaqueFlow {
             flow: &self.flow,
             state: &state,
@@ -249,6 +241,7 @@ impl Connection {
             arrived: self.arrived,
             hello,
             dialled,
+            denied: selection.denied,
         };
         opaque::serve(self.client, detected, opaque).await;
     }

@@ -46,11 +46,13 @@ pub struct OpaqueFlow<'a> {
     pub hello: Hello,
     /// Where `Detected::spare` leads.
     pub dialled: SocketAddr,
+    /// No route matches it, and that is denied.
+    pub denied: bool,
 }
 
 /// Carries a flow to its end and says what became of it.
 pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>) {
-    let OpaqueFlow { flow, state, context, arrived, hello, dialled } = opaque;
+    let OpaqueFlow { flow, state, context, arrived, hello, dialled, denied } = opaque;
     let mut finished = FlowFinished {
         route: Arc::clone(&state.route.name),
         destination: state.destination(flow.original_dst),
@@ -71,6 +73,9 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
     let mut dialling = Dialling { flow, state, context, attempts: 0 };
     let connected = match permits {
+        _ if denied && state.route.mode.acts() => {
+            Err(dialling.reject(RejectReason::Denied, ErrorType::Denied))
+        }
         None if state.route.mode.acts() => Err(dialling.reject(RejectReason::Overflow, ErrorType::Overflow)),
         _ => dialling.connect(detected.spare, dialled).await,
     };
@@ -127,7 +132,7 @@ impl Dialling<'_> {
                 Some(_) => dialled,
                 None => self.context.endpoints.pick(state, self.flow.original_dst, avoid),
             };
-            let Ok(permits) = state.admit(endpoint, &self.context.telemetry) else {
+            let Ok(permits) = state.admit(endpoint, None, &self.context.telemetry) else {
                 return Err(self.reject(RejectReason::CircuitOpen, ErrorType::CircuitOpen));
             };
             self.attempts += 1;
@@ -191,7 +196,7 @@ impl Dialling<'_> {
         let duration = started.elapsed();
         let outcome = result.as_ref().map_or_else(dial_outcome, |_| AttemptOutcome::Connected);
         let telemetry = &self.context.telemetry;
-        self.state.sample(permits, outcome, duration, endpoint, telemetry);
+        self.state.sample(permits, outcome, duration, endpoint, None, telemetry);
         let error = result.as_ref().err().map(|error| error.failure.into());
         telemetry
             .emit(&ConnectFinished { destination: self.state.destination(endpoint), duration, error }.into());

@@ -108,7 +108,7 @@ pub struct RequestFinished<'a> {
     pub duration: Duration,
     /// Attempts made; 0 if it was refused before the first.
     pub attempts: u32,
-    /// What made the last further attempt necessary.
+    /// What made the last further attempt necessary; with a single attempt, what would have in mode shadow.
     pub retry_reason: Option<RetryReason>,
     /// A retry turned a failure into a success.
     pub rescued: bool,

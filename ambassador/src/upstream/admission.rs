@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Asks every breaker of a route for one call, and tells them what it came to.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::state::RouteState;
 use crate::{
@@ -31,9 +31,14 @@ pub struct Refused {
 }
 
 impl RouteState {
-    /// Asks for one call to `endpoint`. In mode `shadow` a refusal is `Ok` without permits; in mode `off` nobody is
+    /// Asks for one call to `endpoint`, on behalf of a request that names `host`. In mode `shadow` a refusal is `Ok` without permits; in mode `off` nobody is
     /// asked.
-    pub fn admit(&self, endpoint: SocketAddr, telemetry: &Telemetry) -> Result<Permits, Refused> {
+    pub fn admit(
+        &self,
+        endpoint: SocketAddr,
+        host: Option<&str>,
+        telemetry: &Telemetry,
+    ) -> Result<Permits, Refused> {
         let mut permits = Vec::new();
         if !self.route.mode.decides() {
             return Ok(Permits::default());
@@ -41,7 +46,7 @@ impl RouteState {
         for breaker in &self.breakers {
             match breaker.admit(clock::now()) {
                 Admission::Admitted(permit) => {
-                    self.announce(permit.transition(), endpoint, telemetry);
+                    self.announce(permit.transition(), endpoint, host, telemetry);
                     permits.push(permit);
                 }
                 // Permits that were given already go back as this returns.
@@ -77,21 +82,28 @@ impl RouteState {
         outcome: AttemptOutcome,
         elapsed: Duration,
         endpoint: SocketAddr,
+        host: Option<&str>,
         telemetry: &Telemetry,
     ) {
         let Some(outcome) = outcome.call_outcome() else { return };
         for permit in permits.0 {
             let transition = permit.sample(clock::now(), outcome, elapsed);
-            self.announce(transition, endpoint, telemetry);
+            self.announce(transition, endpoint, host, telemetry);
         }
     }
 
-    fn announce(&self, transition: Option<Transition>, endpoint: SocketAddr, telemetry: &Telemetry) {
+    fn announce(
+        &self,
+        transition: Option<Transition>,
+        endpoint: SocketAddr,
+        host: Option<&str>,
+        telemetry: &Telemetry,
+    ) {
         let Some(Transition { from, to, cause }) = transition else { return };
         telemetry.emit(
             &BreakerTransition {
                 destination: self.destination(endpoint),
-                host: None,
+                host: host.map(Cow::Borrowed),
                 from: from.into(),
                 to: to.into(),
                 cause: cause.into(),

@@ -13,10 +13,14 @@ use super::{
     http1, http2,
     pool::{self, Connection, Key},
 };
-use crate::message::stage::{Reply, Serve};
 use crate::{
     http1::{head, wire::AskKernel},
-    message::{AttemptInfo, Request, RequestHead, Response, Reuse, error::ProxyError, flow::Flow},
+    message::{
+        AttemptInfo, Request, RequestHead, Response, Reuse,
+        error::ProxyError,
+        flow::Flow,
+        stage::{Reply, Serve},
+    },
 };
 
 /// Sends a request to its upstream.

@@ -9,8 +9,10 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
+    future::poll_fn,
     hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
+    task::{Poll, ready},
     time::Duration,
 };
 
@@ -123,6 +125,25 @@ pub(crate) fn take_shared(flow: FlowId, key: Key) -> Option<Connection> {
         }
         None
     })
+}
+
+/// Waits until the origin has ended `flow`'s own idle connection to `destination`. Without one, for ever.
+pub(crate) async fn own_ended(flow: FlowId, destination: SocketAddr) {
+    poll_fn(|cx| {
+        POOL.with_borrow(|pool| {
+            let own = pool.own.get(&flow).and_then(|own| own.idle.last());
+            let Some(idle) = own.filter(|idle| idle.key.destination == destination) else {
+                return Poll::Pending;
+            };
+            loop {
+                let _ = ready!(idle.stream.poll_read_ready(cx));
+                if wire::idle_state(&idle.stream, AskKernel::Yes) == Idle::Spent {
+                    return Poll::Ready(());
+                }
+            }
+        })
+    })
+    .await;
 }
 
 /// Where the connection that was dialled in advance for `flow` leads, if nobody has taken it yet.

@@ -70,8 +70,8 @@ fn metric_of(counter: Counter, value: u64) -> (&'static str, &'static str, u64) 
     match counter {
         Counter::TupleFailed => ("ambassador_bpf_tuple_insert_failures_total", "", value),
         Counter::Delivered => ("ambassador_bpf_delivered_destinations_total", "", value),
-        Counter::DeliveryMissing => ("ambassador_bpf_undelivered_destinations_total", "missing", value),
-        Counter::DeliveryFailed => ("ambassador_bpf_undelivered_destinations_total", "no_memory", value),
+        Counter::DeliveryMissing => ("ambassador_bpf_unknown_connections_total", "", value),
+        Counter::DeliveryFailed => ("ambassador_bpf_delivery_failures_total", "", value),
         connect => ("ambassador_bpf_connects_total", connect.name(), value),
     }
 }

@@ -30,7 +30,7 @@ use crate::{
         local::{LocalReply, Then},
     },
     net::copy::relay,
-    upstream::pool::{FlowConnections, Spare},
+    upstream::pool::{self, FlowConnections, Spare},
 };
 
 /// How an HTTP flow ended.
@@ -85,7 +85,13 @@ enum Next {
 impl Server {
     async fn run(mut self) -> FlowEnd {
         loop {
-            let head = match self.inbound.head().await {
+            let head = tokio::select! {
+                biased;
+                head = self.inbound.head() => head,
+                // Between two requests the origin's end is the program's, as it would be without a proxy.
+                () = pool::own_ended(self.flow.id, self.flow.original_dst) => return FlowEnd::Closed,
+            };
+            let head = match head {
                 Ok(head) => head,
                 Err(NoHead::Ended) => return FlowEnd::Closed,
                 Err(NoHead::Gone) => return FlowEnd::ClientGone,

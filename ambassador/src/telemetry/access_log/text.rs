@@ -56,6 +56,8 @@ pub(super) fn request(request: &RequestFinished<'_>, colour: Colour) -> String {
     line.push_right(&duration(request.duration), DURATION_WIDTH);
     if request.attempts > 1 {
         line.push(&attempts(request), 0);
+    } else if let Some(reason) = request.retry_reason {
+        line.push(&format!("would retry ({reason})"), 0);
     }
     line.finish(&request.caller)
 }
