@@ -44,6 +44,13 @@ async fn a_body_cut_by_a_reset_is_reset_for_the_program() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_idle_origin_is_the_end_of_the_program() {
+    const WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let mut client = after(&[Send(WHOLE)], WHOLE).await;
+    expect_end(&mut client).await;
+}
+
+#[tokio::test]
 async fn a_reset_before_any_reply_is_a_reset() {
     let mut client = after(&[Reset], b"").await;
     expect_reset(&mut client).await;

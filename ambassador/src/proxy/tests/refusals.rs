@@ -12,7 +12,7 @@ async fn refused(request: &[u8], status: &str) {
     client.shutdown().await.expect("shutdown");
     within(client.read_to_string(&mut reply)).await.expect("reply");
     assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{}: {reply}", request.escape_ascii());
-    assert!(reply.contains("x-ambassador-error: malformed-request\r\n"), "{reply}");
+    assert!(reply.contains("x-ambassador-error: malformed\r\n"), "{reply}");
     assert_eq!(origin.accepted.load(Ordering::Relaxed), 0, "{}", request.escape_ascii());
 }
 
