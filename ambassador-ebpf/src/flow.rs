@@ -4,7 +4,7 @@
 //! Origin and state share one entry under one [`Tuple`](crate::tuple::Tuple), because they live exactly as long as
 //! each other: one insert and one removal per connection, and only one table that can be full.
 
-use crate::{origin::Origin, plain::Plain};
+use crate::{admission::Admission, origin::Origin, plain::Plain};
 
 /// How many redirected connections can be open at once unless the loader says otherwise.
 pub const MAX_FLOWS: u32 = 65_536;
@@ -21,7 +21,7 @@ pub struct Flow {
     pub isn: u32,
     /// 1 once `isn` is known; 0 is a valid sequence number.
     pub has_isn: u8,
-    /// An [`Admission`](crate::admission::Admission).
+    /// An [`Admission`].
     pub admission: u8,
     /// 1 once user space was told of the connection.
     pub told: u8,
@@ -56,6 +56,10 @@ pub enum Fate {
 #[inline(always)]
 pub fn fate(flow: Option<&Flow>, sequence: u32, is_admitted: impl FnOnce(u64) -> bool) -> Fate {
     let Some(flow) = flow else { return Fate::NoFlow };
+    // Nobody noted its sequence number.
+    if flow.admission == UNFILTERED {
+        return Fate::Admit;
+    }
     if flow.has_isn == 0 || flow.isn != sequence {
         return Fate::WrongIsn;
     }
@@ -65,4 +69,5 @@ pub fn fate(flow: Option<&Flow>, sequence: u32, is_admitted: impl FnOnce(u64) ->
     if flow.told == 0 { Fate::Tell } else { Fate::Hold }
 }
 
-const HELD: u8 = crate::admission::Admission::Held as u8;
+const HELD: u8 = Admission::Held as u8;
+const UNFILTERED: u8 = Admission::Unfiltered as u8;

@@ -36,7 +36,7 @@ impl SynEvents {
             match SynEvent::try_from(&*record) {
                 Ok(event) => return Some(event),
                 Err(error) => {
-                    tracing::error!(%error, "the kernel programs wrote an event that makes no sense")
+                    tracing::error!(%error, "the kernel programs wrote an event that makes no sense");
                 }
             }
         }
