@@ -2,6 +2,7 @@
 //! `connect4` and `connect6`: where a connection is decided about and redirected.
 
 use ambassador_ebpf::{
+    admission::Admission,
     counter::Counter,
     decide::{Facts, Reason, Verdict, decide},
     landing::{Endpoint, Landing},
@@ -20,7 +21,10 @@ use aya_log_ebpf::debug;
 
 use crate::{
     counters::count,
-    maps::{BYPASS_SK, NS, ORIG_SK, has_comm, has_retval, is_excluded, refusal, setting},
+    flows,
+    maps::{
+        BYPASS_SK, NS, ORIG_SK, good_until_ns, has_comm, has_retval, is_eager, is_excluded, refusal, setting,
+    },
     socket::SocketAddress,
     storage,
 };
@@ -88,8 +92,11 @@ fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoi
             }
             Outcome::Fail
         }
-        Verdict::Redirect(listener) => {
-            if remember(address, &destination) {
+        Verdict::Redirect { listener, admission } => {
+            if remember(address, &destination, admission) {
+                if let Some(counter) = admission.counter() {
+                    count(counter);
+                }
                 debug!(ctx, "redirect {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
                 return Outcome::Redirect(listener);
             }
@@ -101,13 +108,18 @@ fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoi
 
 /// Keeps the origin with the client socket; false when there is no memory for it.
 #[inline(always)]
-fn remember(address: &SocketAddress, destination: &Endpoint) -> bool {
+fn remember(address: &SocketAddress, destination: &Endpoint, admission: Admission) -> bool {
     let slot = storage::get_or_insert(&ORIG_SK, address.socket(), None);
     if slot.is_null() {
         return false;
     }
     // SAFETY: not null, and the socket is locked by the connect that runs this program.
-    let origin = unsafe { &mut *slot };
+    let flow = unsafe { &mut *slot };
+    flow.admission = admission as u8;
+    flow.told = 0;
+    flow.isn = 0;
+    flow.has_isn = 0;
+    let origin = &mut flow.origin;
     origin.address = destination.address;
     origin.port_be = destination.port_be;
     origin.netns_cookie = address.netns_cookie();
@@ -187,6 +199,21 @@ impl Facts for Attempt<'_> {
     fn landing(&self) -> Option<&Landing> {
         // SAFETY: an entry is replaced whole by user space; a stale one only names listeners that are closing.
         unsafe { NS.get(self.address.netns_cookie()) }
+    }
+
+    #[inline(always)]
+    fn has_room(&self) -> bool {
+        flows::open() < setting(Setting::FlowLimit)
+    }
+
+    #[inline(always)]
+    fn is_eager(&self) -> bool {
+        is_eager(&self.destination)
+    }
+
+    #[inline(always)]
+    fn good_until_ns(&self) -> u64 {
+        good_until_ns(self.address.netns_cookie(), &self.destination)
     }
 }
 

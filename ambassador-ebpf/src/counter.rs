@@ -35,11 +35,27 @@ pub enum Counter {
     DeliveryMissing = 13,
     /// A listener accepted a connection, but there was no memory to attach its destination.
     DeliveryFailed = 14,
+    /// Passed although it should have been redirected: too many redirected connections are open.
+    PassedTableFull = 15,
+    /// A SYN was held and user space told of it.
+    SynHeld = 16,
+    /// A connection was let in at once because its destination is known to accept.
+    SynShortcut = 17,
+    /// A connection was let in at once because its destination is configured so.
+    SynEager = 18,
+    /// The ring buffer was full: user space was not told. A held SYN tells again when the client repeats it.
+    EventLost = 19,
+    /// A SYN was dropped because it belonged to an earlier connection of the same addresses.
+    SynWrongIsn = 20,
+    /// A SYN was dropped because no connection was known by its addresses.
+    SynNoFlow = 21,
+    /// A SYN was let in because its headers could not be read (an IPv6 extension header).
+    SynUnreadable = 22,
 }
 
 impl Counter {
     /// Every counter, in the order of the slots.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 23] = [
         Self::Redirected,
         Self::Refused,
         Self::PassedProtocol,
@@ -55,6 +71,14 @@ impl Counter {
         Self::Delivered,
         Self::DeliveryMissing,
         Self::DeliveryFailed,
+        Self::PassedTableFull,
+        Self::SynHeld,
+        Self::SynShortcut,
+        Self::SynEager,
+        Self::EventLost,
+        Self::SynWrongIsn,
+        Self::SynNoFlow,
+        Self::SynUnreadable,
     ];
 
     /// The slot of the counter.
@@ -80,6 +104,14 @@ impl Counter {
             Self::Delivered => "delivered",
             Self::DeliveryMissing => "delivery_missing",
             Self::DeliveryFailed => "delivery_failed",
+            Self::PassedTableFull => "passed_table_full",
+            Self::SynHeld => "syn_held",
+            Self::SynShortcut => "syn_shortcut",
+            Self::SynEager => "syn_eager",
+            Self::EventLost => "event_lost",
+            Self::SynWrongIsn => "syn_wrong_isn",
+            Self::SynNoFlow => "syn_no_flow",
+            Self::SynUnreadable => "syn_unreadable",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! programs answer them from their context; tests answer them from a table.
 
 use crate::{
+    admission::{Admission, admission},
     counter::Counter,
     landing::{Endpoint, Landing},
     refusal::Refusal,
@@ -34,6 +35,12 @@ pub trait Facts {
     fn bound_interface(&self) -> u32;
     /// The listeners of the socket's network namespace.
     fn landing(&self) -> Option<&Landing>;
+    /// Whether another redirected connection can be kept track of.
+    fn has_room(&self) -> bool;
+    /// Whether the configuration lets connections to the destination in before it has answered.
+    fn is_eager(&self) -> bool;
+    /// Until when (monotonic, ns) the destination is known to accept; 0 when it is not known.
+    fn good_until_ns(&self) -> u64;
 }
 
 /// What to do with a `connect()`.
@@ -43,8 +50,13 @@ pub enum Verdict {
     Pass(Reason),
     /// Fail it with this errno.
     Refuse(u16),
-    /// Send it to this listener.
-    Redirect(Endpoint),
+    /// Send it to a listener.
+    Redirect {
+        /// Which one.
+        listener: Endpoint,
+        /// What the listener does with its SYN.
+        admission: Admission,
+    },
 }
 
 /// Why a `connect()` is left alone.
@@ -66,6 +78,8 @@ pub enum Reason {
     BoundInterface,
     /// The network namespace has no listener for the family.
     Namespace,
+    /// Too many redirected connections are open.
+    TableFull,
 }
 
 /// Decides about one `connect()`.
@@ -110,10 +124,14 @@ pub fn decide(facts: &impl Facts) -> Verdict {
     if landing.is_listener(&destination) {
         return Verdict::Pass(Reason::Listener);
     }
-    match landing.listener_for(&destination) {
-        Some(listener) => Verdict::Redirect(listener),
-        None => Verdict::Pass(Reason::Namespace),
+    let Some(listener) = landing.listener_for(&destination) else {
+        return Verdict::Pass(Reason::Namespace);
+    };
+    // Without an entry its SYN would be dropped, or its destination unknown to the proxy.
+    if !facts.has_room() {
+        return Verdict::Pass(Reason::TableFull);
     }
+    Verdict::Redirect { listener, admission: admission(facts, landing, now_ns) }
 }
 
 impl Verdict {
@@ -121,7 +139,7 @@ impl Verdict {
     #[inline(always)]
     pub const fn counter(&self) -> Counter {
         match self {
-            Self::Redirect(_) => Counter::Redirected,
+            Self::Redirect { .. } => Counter::Redirected,
             Self::Refuse(_) => Counter::Refused,
             Self::Pass(Reason::Protocol) => Counter::PassedProtocol,
             Self::Pass(Reason::Listener) => Counter::PassedListener,
@@ -131,6 +149,7 @@ impl Verdict {
             Self::Pass(Reason::Stale) => Counter::PassedStale,
             Self::Pass(Reason::BoundInterface) => Counter::PassedBoundInterface,
             Self::Pass(Reason::Namespace) => Counter::PassedNamespace,
+            Self::Pass(Reason::TableFull) => Counter::PassedTableFull,
         }
     }
 }

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `so_main` and `so_passive`: the way of an origin from the client socket to the accepted socket.
 //!
-//! `so_main` writes the tuple when the source port is chosen and before the SYN is sent, so `so_passive` finds it
-//! however fast the handshake is. It stays until the client socket closes, because getpeername of an MPTCP socket
-//! needs it. `sock_ops` programs run about ten times in the life of every connection: the event is tested first.
+//! `so_main` enters the connection when the source port is chosen and before the SYN is sent, so the listener's filter
+//! and `so_passive` find it however fast the handshake is. It stays until the client socket closes, because
+//! getpeername of an MPTCP socket needs it. `sock_ops` programs run about ten times in the life of every connection:
+//! the event is tested first.
 
-use ambassador_ebpf::{counter::Counter, landing::Endpoint, origin::Origin, tuple::Tuple};
+use ambassador_ebpf::{admission::Admission, counter::Counter, flow::Flow, tuple::Tuple};
 use aya_ebpf::{bindings::BPF_SOCK_OPS_STATE_CB_FLAG, macros::sock_ops, programs::SockOpsContext};
 use aya_log_ebpf::debug;
 
 use crate::{
     counters::count,
-    maps::{ACC_SK, NS, ORIG_SK, TUP},
+    events, flows,
+    maps::{ACC_SK, NS, ORIG_SK, VERDICT},
     socket::SocketEvent,
     storage,
 };
@@ -21,6 +23,7 @@ use crate::{
 fn so_main(ctx: SockOpsContext) -> u32 {
     match ctx.op() {
         TCP_CONNECT_CB => announce(&ctx),
+        TIMEOUT_INIT => note_isn(&ctx),
         STATE_CB => withdraw(&ctx),
         _ => {}
     }
@@ -39,30 +42,61 @@ fn so_passive(ctx: SockOpsContext) -> u32 {
 #[inline(always)]
 fn announce(ctx: &SockOpsContext) {
     let Some(event) = SocketEvent::new(ctx) else { return };
-    let Some(origin) = kept(&event) else { return };
-    let key = tuple(origin.netns_cookie, &event.local(), &event.remote());
-    if TUP.insert(key, origin, 0).is_err() {
+    let Some(flow) = kept(&event) else { return };
+    let key = tuple(&event, flow);
+    let shortcut = if flow.admission == SHORTCUT { events::reserve_shortcut() } else { None };
+    flow.told = u8::from(shortcut.is_some());
+    let entered = flows::enter(&key, flow);
+    match shortcut {
+        Some(room) if entered => events::shortcut(room, &key, flow),
+        Some(room) => room.discard(0),
+        None => {}
+    }
+    if !entered {
         count(Counter::TupleFailed);
-        debug!(ctx, "the tuple table is full: connection {} cannot be announced", origin.socket_cookie);
+        debug!(ctx, "the flow table is full: connection {} cannot be announced", flow.origin.socket_cookie);
     }
     // Other programs may have asked for callbacks of their own. Failure leaves an entry that the next connection of
     // the same tuple replaces.
     let _ = ctx.set_cb_flags((ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG).cast_signed());
 }
 
+/// The kernel asks for the SYN's timer when it has chosen the initial sequence number and before the SYN is sent, and
+/// again whenever the timer fires; what it is told stays its own default.
+#[inline(always)]
+fn note_isn(ctx: &SockOpsContext) {
+    let Some(event) = SocketEvent::new(ctx) else { return };
+    let Some(kept) = kept(&event) else { return };
+    if kept.admission == UNFILTERED || kept.has_isn != 0 {
+        return;
+    }
+    let Some(flow) = flows::find_own(&tuple(&event, kept), kept.origin.socket_cookie) else { return };
+    flow.isn = event.next_sequence();
+    flow.has_isn = 1;
+    kept.has_isn = 1;
+}
+
+/// The entry goes first and the verdict after it: user space writes the verdict first and looks for the entry after
+/// that, so one of the two sees the other and no verdict outlives its connection.
 #[inline(always)]
 fn withdraw(ctx: &SockOpsContext) {
     let Some(event) = SocketEvent::new(ctx) else { return };
     if event.second_argument() != TCP_CLOSE {
         return;
     }
-    let Some(origin) = kept(&event) else { return };
-    let key = tuple(origin.netns_cookie, &event.local(), &event.remote());
-    // SAFETY: entries are not preallocated, so they are not reused before a grace period.
-    let current = unsafe { TUP.get(key) };
-    // The tuple may already belong to a newer socket.
-    if current.is_some_and(|current| current.socket_cookie == origin.socket_cookie) {
-        let _ = TUP.remove(key);
+    let Some(kept) = kept(&event) else { return };
+    let key = tuple(&event, kept);
+    let flow = flows::find_own(&key, kept.origin.socket_cookie);
+    if flow.is_some() {
+        flows::remove(&key);
+    }
+    let held = kept.admission == HELD;
+    let verdict = held && VERDICT.remove(kept.origin.socket_cookie).is_ok();
+    if event.first_argument() == TCP_SYN_SENT
+        && let Some(flow) = flow
+        && flow.told != 0
+    {
+        events::closed(&key, flow, u32::from(verdict || !held));
     }
 }
 
@@ -76,44 +110,44 @@ fn deliver(ctx: &SockOpsContext) {
     if !landing.is_some_and(|landing| landing.is_listener(&local)) {
         return;
     }
-    let key = tuple(netns_cookie, &event.remote(), &local);
-    // SAFETY: entries are not preallocated, so they are not reused before a grace period.
-    let Some(origin) = (unsafe { TUP.get(key) }) else {
+    let key = Tuple::new(netns_cookie, &event.remote(), &local);
+    let Some(flow) = flows::find(&key) else {
         count(Counter::DeliveryMissing);
         debug!(ctx, "a connection to a listener has no origin");
         return;
     };
-    let mut origin = *origin;
-    let slot = storage::get_or_insert(&ACC_SK, event.socket(), Some(&mut origin));
+    let mut flow = *flow;
+    let slot = storage::get_or_insert(&ACC_SK, event.socket(), Some(&mut flow));
     count(if slot.is_null() { Counter::DeliveryFailed } else { Counter::Delivered });
 }
 
-/// Where a redirected client socket wanted to go.
+/// What `connect()` has left with a redirected client socket.
 #[inline(always)]
-fn kept<'a>(event: &SocketEvent) -> Option<&'a Origin> {
+fn kept<'a>(event: &SocketEvent) -> Option<&'a mut Flow> {
     let slot = storage::get(&ORIG_SK, event.socket());
-    // SAFETY: a non-null result points to a value of the map's type, alive as long as the socket.
-    unsafe { slot.as_ref() }
+    // SAFETY: a non-null result points to a value of the map's type, alive as long as the socket, whose lock is held.
+    unsafe { slot.as_mut() }
 }
 
+/// The name of a redirected connection, on the client's side.
 #[inline(always)]
-fn tuple(netns_cookie: u64, client: &Endpoint, listener: &Endpoint) -> Tuple {
-    Tuple {
-        netns_cookie,
-        client: client.address,
-        listener: listener.address,
-        client_port_be: client.port_be,
-        listener_port_be: listener.port_be,
-        padding: [0; 4],
-    }
+fn tuple(event: &SocketEvent, flow: &Flow) -> Tuple {
+    Tuple::new(flow.origin.netns_cookie, &event.local(), &event.remote())
 }
 
+const HELD: u8 = Admission::Held as u8;
+const SHORTCUT: u8 = Admission::Shortcut as u8;
+const UNFILTERED: u8 = Admission::Unfiltered as u8;
+/// `BPF_SOCK_OPS_TIMEOUT_INIT`: the timer of the SYN is set.
+const TIMEOUT_INIT: u32 = 1;
 /// `BPF_SOCK_OPS_TCP_CONNECT_CB`: the source port is chosen, the SYN not yet sent.
 const TCP_CONNECT_CB: u32 = 3;
 /// `BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB`: the accepted side of a handshake is complete.
 const PASSIVE_ESTABLISHED_CB: u32 = 5;
 /// `BPF_SOCK_OPS_STATE_CB`: the TCP state changes.
 const STATE_CB: u32 = 10;
+/// `BPF_TCP_SYN_SENT`.
+const TCP_SYN_SENT: u32 = 2;
 /// `BPF_TCP_CLOSE`.
 const TCP_CLOSE: u32 = 7;
 /// What a `sock_ops` program returns.

@@ -32,14 +32,16 @@ pub struct Landing {
     pub v6_port_be: [u16; MAX_V6_LISTENERS],
     /// How many of `v6_port_be` are in use, at most [`MAX_V6_LISTENERS`]; 0 lets IPv6 pass.
     pub v6_count: u16,
+    /// 1 when every listener has the filter that holds SYNs, and user space answers them; else 0.
+    pub truthful: u8,
     /// Always 0.
-    pub padding: [u8; 6],
+    pub padding: [u8; 5],
 }
 
 // SAFETY: repr(C), integers and arrays of integers; the assertion below leaves no room for padding.
 unsafe impl Plain for Landing {}
 
-const _: () = assert!(size_of::<Landing>() == 4 + 2 + 2 + 2 * MAX_V6_LISTENERS + 2 + 6);
+const _: () = assert!(size_of::<Landing>() == 4 + 2 + 2 + 2 * MAX_V6_LISTENERS + 2 + 1 + 5);
 
 /// An address and port, the port in network byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -66,8 +68,15 @@ impl Landing {
             v4_count: u16::from(v4_count),
             v6_port_be,
             v6_count,
-            padding: [0; 6],
+            truthful: 0,
+            padding: [0; 5],
         }
+    }
+
+    /// The same listeners, all of them with the filter that holds SYNs.
+    #[must_use]
+    pub const fn truthful(self) -> Self {
+        Self { truthful: 1, ..self }
     }
 
     /// The listener that connections to `destination` are sent to; `None` when its family has no listener.

@@ -14,11 +14,16 @@ pub mod address;
 pub mod origin;
 pub mod tuple;
 
+pub mod flow;
+
+pub mod known;
 pub mod landing;
 pub mod refusal;
 pub mod settings;
 pub mod target;
 
+pub mod admission;
 pub mod decide;
 
 pub mod counter;
+pub mod event;

@@ -3,17 +3,23 @@
 //!
 //! They gather facts and act on [`decide`](ambassador_ebpf::decide::decide); nothing is decided here.
 //! On the intercepted cgroup: `connect4`, `connect6`, `getpeername4`, `getpeername6`, `so_main`; on the proxy's own:
-//! `so_passive`. The way of a redirected connection: `connect*` keeps its origin in the client socket's storage,
-//! `so_main` announces it under its tuple before the SYN leaves, `so_passive` moves it to the accepted socket before
+//! `so_passive`; on its listeners, where connections wait for their destination: `lfilter`. The way of a redirected
+//! connection: `connect*` keeps its origin in the client socket's storage, `so_main` announces it under its tuple
+//! before the SYN leaves, `lfilter` holds the SYN, `so_passive` moves the origin to the accepted socket before
 //! `accept()` can return it.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod connect;
 mod counters;
 mod delivery;
+mod events;
+mod filter;
+mod flows;
 mod maps;
 mod peer_name;
+mod segment;
 mod socket;
 mod storage;
 

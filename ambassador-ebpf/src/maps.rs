@@ -5,19 +5,20 @@
 
 use ambassador_ebpf::{
     counter::Counter,
+    flow::{Flow, MAX_FLOWS},
+    known::Known,
     landing::{Endpoint, Landing},
-    origin::Origin,
     refusal::Refusal,
     settings::Setting,
     target::{ANY_PORT, Target, TargetKey},
-    tuple::{MAX_TUPLES, Tuple},
+    tuple::Tuple,
 };
 use aya_ebpf::{
     Global,
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 
 /// Whether the kernel has `bpf_set_retval` for connect hooks; when it is 0 the verifier drops the call.
@@ -30,16 +31,32 @@ static HAS_COMM: Global<u8> = Global::new(0);
 
 /// Client socket → where it wanted to go.
 #[btf_map]
-pub(crate) static ORIG_SK: SkStorage<Origin> = SkStorage::new();
+pub(crate) static ORIG_SK: SkStorage<Flow> = SkStorage::new();
 /// Accepted socket → where its client wanted to go; read by the proxy by fd.
 #[btf_map]
-pub(crate) static ACC_SK: SkStorage<Origin> = SkStorage::new();
+pub(crate) static ACC_SK: SkStorage<Flow> = SkStorage::new();
 /// Sockets of the proxy, marked by fd before they connect. It cannot be spoofed and frees itself.
 #[btf_map]
 pub(crate) static BYPASS_SK: SkStorage<u64> = SkStorage::new();
 /// Redirected connections by tuple, from connect to close.
 #[map]
-pub(crate) static TUP: HashMap<Tuple, Origin> = HashMap::with_max_entries(MAX_TUPLES, BPF_F_NO_PREALLOC);
+pub(crate) static FLOW: HashMap<Tuple, Flow> = HashMap::with_max_entries(MAX_FLOWS, BPF_F_NO_PREALLOC);
+/// How many entries `FLOW` has: the kernel does not tell.
+#[map]
+pub(crate) static OPEN: Array<u64> = Array::with_max_entries(1, 0);
+/// Cookie of a held client's socket → 1 when it is admitted. By cookie, so that a late verdict cannot meet another
+/// connection of the same addresses.
+#[map]
+pub(crate) static VERDICT: HashMap<u64, u32> = HashMap::with_max_entries(MAX_FLOWS, BPF_F_NO_PREALLOC);
+/// Cookie of a filtered listener → cookie of its namespace, which a socket filter cannot ask for.
+#[map]
+pub(crate) static LISTENER: HashMap<u64, u64> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+/// Destinations that accepted a moment ago → when that is no longer news.
+#[map]
+static GOOD: LruHashMap<Known, u64> = LruHashMap::with_max_entries(8192, 0);
+/// What user space is told; see [`ambassador_ebpf::event`].
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 /// Network namespace cookie → its listeners.
 #[map]
 pub(crate) static NS: HashMap<u64, Landing> = HashMap::with_max_entries(1024, 0);
@@ -49,6 +66,9 @@ static DENY: LpmTrie<Target, Refusal> = LpmTrie::with_max_entries(65_536, BPF_F_
 /// Networks and ports that are left alone.
 #[map]
 static EXCLUDE: LpmTrie<Target, u32> = LpmTrie::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+/// Networks and ports whose connections are let in before the destination has answered.
+#[map]
+static EAGER: LpmTrie<Target, u32> = LpmTrie::with_max_entries(65_536, BPF_F_NO_PREALLOC);
 /// See [`Setting`].
 #[map]
 static CFG: Array<u64> = Array::with_max_entries(Setting::COUNT, 0);
@@ -86,6 +106,20 @@ pub(crate) fn refusal(destination: &Endpoint) -> Option<Refusal> {
 pub(crate) fn is_excluded(destination: &Endpoint) -> bool {
     EXCLUDE.get(full_key(destination, destination.port_be)).is_some()
         || EXCLUDE.get(full_key(destination, ANY_PORT)).is_some()
+}
+
+/// Whether connections to a destination are let in before it has answered.
+#[inline(always)]
+pub(crate) fn is_eager(destination: &Endpoint) -> bool {
+    EAGER.get(full_key(destination, destination.port_be)).is_some()
+        || EAGER.get(full_key(destination, ANY_PORT)).is_some()
+}
+
+/// Until when a destination is known to accept; 0 when it is not known.
+#[inline(always)]
+pub(crate) fn good_until_ns(netns_cookie: u64, destination: &Endpoint) -> u64 {
+    // SAFETY: the value is a word, read at once; a reused entry is another destination's time, off by a moment.
+    unsafe { GOOD.get(Known::new(netns_cookie, destination)) }.copied().unwrap_or(0)
 }
 
 #[inline(always)]

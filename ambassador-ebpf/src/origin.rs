@@ -7,7 +7,7 @@ use crate::{address::Address, plain::Plain};
 
 /// The original destination of a redirected connection and its caller, as seen at `connect()`.
 ///
-/// Value of the maps `ORIG_SK`, `TUP` and `ACC_SK`.
+/// Part of a [`Flow`](crate::flow::Flow).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {

@@ -5,14 +5,14 @@
 
 use ambassador_ebpf::{
     address::{Address, Family},
+    flow::Flow,
     landing::Endpoint,
-    origin::Origin,
     tuple::Tuple,
 };
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
 
 use crate::{
-    maps::{NS, ORIG_SK, TUP},
+    maps::{FLOW, NS, ORIG_SK},
     socket::SocketAddress,
     storage,
 };
@@ -65,16 +65,9 @@ fn kept(address: &SocketAddress) -> Option<Endpoint> {
 /// see the socket above it, and both have the same addresses.
 #[inline(always)]
 fn announced(address: &SocketAddress, local: &Endpoint, peer: &Endpoint) -> Option<Endpoint> {
-    let key = Tuple {
-        netns_cookie: address.netns_cookie(),
-        client: local.address,
-        listener: peer.address,
-        client_port_be: local.port_be,
-        listener_port_be: peer.port_be,
-        padding: [0; 4],
-    };
+    let key = Tuple::new(address.netns_cookie(), local, peer);
     // SAFETY: entries are not preallocated, so they are not reused before a grace period.
-    unsafe { TUP.get(key) }.map(dialled)
+    unsafe { FLOW.get(key) }.map(dialled)
 }
 
 #[inline(always)]
@@ -85,8 +78,8 @@ fn is_own_listener(address: &SocketAddress, peer: &Endpoint) -> bool {
 }
 
 #[inline(always)]
-fn dialled(origin: &Origin) -> Endpoint {
-    Endpoint { address: origin.address, port_be: origin.port_be }
+fn dialled(flow: &Flow) -> Endpoint {
+    Endpoint { address: flow.origin.address, port_be: flow.origin.port_be }
 }
 
 /// What these hooks return.

@@ -11,7 +11,16 @@
 /// no implicit padding (each module asserts the size of its type).
 pub unsafe trait Plain: Copy + 'static {}
 
+/// The value whose bytes `bytes` begins with; `None` when they are too few. Alignment does not matter.
+pub fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
+    let bytes = bytes.get(..size_of::<T>())?;
+    // SAFETY: there are as many bytes as `T` has, and every bit pattern is valid for a `Plain`.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
 // SAFETY: a primitive integer has no padding and no invalid value.
+unsafe impl Plain for u8 {}
+// SAFETY: as above.
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
 unsafe impl Plain for i32 {}

@@ -11,11 +11,13 @@ pub enum Setting {
     StaleAfterNs = 1,
     /// Bits: [`INTERCEPT_LOOPBACK`].
     Flags = 2,
+    /// How many redirected connections may be open before further ones pass by; below the size of the map `FLOW`.
+    FlowLimit = 3,
 }
 
 impl Setting {
     /// How many slots `CFG` has.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// Bit of [`Setting::Flags`]: loopback destinations are intercepted like any other.

@@ -176,6 +176,20 @@ impl SocketEvent {
         unsafe { bpf_get_netns_cookie(self.context.cast()) }
     }
 
+    /// The first argument of the event; the old state in a state change.
+    #[inline(always)]
+    pub(crate) fn first_argument(&self) -> u32 {
+        // SAFETY: valid context, see `new`.
+        unsafe { addr_of!((*self.context).__bindgen_anon_1.args[0]).read_volatile() }
+    }
+
+    /// The sequence number that is sent next, in host byte order.
+    #[inline(always)]
+    pub(crate) fn next_sequence(&self) -> u32 {
+        // SAFETY: valid context, see `new`.
+        unsafe { addr_of!((*self.context).snd_nxt).read_volatile() }
+    }
+
     /// The second argument of the event; the new state in a state change.
     #[inline(always)]
     pub(crate) fn second_argument(&self) -> u32 {

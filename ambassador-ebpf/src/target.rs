@@ -13,7 +13,7 @@ use crate::{
 /// The port of a rule that holds on every port.
 pub const ANY_PORT: u16 = 0;
 
-/// What a prefix is matched against in the maps `DENY` and `EXCLUDE`.
+/// What a prefix is matched against in the maps `DENY`, `EXCLUDE` and `EAGER`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Target {

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The name of a redirected connection that both of its ends can compute.
 
-use crate::{address::Address, plain::Plain};
+use crate::{address::Address, landing::Endpoint, plain::Plain};
 
-/// How many redirected connections can be open at once, larger than any connection limit.
-pub const MAX_TUPLES: u32 = 65_536;
-
-/// Key of the map `TUP`: a connection to a listener, seen alike from the client and from the accepting side.
+/// Key of the map `FLOW`: a connection to a listener, seen alike from the client and from the accepting side.
 ///
 /// The namespace is part of it because two namespaces use the same addresses and ports; the listener's address is
 /// part of it because a client port may be in use towards several listener addresses at once.
@@ -31,3 +28,18 @@ pub struct Tuple {
 unsafe impl Plain for Tuple {}
 
 const _: () = assert!(size_of::<Tuple>() == 8 + 16 + 16 + 2 + 2 + 4);
+
+impl Tuple {
+    /// The name of the connection between these two, in a namespace.
+    #[inline(always)]
+    pub const fn new(netns_cookie: u64, client: &Endpoint, listener: &Endpoint) -> Self {
+        Self {
+            netns_cookie,
+            client: client.address,
+            listener: listener.address,
+            client_port_be: client.port_be,
+            listener_port_be: listener.port_be,
+            padding: [0; 4],
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ambassador_ebpf::{
+    admission::Admission,
     decide::{Facts, Reason, Verdict, decide},
     landing::{Endpoint, Landing},
     refusal::Refusal,
@@ -31,6 +32,9 @@ struct Case {
     beat_ns: u64,
     interface: u32,
     landing: Option<Landing>,
+    room: bool,
+    eager: bool,
+    good_until_ns: u64,
     asked: RefCell<Vec<&'static str>>,
 }
 
@@ -48,6 +52,9 @@ impl Default for Case {
             beat_ns: NOW,
             interface: 0,
             landing: Some(landing()),
+            room: true,
+            eager: false,
+            good_until_ns: 0,
             asked: RefCell::default(),
         }
     }
@@ -90,6 +97,15 @@ impl Facts for Case {
     }
     fn landing(&self) -> Option<&Landing> {
         self.ask("landing", self.landing.as_ref())
+    }
+    fn has_room(&self) -> bool {
+        self.ask("room", self.room)
+    }
+    fn is_eager(&self) -> bool {
+        self.ask("eager", self.eager)
+    }
+    fn good_until_ns(&self) -> u64 {
+        self.ask("good", self.good_until_ns)
     }
 }
 
@@ -185,11 +201,12 @@ fn every_verdict_follows_from_its_fact() {
             Case { landing: Some(Landing { v4_count: 0, ..landing() }), ..case() },
             pass(Reason::Namespace),
         ),
+        ("the table is full", Case { room: false, ..case() }, pass(Reason::TableFull)),
     ] {
         let verdict = decide(&case);
         match want {
             Some(want) => assert_eq!(verdict, want, "{what}"),
-            None => assert!(matches!(verdict, Verdict::Redirect(_)), "{what}: {verdict:?}"),
+            None => assert!(matches!(verdict, Verdict::Redirect { .. }), "{what}: {verdict:?}"),
         }
     }
 }
@@ -206,9 +223,29 @@ fn a_cheap_answer_asks_nothing_dear() {
     assert_eq!(asked(Case { marked: true, ..Case::default() }), ["tcp", "mark"]);
     assert_eq!(
         asked(Case::default()),
-        ["tcp", "mark", "exclude", "beat", "deny", "interface", "landing"],
+        ["tcp", "mark", "exclude", "beat", "deny", "interface", "landing", "room"],
         "nothing is asked twice"
     );
+    let truthful = || Case { landing: Some(landing().truthful()), ..Case::default() };
+    assert_eq!(asked(truthful())[7..], ["room", "eager", "good"]);
+    assert_eq!(asked(Case { eager: true, ..truthful() })[7..], ["room", "eager"]);
+}
+
+#[test]
+fn a_connection_is_held_unless_there_is_a_reason_not_to() {
+    let case = || Case { landing: Some(landing().truthful()), ..Case::default() };
+    for (what, case, want) in [
+        ("nobody can hold it", Case { landing: Some(landing()), ..case() }, Admission::Unfiltered),
+        ("unknown destination", case(), Admission::Held),
+        ("IPv6", Case { destination: "[fd00::1]:80", ..case() }, Admission::Held),
+        ("known to accept", Case { good_until_ns: NOW + 1, ..case() }, Admission::Shortcut),
+        ("known until now", Case { good_until_ns: NOW, ..case() }, Admission::Held),
+        ("configured", Case { eager: true, ..case() }, Admission::Eager),
+        ("configured and known", Case { eager: true, good_until_ns: NOW + 1, ..case() }, Admission::Eager),
+    ] {
+        let Verdict::Redirect { admission, .. } = decide(&case) else { panic!("{what}: not redirected") };
+        assert_eq!(admission, want, "{what}");
+    }
 }
 
 fn any_endpoint() -> impl Strategy<Value = Endpoint> {
@@ -222,26 +259,34 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
 
 fn any_landing() -> impl Strategy<Value = Landing> {
     let ports = proptest::collection::vec(1_u16.., 0..=8);
-    (1_u8..=254, 0_u8..=64, 1_u16.., ports).prop_map(|(first, count, v4_port, v6_ports)| {
-        let count = count.min(255 - first);
-        Landing::new(Ipv4Addr::new(127, 77, 0, first), count, v4_port, &v6_ports)
-    })
+    (1_u8..=254, 0_u8..=64, 1_u16.., ports, 0_u8..2).prop_map(
+        |(first, count, v4_port, v6_ports, truthful)| {
+            let count = count.min(255 - first);
+            let landing = Landing::new(Ipv4Addr::new(127, 77, 0, first), count, v4_port, &v6_ports);
+            Landing { truthful, ..landing }
+        },
+    )
 }
 
 fn any_case() -> impl Strategy<Value = Case> {
     let rule = proptest::option::of((0_u64..2 * NOW, 0_u8..2));
     let bools = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (bools, any_endpoint(), rule, 0_u64..2 * NOW, 0_u32..4, proptest::option::of(any_landing())).prop_map(
-        |((tcp, include_loopback, marked, excluded), destination, rule, beat_ns, interface, landing)| Case {
-            tcp,
+    let waits = (any::<bool>(), any::<bool>(), 0_u64..2 * NOW);
+    let landing = proptest::option::of(any_landing());
+    (bools, waits, any_endpoint(), rule, 0_u64..2 * NOW, 0_u32..4, landing).prop_map(
+        |(bools, (room, eager, good_until_ns), destination, rule, beat_ns, interface, landing)| Case {
+            tcp: bools.0,
             any_destination: Some(destination),
-            include_loopback,
-            marked,
-            excluded,
+            include_loopback: bools.1,
+            marked: bools.2,
+            excluded: bools.3,
             refusal: rule.and_then(|(until_ns, while_stale)| refusal(until_ns, while_stale)),
             beat_ns,
             interface,
             landing,
+            room,
+            eager,
+            good_until_ns,
             ..Case::default()
         },
     )
@@ -250,7 +295,7 @@ fn any_case() -> impl Strategy<Value = Case> {
 proptest! {
     #[test]
     fn a_redirect_goes_to_a_registered_listener_and_never_to_where_it_went(case in any_case()) {
-        if let Verdict::Redirect(listener) = decide(&case) {
+        if let Verdict::Redirect { listener, .. } = decide(&case) {
             let destination = case.destination();
             prop_assert!(case.landing.unwrap().is_listener(&listener));
             prop_assert!(listener != destination);
@@ -272,7 +317,19 @@ proptest! {
         match decide(&case) {
             Verdict::Pass(_) => {}
             Verdict::Refuse(_) => prop_assert!(case.refusal.unwrap().while_stale == 1),
-            Verdict::Redirect(_) => prop_assert!(false, "redirected to a dead proxy"),
+            Verdict::Redirect { .. } => prop_assert!(false, "redirected to a dead proxy"),
+        }
+    }
+
+    #[test]
+    fn only_what_waits_at_a_filtered_listener_is_held_and_never_what_is_known_or_configured(case in any_case()) {
+        if let Verdict::Redirect { admission, .. } = decide(&case) {
+            let truthful = case.landing.unwrap().truthful == 1;
+            prop_assert_eq!(admission == Admission::Unfiltered, !truthful);
+            prop_assert_eq!(admission == Admission::Eager, truthful && case.eager);
+            let good = case.good_until_ns > NOW;
+            prop_assert_eq!(admission == Admission::Held, truthful && !case.eager && !good);
+            prop_assert!(case.room);
         }
     }
 

@@ -39,6 +39,7 @@ impl Interception {
             debug_log: tracing::enabled!(tracing::Level::DEBUG),
             intercept_loopback: intercept.loopback,
             stale_after: STALE_AFTER,
+            ..LoadOptions::default()
         })?;
         let maps = kernel.maps();
         for net in &intercept.exclude_cidrs {

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use ambassador_ebpf::settings::INTERCEPT_LOOPBACK;
+use ambassador_ebpf::{flow::MAX_FLOWS, settings::INTERCEPT_LOOPBACK};
 
 use super::{
-    KernelError, KernelLog, KernelMaps,
+    KernelError, KernelLog, KernelMaps, SynEvents, filter,
     load::{self, Programs},
     syscall,
 };
@@ -28,11 +28,21 @@ pub struct LoadOptions {
     pub intercept_loopback: bool,
     /// The age of the heartbeat beyond which connections pass by.
     pub stale_after: Duration,
+    /// Whether the filter that holds SYNs is loaded too; see [`Kernel::truthful_available`].
+    pub truthful: bool,
+    /// How many redirected connections can be open at once, 1 to 65 536; further ones pass by.
+    pub max_flows: u32,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { debug_log: false, intercept_loopback: false, stale_after: Duration::from_millis(500) }
+        Self {
+            debug_log: false,
+            intercept_loopback: false,
+            stale_after: Duration::from_millis(500),
+            truthful: false,
+            max_flows: MAX_FLOWS - FLOW_HEADROOM,
+        }
     }
 }
 
@@ -42,21 +52,49 @@ pub struct Kernel {
     programs: Programs,
     maps: Arc<KernelMaps>,
     log: Option<KernelLog>,
+    filter: Result<OwnedFd, KernelError>,
+    events: Option<SynEvents>,
 }
 
 impl Kernel {
     /// Loads the programs and maps, attached to nothing. Needs `CAP_BPF` and `CAP_NET_ADMIN`, Linux 5.15 (6.1 for
     /// the errno of refusals and for dropping capabilities later). With `CAP_PERFMON` the kernel tells each caller's name.
     pub fn load(options: &LoadOptions) -> Result<Self, KernelError> {
-        let loaded = load::load(options.debug_log)?;
+        let loaded = load::load(options)?;
         let flags = if options.intercept_loopback { INTERCEPT_LOOPBACK } else { 0 };
-        loaded.maps.configure(options.stale_after, flags)?;
+        let flow_limit = options.max_flows.min(MAX_FLOWS - FLOW_HEADROOM);
+        loaded.maps.configure(options.stale_after, flags, flow_limit)?;
         Ok(Self {
             links: Vec::new(),
             programs: loaded.programs,
             maps: Arc::new(loaded.maps),
             log: loaded.log,
+            filter: loaded.filter,
+            events: loaded.events,
         })
+    }
+
+    /// Whether listeners can hold SYNs, or why not: then everything else works, and connections are let in at once.
+    pub fn truthful_available(&self) -> Result<(), &KernelError> {
+        self.filter.as_ref().map(drop)
+    }
+
+    /// Lets a listener of the namespace with this cookie hold SYNs. When every listener of a landing does, it is
+    /// registered as [`Landing::truthful`](super::Landing::truthful), and not before: from then on connections that
+    /// user space does not answer wait. The filter dies with the listener.
+    pub fn attach_listener_filter(
+        &self,
+        listener: BorrowedFd<'_>,
+        netns_cookie: u64,
+    ) -> Result<(), KernelError> {
+        let Ok(program) = &self.filter else { return Err(KernelError::NoFilter) };
+        self.maps.register_listener(listener, netns_cookie)?;
+        filter::attach(listener, program.as_fd()).map_err(KernelError::AttachFilter)
+    }
+
+    /// The events of connections that wait, once, if the filter was asked for at load.
+    pub fn take_events(&mut self) -> Option<SynEvents> {
+        self.events.take()
     }
 
     /// Step 1: on the proxy's own cgroup. Listeners made by processes of that cgroup *afterwards* deliver origins.
@@ -125,6 +163,8 @@ fn attach(
     syscall::link(fd.as_fd(), cgroup, attach_type).map_err(|source| KernelError::Attach { program, source })
 }
 
+/// Entries of the flow table beyond its limit: room for connects that are decided at the same moment.
+const FLOW_HEADROOM: u32 = 1024;
 /// `enum bpf_attach_type` of `<linux/bpf.h>`.
 const BPF_CGROUP_SOCK_OPS: u32 = 3;
 const BPF_CGROUP_INET4_CONNECT: u32 = 10;

@@ -68,6 +68,17 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// The filter that holds SYNs was not asked for at load.
+    #[error(
+        "the kernel programs were loaded without the filter that lets connect() wait for the destination"
+    )]
+    NoFilter,
+    /// The filter could not be put on a listener.
+    #[error("the filter cannot be put on a listener")]
+    AttachFilter(#[source] io::Error),
+    /// The ring buffer of events could not be opened.
+    #[error("the events of the kernel programs cannot be read")]
+    Events(#[source] Box<aya::maps::MapError>),
     /// Arming was asked for while the heartbeat is stale, which would intercept nothing.
     #[error("the heartbeat is stale: start it before arming")]
     NoHeartbeat,

@@ -12,19 +12,22 @@ use std::{
 use ambassador_ebpf::settings::{HAS_COMM, HAS_RETVAL};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{Map, MapError},
+    maps::{Map, MapError, RingBuf},
     programs::{Program, ProgramError},
 };
 use caps::{CapSet, Capability};
 use nix::sys::utsname::uname;
 
-use super::{KernelError, KernelLog, maps::KernelMaps, object::OBJECT};
+use super::{KernelError, KernelLog, LoadOptions, SynEvents, maps::KernelMaps, object::OBJECT};
 
 /// The programs and maps of one load.
 pub(super) struct Loaded {
     pub(super) programs: Programs,
     pub(super) maps: KernelMaps,
     pub(super) log: Option<KernelLog>,
+    /// The filter that holds SYNs, or why there is none.
+    pub(super) filter: Result<OwnedFd, KernelError>,
+    pub(super) events: Option<SynEvents>,
 }
 
 /// A file descriptor per program, unattached.
@@ -37,15 +40,17 @@ pub(super) struct Programs {
     pub(super) so_passive: OwnedFd,
 }
 
-/// Loads the programs; `debug_log` keeps their debug lines.
-pub(super) fn load(debug_log: bool) -> Result<Loaded, KernelError> {
+/// Loads the programs.
+pub(super) fn load(options: &LoadOptions) -> Result<Loaded, KernelError> {
     let version = running_version()?;
     require_capabilities()?;
+    let debug_log = options.debug_log;
     if debug_log && !has_perfmon() {
         tracing::warn!("the debug lines of the kernel programs need CAP_PERFMON: loading without them");
     }
     let debug_log = debug_log && has_perfmon();
-    let features = Features { retval: version >= RETVAL_VERSION, comm: has_perfmon(), debug_log };
+    let truthful = options.truthful;
+    let features = Features { retval: version >= RETVAL_VERSION, comm: has_perfmon(), debug_log, truthful };
     let loaded = match load_object(features) {
         // Which kernels tell the caller's name to which loaders has changed several times.
         Err(KernelError::Rejected { .. }) if features.comm => {
@@ -59,14 +64,16 @@ pub(super) fn load(debug_log: bool) -> Result<Loaded, KernelError> {
 
 /// What the verifier is shown; the rest of the code is dead to it.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Features {
     retval: bool,
     comm: bool,
     debug_log: bool,
+    truthful: bool,
 }
 
 fn load_object(features: Features) -> Result<Loaded, KernelError> {
-    let Features { retval, comm, debug_log } = features;
+    let Features { retval, comm, debug_log, truthful } = features;
     let (has_retval, has_comm) = (u8::from(retval), u8::from(comm));
     let log_level = if debug_log { aya_log::Level::Debug as u8 } else { LOG_OFF };
     let mut loader = EbpfLoader::new();
@@ -76,7 +83,10 @@ fn load_object(features: Features) -> Result<Loaded, KernelError> {
     loader.override_global(HAS_COMM, &has_comm, true);
     loader.override_global(aya_log::LEVEL, &log_level, true);
     if !debug_log {
-        loader.map_max_entries(LOG_MAP, UNUSED_LOG_BYTES);
+        loader.map_max_entries(LOG_MAP, UNUSED_RING_BYTES);
+    }
+    if !truthful {
+        loader.map_max_entries("EVENTS", UNUSED_RING_BYTES).map_max_entries("GOOD", UNUSED_ENTRIES);
     }
     let mut object = loader.load(OBJECT).map_err(object_error)?;
     let programs = Programs {
@@ -88,8 +98,10 @@ fn load_object(features: Features) -> Result<Loaded, KernelError> {
         so_passive: program(&mut object, "so_passive")?,
     };
     let log = if debug_log { Some(KernelLog::open(&mut object)?) } else { None };
+    let filter = if truthful { program(&mut object, "lfilter") } else { Err(KernelError::NoFilter) };
+    let events = if filter.is_ok() { Some(events(&mut object)?) } else { None };
     let maps = KernelMaps::open(|name| map(&mut object, name))?;
-    Ok(Loaded { programs, maps, log })
+    Ok(Loaded { programs, maps, log, filter, events })
 }
 
 fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
@@ -97,6 +109,7 @@ fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError
     let loaded = match program {
         Program::CgroupSockAddr(program) => program.load(),
         Program::SockOps(program) => program.load(),
+        Program::SocketFilter(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     };
     loaded.map_err(|source| program_error(name, source))?;
@@ -108,11 +121,18 @@ fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError
     })
 }
 
+fn events(object: &mut Ebpf) -> Result<SynEvents, KernelError> {
+    let map = object.take_map("EVENTS").ok_or(KernelError::Incomplete { kind: "map", name: "EVENTS" })?;
+    let ring = RingBuf::try_from(map).map_err(|source| KernelError::Events(Box::new(source)))?;
+    Ok(SynEvents::new(ring))
+}
+
 fn map(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
     let Some(
         Map::Array(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)
+        | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::SkStorage(data),
     ) = object.take_map(name)
@@ -211,7 +231,9 @@ const RETVAL_VERSION: (u32, u32) = (6, 1);
 const LOG_OFF: u8 = 0;
 const LOG_MAP: &str = "AYA_LOGS";
 /// The smallest ring buffer (one page; aya rounds it up where pages are larger).
-const UNUSED_LOG_BYTES: u32 = 4096;
+const UNUSED_RING_BYTES: u32 = 4096;
+/// Of a preallocated map that nothing is written to.
+const UNUSED_ENTRIES: u32 = 1;
 
 #[cfg(test)]
 mod tests {

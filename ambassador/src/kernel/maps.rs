@@ -13,12 +13,13 @@ use std::{
 use ambassador_ebpf::{
     address::Address,
     counter::Counter,
+    flow::{Flow, MAX_FLOWS},
+    known::Known,
     landing::Landing,
-    origin as abi,
     refusal::Refusal,
     settings::{Heartbeat, Setting},
     target::TargetKey,
-    tuple::{MAX_TUPLES, Tuple},
+    tuple::Tuple,
 };
 use ipnet::IpNet;
 
@@ -32,9 +33,14 @@ use super::{
 /// The maps, opened. Shared between workers as `Arc<KernelMaps>`.
 #[derive(Debug)]
 pub struct KernelMaps {
-    accepted: Table<i32, abi::Origin>,
+    accepted: Table<i32, Flow>,
     bypass: Table<i32, u64>,
-    tuples: Table<Tuple, abi::Origin>,
+    pub(super) flows: Table<Tuple, Flow>,
+    pub(super) open: Table<u32, u64>,
+    pub(super) verdicts: Table<u64, u32>,
+    pub(super) listeners: Table<u64, u64>,
+    pub(super) good: Table<Known, u64>,
+    pub(super) eager: Table<TargetKey, u32>,
     namespaces: Table<u64, Landing>,
     deny: Table<TargetKey, Refusal>,
     exclude: Table<TargetKey, u32>,
@@ -70,7 +76,12 @@ impl KernelMaps {
         Ok(Self {
             accepted: Table::new("ACC_SK", map("ACC_SK")?),
             bypass: Table::new("BYPASS_SK", map("BYPASS_SK")?),
-            tuples: Table::new("TUP", map("TUP")?),
+            flows: Table::new("FLOW", map("FLOW")?),
+            open: Table::new("OPEN", map("OPEN")?),
+            verdicts: Table::new("VERDICT", map("VERDICT")?),
+            listeners: Table::new("LISTENER", map("LISTENER")?),
+            good: Table::new("GOOD", map("GOOD")?),
+            eager: Table::new("EAGER", map("EAGER")?),
             namespaces: Table::new("NS", map("NS")?),
             deny: Table::new("DENY", map("DENY")?),
             exclude: Table::new("EXCLUDE", map("EXCLUDE")?),
@@ -81,8 +92,8 @@ impl KernelMaps {
 
     /// Where an accepted connection was meant to go; `None` when the kernel side did not redirect it here.
     pub fn orig_dst(&self, accepted: BorrowedFd<'_>) -> Result<Option<Origin>, KernelError> {
-        let origin = self.accepted.get(&accepted.as_raw_fd())?;
-        Ok(origin.as_ref().map(Origin::from))
+        let flow = self.accepted.get(&accepted.as_raw_fd())?;
+        Ok(flow.as_ref().map(Origin::from))
     }
 
     /// Marks a socket of the proxy, so that its connect is never intercepted. The mark goes with the socket.
@@ -105,9 +116,12 @@ impl KernelMaps {
         self.namespaces.set(&cookie, landing)
     }
 
-    /// Lets connections of a network namespace pass again.
+    /// Lets connections of a network namespace pass again. Its listeners are to be closed after this.
     pub fn forget_namespace(&self, cookie: u64) -> Result<(), KernelError> {
-        self.namespaces.remove(&cookie).map(drop)
+        if self.namespaces.remove(&cookie)? {
+            self.forget_listeners(cookie)?;
+        }
+        Ok(())
     }
 
     /// Refuses connections to a network, on one port or on all; replaces the rule for the same network and port.
@@ -158,10 +172,16 @@ impl KernelMaps {
 
     /// How many redirected connections are open, as the kernel side sees it. A scan: not for the request path.
     pub fn pending_tuples(&self) -> Result<u32, KernelError> {
-        self.tuples.count_up_to(MAX_TUPLES)
+        self.flows.count_up_to(MAX_FLOWS)
     }
 
-    pub(super) fn configure(&self, stale_after: Duration, flags: u64) -> Result<(), KernelError> {
+    pub(super) fn configure(
+        &self,
+        stale_after: Duration,
+        flags: u64,
+        flow_limit: u32,
+    ) -> Result<(), KernelError> {
+        self.set(Setting::FlowLimit, flow_limit.into())?;
         let stale_after_ns = u64::try_from(stale_after.as_nanos()).unwrap_or(u64::MAX);
         self.set(Setting::StaleAfterNs, stale_after_ns)?;
         self.set(Setting::Flags, flags)
@@ -202,7 +222,7 @@ impl Counters {
     }
 }
 
-fn key(net: IpNet, port: Option<u16>) -> TargetKey {
+pub(super) fn key(net: IpNet, port: Option<u16>) -> TargetKey {
     TargetKey::rule(Address::from(net.network()), net.prefix_len(), port)
 }
 

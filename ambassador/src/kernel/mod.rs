@@ -12,18 +12,25 @@
 mod attach;
 mod clock;
 mod error;
+mod event;
+mod filter;
 mod load;
 mod log;
 mod maps;
 mod object;
 mod origin;
+mod syn_events;
 mod syscall;
 mod table;
+mod truthful;
 
 pub use ambassador_ebpf::{counter::Counter, landing::Landing};
 pub use attach::{Kernel, LoadOptions};
 pub use clock::monotonic_ns;
 pub use error::KernelError;
+pub use event::{FlowKey, SynEvent, SynEventError};
+pub use filter::detach_filter;
 pub use log::KernelLog;
 pub use maps::{Counters, KernelMaps, RefuseRule, WhileStale};
 pub use origin::{Caller, OrigDst, Origin};
+pub use syn_events::{SynEventStream, SynEvents};

@@ -3,7 +3,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use ambassador_ebpf::origin as abi;
+use ambassador_ebpf::{flow::Flow, origin as abi};
 
 /// The address that the program dialled. A v4-mapped IPv6 address is shown as the IPv4 address that it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,10 +40,13 @@ pub struct Origin {
     pub caller: Caller,
     /// Cookie of the client's socket, unique for the life of the kernel.
     pub socket_cookie: u64,
+    /// Whether a [`SynEvent`](super::SynEvent) told of it before it was accepted, so that somebody dials already.
+    pub announced: bool,
 }
 
-impl From<&abi::Origin> for Origin {
-    fn from(origin: &abi::Origin) -> Self {
+impl Origin {
+    /// That of a connection which an event tells of.
+    pub(super) fn announced(origin: &abi::Origin) -> Self {
         Self {
             dst: OrigDst(origin.destination()),
             caller: Caller {
@@ -54,7 +57,14 @@ impl From<&abi::Origin> for Origin {
                 netns_cookie: origin.netns_cookie,
             },
             socket_cookie: origin.socket_cookie,
+            announced: true,
         }
+    }
+}
+
+impl From<&Flow> for Origin {
+    fn from(flow: &Flow) -> Self {
+        Self { announced: flow.told != 0, ..Self::announced(&flow.origin) }
     }
 }
 

@@ -43,15 +43,27 @@ impl<K: Plain, V: Plain> Table<K, V> {
     /// How many entries there are, at most `limit`. While others come and go it is not exact: the kernel begins anew
     /// when the last key is gone, so without the limit it might not end.
     pub(super) fn count_up_to(&self, limit: u32) -> Result<u32, KernelError> {
+        let mut count = 0;
+        self.visit_up_to(limit, |_| count += 1)?;
+        Ok(count)
+    }
+
+    /// The keys, at most `limit`, as exact as [`count_up_to`](Self::count_up_to).
+    pub(super) fn keys_up_to(&self, limit: u32) -> Result<Vec<K>, KernelError> {
+        let mut keys = Vec::new();
+        self.visit_up_to(limit, |key| keys.push(key))?;
+        Ok(keys)
+    }
+
+    fn visit_up_to(&self, limit: u32, mut visit: impl FnMut(K)) -> Result<(), KernelError> {
         let mut last = None;
-        for count in 0..limit {
+        for _ in 0..limit {
             let next = syscall::next_key::<K>(self.fd.as_fd(), last.as_ref());
-            match next.map_err(|source| self.error("iterate", source))? {
-                Some(key) => last = Some(key),
-                None => return Ok(count),
-            }
+            let Some(key) = next.map_err(|source| self.error("iterate", source))? else { return Ok(()) };
+            visit(key);
+            last = Some(key);
         }
-        Ok(limit)
+        Ok(())
     }
 
     fn error(&self, operation: &'static str, source: io::Error) -> KernelError {

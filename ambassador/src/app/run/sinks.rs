@@ -72,6 +72,13 @@ fn metric_of(counter: Counter, value: u64) -> (&'static str, &'static str, u64) 
         Counter::Delivered => ("ambassador_bpf_delivered_destinations_total", "", value),
         Counter::DeliveryMissing => ("ambassador_bpf_unknown_connections_total", "", value),
         Counter::DeliveryFailed => ("ambassador_bpf_delivery_failures_total", "", value),
+        Counter::EventLost => ("ambassador_bpf_lost_events_total", "", value),
+        syn @ (Counter::SynHeld
+        | Counter::SynShortcut
+        | Counter::SynEager
+        | Counter::SynWrongIsn
+        | Counter::SynNoFlow
+        | Counter::SynUnreadable) => ("ambassador_bpf_syns_total", syn.name(), value),
         connect => ("ambassador_bpf_connects_total", connect.name(), value),
     }
 }

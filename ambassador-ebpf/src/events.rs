@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Telling user space.
+
+use core::{
+    mem::MaybeUninit,
+    ptr::{addr_of_mut, from_ref},
+};
+
+use ambassador_ebpf::{
+    counter::Counter,
+    event::{CLOSED, Event, HELD, HeldEvent, SHORTCUT},
+    flow::Flow,
+    origin::Origin,
+    tuple::Tuple,
+};
+use aya_ebpf::maps::ring_buf::RingBufEntry;
+
+use crate::{counters::count, maps::EVENTS, segment::Segment};
+
+/// Room for the event of a shortcut, taken before it is known whether the connection can be entered.
+#[inline(always)]
+pub(crate) fn reserve_shortcut() -> Option<RingBufEntry<Event>> {
+    reserve()
+}
+
+/// A connection is let in because its destination is known to accept.
+#[inline(always)]
+pub(crate) fn shortcut(mut room: RingBufEntry<Event>, key: &Tuple, flow: &Flow) {
+    fill(&mut room, SHORTCUT, key, flow, 0);
+    room.submit(0);
+}
+
+/// A client gave up before its connection was established.
+#[inline(always)]
+pub(crate) fn closed(key: &Tuple, flow: &Flow, admitted: u32) {
+    let Some(mut room) = reserve::<Event>() else { return };
+    fill(&mut room, CLOSED, key, flow, admitted);
+    room.submit(0);
+}
+
+/// A SYN is held; false when user space could not be told.
+#[inline(always)]
+pub(crate) fn held(segment: &Segment<'_>, key: &Tuple, flow: &Flow) -> bool {
+    let Some(mut room) = reserve::<HeldEvent>() else { return false };
+    let record = room.as_mut_ptr();
+    // SAFETY: the record is reserved for us and as large as the type.
+    let copied = segment.copy_headers(unsafe { &mut *addr_of_mut!((*record).syn).cast() });
+    let Some(length) = copied else {
+        room.discard(0);
+        return false;
+    };
+    // SAFETY: as above; the two types have the same layout when nothing of it is initialised.
+    let event = unsafe { &mut *addr_of_mut!((*record).event).cast::<MaybeUninit<Event>>() };
+    fill(event, HELD, key, flow, 0);
+    // SAFETY: as above.
+    unsafe { addr_of_mut!((*record).event.syn_len).write(length) };
+    room.submit(0);
+    true
+}
+
+#[inline(always)]
+fn reserve<T>() -> Option<RingBufEntry<T>> {
+    let room = EVENTS.reserve(0);
+    if room.is_none() {
+        count(Counter::EventLost);
+    }
+    room
+}
+
+/// Written field by field: a whole event would need a stack frame of its own.
+#[inline(always)]
+fn fill(room: &mut MaybeUninit<Event>, kind: u32, key: &Tuple, flow: &Flow, admitted: u32) {
+    let event = room.as_mut_ptr();
+    // SAFETY: the record is reserved for us and as large as the type.
+    unsafe { addr_of_mut!((*event).kind).write(kind) };
+    // SAFETY: as above.
+    unsafe { addr_of_mut!((*event).isn).write(flow.isn) };
+    // SAFETY: as above.
+    unsafe { addr_of_mut!((*event).syn_len).write(0) };
+    // SAFETY: as above.
+    unsafe { addr_of_mut!((*event).admitted).write(admitted) };
+    // SAFETY: as above.
+    unsafe { addr_of_mut!((*event).tuple).write(*key) };
+    // SAFETY: as above.
+    let to = unsafe { addr_of_mut!((*event).origin) };
+    copy(&flow.origin, to);
+}
+
+/// Copies an origin word by word, volatile, because LLVM would make it a call.
+#[inline(always)]
+fn copy(from: &Origin, to: *mut Origin) {
+    const WORDS: usize = size_of::<Origin>() / size_of::<u64>();
+    const { assert!(size_of::<Origin>() == WORDS * size_of::<u64>() && align_of::<Origin>() == 8) }
+    let (from, to) = (from_ref(from).cast::<u64>(), to.cast::<u64>());
+    for word in 0..WORDS {
+        // SAFETY: both are origins, which are whole words without padding.
+        unsafe { to.add(word).write_volatile(from.add(word).read_volatile()) };
+    }
+}

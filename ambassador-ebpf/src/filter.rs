@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `lfilter`: the filter of a listener, which holds the SYN of a connection until its destination has answered.
+//!
+//! What a filter drops, TCP drops in silence: the client stays in `SYN_SENT` and its own timer runs, as towards a
+//! destination that has not answered yet. User space answers later, with the client's own SYN or with an error.
+//! The filter sees every segment to the listener, and those to accepted sockets until it is taken off them.
+
+use ambassador_ebpf::{
+    counter::Counter,
+    flow::{Fate, fate},
+};
+use aya_ebpf::{macros::socket_filter, programs::SkBuffContext};
+
+use crate::{
+    counters::count,
+    events, flows,
+    maps::{LISTENER, VERDICT},
+    segment::Segment,
+};
+
+/// On every listener of a namespace that holds SYNs.
+#[socket_filter]
+fn lfilter(ctx: SkBuffContext) -> i64 {
+    let segment = Segment::new(&ctx);
+    if !segment.is_syn() {
+        return ACCEPT;
+    }
+    // SAFETY: the value is a word that never changes.
+    let Some(netns_cookie) = (unsafe { LISTENER.get(segment.socket_cookie()) }) else { return ACCEPT };
+    let Some(key) = segment.tuple(*netns_cookie) else {
+        count(Counter::SynUnreadable);
+        return ACCEPT;
+    };
+    let flow = flows::find(&key);
+    match fate(flow.as_deref(), segment.sequence(), is_admitted) {
+        Fate::Admit => ACCEPT,
+        Fate::Hold => DROP,
+        Fate::Tell => {
+            if let Some(flow) = flow
+                && events::held(&segment, &key, flow)
+            {
+                flow.told = 1;
+                count(Counter::SynHeld);
+            }
+            DROP
+        }
+        Fate::NoFlow => {
+            count(Counter::SynNoFlow);
+            DROP
+        }
+        Fate::WrongIsn => {
+            count(Counter::SynWrongIsn);
+            DROP
+        }
+    }
+}
+
+#[inline(always)]
+fn is_admitted(socket_cookie: u64) -> bool {
+    // SAFETY: only its presence matters.
+    unsafe { VERDICT.get(socket_cookie) }.is_some()
+}
+
+/// All of the segment.
+const ACCEPT: i64 = -1;
+/// Nothing of it.
+const DROP: i64 = 0;

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The table of redirected connections, and how full it is.
+//!
+//! A connection that is redirected but has no entry is dropped or reset, so `connect()` must know beforehand whether
+//! there is room. The count may be off by the few connections that take over a tuple at the very same moment; the
+//! limit lies far enough below the size of the map.
+
+use ambassador_ebpf::{flow::Flow, tuple::Tuple};
+use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
+
+use crate::maps::{FLOW, OPEN};
+
+/// How many redirected connections are open.
+#[inline(always)]
+pub(crate) fn open() -> u64 {
+    let open = OPEN.get(0).copied().unwrap_or(0);
+    // A count that has drifted below zero is none.
+    if open.cast_signed() < 0 { 0 } else { open }
+}
+
+/// Enters a connection, also over one of the same tuple whose socket has not withdrawn it; false when there is no room.
+#[inline(always)]
+pub(crate) fn enter(key: &Tuple, flow: &Flow) -> bool {
+    if FLOW.insert(key, flow, u64::from(BPF_NOEXIST)).is_ok() {
+        add(1);
+        return true;
+    }
+    FLOW.insert(key, flow, u64::from(BPF_EXIST)).is_ok()
+}
+
+/// The entry of a tuple, whoever's it is.
+#[inline(always)]
+pub(crate) fn find<'a>(key: &Tuple) -> Option<&'a mut Flow> {
+    let flow = FLOW.get_ptr_mut(key)?;
+    // SAFETY: entries are not preallocated, so they are not reused before a grace period. The kernel programs write
+    // single fields that only one of them writes, and never keep a reference beyond their run.
+    Some(unsafe { &mut *flow })
+}
+
+/// The entry of a tuple, if it is this socket's: the tuple may already belong to a newer one.
+#[inline(always)]
+pub(crate) fn find_own<'a>(key: &Tuple, socket_cookie: u64) -> Option<&'a mut Flow> {
+    find(key).filter(|flow| flow.origin.socket_cookie == socket_cookie)
+}
+
+/// Removes the entry of a tuple.
+#[inline(always)]
+pub(crate) fn remove(key: &Tuple) {
+    if FLOW.remove(key).is_ok() {
+        add(u64::MAX);
+    }
+}
+
+/// Adds to the count, wrapping: `u64::MAX` takes one away.
+#[inline(always)]
+fn add(step: u64) {
+    if let Some(open) = OPEN.get_ptr_mut(0) {
+        // Rust has no atomic addition for a target without compare-and-swap, but the kernel has.
+        // SAFETY: the pointer comes from a successful lookup and is aligned as the map's values are; every program
+        // changes it atomically.
+        unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) open, in(reg) step) };
+    }
+}

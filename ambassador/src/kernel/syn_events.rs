@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The reader of the events that the kernel side writes about connections that wait.
+//!
+//! There is one ring buffer and so one reader; whoever it is hands the events on. It needs no capability.
+#![allow(unsafe_code, reason = "tokio has no safe way to watch a descriptor that is not a std type")]
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+};
+
+use aya::maps::{MapData, RingBuf};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::event::SynEvent;
+
+/// The events, each of them once, in the order in which they happened. Its descriptor is readable when there are some.
+pub struct SynEvents {
+    ring: RingBuf<MapData>,
+}
+
+/// The events as a task waits for them.
+pub struct SynEventStream {
+    events: AsyncFd<SynEvents>,
+}
+
+impl SynEvents {
+    pub(super) fn new(ring: RingBuf<MapData>) -> Self {
+        Self { ring }
+    }
+
+    /// The next event, if there is one now.
+    pub fn take(&mut self) -> Option<SynEvent> {
+        loop {
+            let record = self.ring.next()?;
+            match SynEvent::try_from(&*record) {
+                Ok(event) => return Some(event),
+                Err(error) => {
+                    tracing::error!(%error, "the kernel programs wrote an event that makes no sense");
+                }
+            }
+        }
+    }
+
+    /// For waiting, in the tokio runtime that this is called in.
+    pub fn into_stream(self) -> io::Result<SynEventStream> {
+        // SAFETY: the ring buffer's descriptor is owned by `self`, open and the same until both are dropped together.
+        let events = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?;
+        Ok(SynEventStream { events })
+    }
+}
+
+impl SynEventStream {
+    /// Waits for the next event. Nothing is lost when the wait is given up.
+    pub async fn next(&mut self) -> io::Result<SynEvent> {
+        loop {
+            let mut ready = self.events.readable_mut().await?;
+            if let Some(event) = ready.get_inner_mut().take() {
+                return Ok(event);
+            }
+            ready.clear_ready();
+        }
+    }
+}
+
+impl AsFd for SynEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+impl AsRawFd for SynEvents {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The maps behind connections that wait for their destination: verdicts, and who need not wait.
+
+use std::{net::SocketAddr, os::fd::BorrowedFd, time::Duration};
+
+use ambassador_ebpf::{known::Known, tuple::Tuple};
+use ipnet::IpNet;
+
+use super::{
+    KernelError, KernelMaps,
+    clock::monotonic_ns,
+    event::{FlowKey, endpoint},
+    filter,
+    maps::key,
+};
+
+impl KernelMaps {
+    /// Lets the SYN of a held connection in, when it comes next; whether the client is still there to send it, and it
+    /// is worth sending for it.
+    ///
+    /// `socket_cookie` is that of the event, so a verdict that comes late cannot meet another connection of the same
+    /// addresses. It is forgotten when the client closes.
+    pub fn admit(&self, flow: &FlowKey, socket_cookie: u64) -> Result<bool, KernelError> {
+        self.verdicts.set(&socket_cookie, &1)?;
+        // In this order; the kernel side removes the flow first and the verdict after it.
+        let waits = self.is_open(flow, socket_cookie)?;
+        if !waits {
+            self.revoke(socket_cookie)?;
+        }
+        Ok(waits)
+    }
+
+    /// Takes back [`admit`](Self::admit): what the client repeats from here on is held again.
+    pub fn revoke(&self, socket_cookie: u64) -> Result<(), KernelError> {
+        self.verdicts.remove(&socket_cookie).map(drop)
+    }
+
+    /// Whether a redirected connection is still wanted: waiting, or established and not closed.
+    pub fn is_open(&self, flow: &FlowKey, socket_cookie: u64) -> Result<bool, KernelError> {
+        let entry = self.flows.get(&Tuple::from(flow))?;
+        Ok(entry.is_some_and(|entry| entry.origin.socket_cookie == socket_cookie))
+    }
+
+    /// Lets connections from a namespace to `destination` in at once for a while: it has just accepted one.
+    pub fn mark_good(
+        &self,
+        netns_cookie: u64,
+        destination: SocketAddr,
+        ttl: Duration,
+    ) -> Result<(), KernelError> {
+        let ttl_ns = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
+        let until_ns = monotonic_ns().saturating_add(ttl_ns);
+        self.good.set(&Known::new(netns_cookie, &endpoint(destination)), &until_ns)
+    }
+
+    /// Takes back [`mark_good`](Self::mark_good): it has just failed.
+    pub fn forget_good(&self, netns_cookie: u64, destination: SocketAddr) -> Result<(), KernelError> {
+        self.good.remove(&Known::new(netns_cookie, &endpoint(destination))).map(drop)
+    }
+
+    /// Never holds connections to a network, on one port or on all.
+    pub fn set_eager(&self, net: IpNet, port: Option<u16>) -> Result<(), KernelError> {
+        self.eager.set(&key(net, port), &1)
+    }
+
+    /// Takes back [`set_eager`](Self::set_eager) for exactly this network and port.
+    pub fn clear_eager(&self, net: IpNet, port: Option<u16>) -> Result<(), KernelError> {
+        self.eager.remove(&key(net, port)).map(drop)
+    }
+
+    /// How many redirected connections are open, as `connect()` counts them; it may be off by a few.
+    pub fn open_flows(&self) -> Result<u64, KernelError> {
+        let open = self.open.get(&0)?.unwrap_or(0);
+        Ok(u64::try_from(open.cast_signed()).unwrap_or(0))
+    }
+
+    /// How many verdicts are kept, at most `limit`. A scan: not for the request path.
+    pub fn pending_verdicts(&self, limit: u32) -> Result<u32, KernelError> {
+        self.verdicts.count_up_to(limit)
+    }
+
+    /// Tells the filter which namespace a listener belongs to, before it is put on it.
+    pub(super) fn register_listener(
+        &self,
+        listener: BorrowedFd<'_>,
+        netns_cookie: u64,
+    ) -> Result<(), KernelError> {
+        let cookie = filter::cookie(listener).map_err(KernelError::AttachFilter)?;
+        self.listeners.set(&cookie, &netns_cookie)
+    }
+
+    /// Forgets the listeners of a namespace. A scan, whose end the limit makes sure of while others come and go.
+    pub(super) fn forget_listeners(&self, netns_cookie: u64) -> Result<(), KernelError> {
+        for cookie in self.listeners.keys_up_to(MAX_LISTENERS)? {
+            if self.listeners.get(&cookie)? == Some(netns_cookie) {
+                self.listeners.remove(&cookie)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The size of the map `LISTENER`.
+const MAX_LISTENERS: u32 = 65_536;
