@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`Syn`]: a program's SYN as the kernel side captured it, and the packets that answer it.
 //!
-//! Pure and total: any bytes may come in, only a whole SYN is accepted. Nothing here decides which answer is due.
+//! Pure and total: any bytes may come in, only a SYN with whole headers is accepted. Nothing here decides which answer
+//! is due.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,7 +13,7 @@ use super::{
     packet::{PROTOCOL_TCP, Packet, Way},
 };
 
-/// A TCP SYN with its IP header. Its checksums are valid, whatever they were when it was captured.
+/// A TCP SYN with its IP header and without data. Its checksums are valid, whatever they were when it was captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syn {
     packet: Packet,
@@ -29,13 +30,13 @@ struct Ports {
 /// Why a destination cannot be reached, as ICMP tells it; each with the errno that Linux makes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unreachable {
-    /// `ENETUNREACH`: ICMP 3/0, ICMPv6 1/0.
+    /// `ENETUNREACH`: ICMP 3/0, `ICMPv6` 1/0.
     Network,
-    /// `EHOSTUNREACH`: ICMP 3/1, ICMPv6 1/3.
+    /// `EHOSTUNREACH`: ICMP 3/1, `ICMPv6` 1/3.
     Host,
-    /// `ECONNREFUSED`: ICMP 3/3, ICMPv6 1/4.
+    /// `ECONNREFUSED`: ICMP 3/3, `ICMPv6` 1/4.
     Port,
-    /// ICMP 3/13, of which Linux makes `EHOSTUNREACH`; ICMPv6 1/1, of which it makes `EACCES`.
+    /// ICMP 3/13, of which Linux makes `EHOSTUNREACH`; `ICMPv6` 1/1, of which it makes `EACCES`.
     AdminProhibited,
 }
 
@@ -54,13 +55,13 @@ pub enum PacketError {
         /// In bytes.
         length: usize,
     },
-    /// The IP header says another length than the packet has.
-    #[error("a packet of {actual} bytes says that it has {declared}")]
+    /// The IP header says a length that has no room for its headers.
+    #[error("a packet with headers of {headers} bytes says that it has {declared}")]
     Length {
-        /// What the header says.
+        /// What the IP header says.
         declared: usize,
-        /// What there is.
-        actual: usize,
+        /// What its headers come to.
+        headers: usize,
     },
     /// It is neither IPv4 nor IPv6.
     #[error("IP version {0} is unknown")]
@@ -83,14 +84,17 @@ impl Syn {
     /// The longest SYN: headers without IP options come to 80 (IPv4) or 100 bytes (IPv6) with all TCP options.
     pub const MAX_LENGTH: usize = 128;
 
-    /// Reads an IPv4 or IPv6 packet that holds a SYN, with any TCP options. Its checksums are not looked at: a SYN
-    /// that never left the machine carries the sum of its pseudo-header only (`CHECKSUM_PARTIAL`).
+    /// Reads an IPv4 or IPv6 packet that holds a SYN, with any TCP options.
+    ///
+    /// Its checksums are not looked at: a SYN that never left the machine carries the sum of its pseudo-header only
+    /// (`CHECKSUM_PARTIAL`). Data (TCP Fast Open, RFC 7413) may follow, or be said to, and is left out: the program
+    /// sends it again when it is not acknowledged.
     pub fn parse(packet: &[u8]) -> Result<Self, PacketError> {
         let length = packet.len();
         if length > Self::MAX_LENGTH {
             return Err(PacketError::TooLong { length });
         }
-        let (way, start) = match packet.first().map(|first| first >> 4) {
+        let Network { way, start, declared } = match packet.first().map(|first| first >> 4) {
             Some(4) => parse_v4(packet)?,
             Some(6) => parse_v6(packet)?,
             Some(version) => return Err(PacketError::Version(version)),
@@ -102,18 +106,18 @@ impl Syn {
         if header_length < header.len() {
             return Err(PacketError::HeaderLength(header_length));
         }
-        if header_length > segment.len() {
-            return Err(PacketError::Truncated { length });
+        let headers = start + header_length;
+        let packet = packet.get(..headers).ok_or(PacketError::Truncated { length })?;
+        if declared < headers {
+            return Err(PacketError::Length { declared, headers });
         }
         if header[13] & (FIN | SYN | RST | ACK) != SYN {
             return Err(PacketError::Flags(header[13]));
         }
-        let [a, b, c, d, e, f, g, h, ..] = *header;
-        Ok(Self {
-            packet: with_checksums(way, packet, start),
-            ports: Ports { from: u16::from_be_bytes([a, b]), to: u16::from_be_bytes([c, d]) },
-            isn: u32::from_be_bytes([e, f, g, h]),
-        })
+        let from = u16::from_be_bytes([header[0], header[1]]);
+        let to = u16::from_be_bytes([header[2], header[3]]);
+        let isn = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        Ok(Self { packet: sealed(way, packet, start), ports: Ports { from, to }, isn })
     }
 
     /// Where the program is: its own address and port.
@@ -160,22 +164,37 @@ impl Syn {
         Packet::icmp_error(way, kind, code, self.packet.as_bytes())
     }
 
-    /// The program's side giving up: a reset to the listener that removes what a replayed SYN left there, if its
-    /// handshake did not end (RFC 9293 §3.10.7.4, SYN-RECEIVED). Any other connection of the same port ignores it,
-    /// because its sequence numbers are elsewhere.
+    /// See [`reset_after_allow`].
     pub fn reset_after_allow(&self) -> Packet {
-        let numbers = Numbers { sequence: self.after(), acknowledged: 0 };
-        Packet::tcp(self.packet.way(), &header(self.ports, numbers, RST))
+        reset_of(self.packet.way(), self.ports, self.isn)
     }
 
-    /// The sequence number that follows the SYN's own. Data that a SYN carries is not counted: it need not be
+    /// The sequence number that follows the SYN's own. Data that it carried is not counted: it need not be
     /// acknowledged (RFC 7413 §4.2.2).
     fn after(&self) -> u32 {
         self.isn.wrapping_add(1)
     }
 }
 
+/// The program's side of a connection giving up: a reset to the listener that removes what a SYN left there that was
+/// let through, if its handshake did not end (RFC 9293 §3.10.7.4, SYN-RECEIVED). Any other connection of the same port
+/// ignores it, because its sequence numbers are elsewhere. `None` if the addresses are not of one family.
+pub fn reset_after_allow(client: SocketAddr, listener: SocketAddr, isn: u32) -> Option<Packet> {
+    let way = match (client.ip(), listener.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => Way::V4 { from, to },
+        (IpAddr::V6(from), IpAddr::V6(to)) => Way::V6 { from, to },
+        _ => return None,
+    };
+    Some(reset_of(way, Ports { from: client.port(), to: listener.port() }, isn))
+}
+
+fn reset_of(way: Way, ports: Ports, isn: u32) -> Packet {
+    let numbers = Numbers { sequence: isn.wrapping_add(1), acknowledged: 0 };
+    Packet::tcp(way, &header(ports, numbers, RST))
+}
+
 /// The sequence numbers of a segment.
+#[derive(Clone, Copy)]
 struct Numbers {
     sequence: u32,
     acknowledged: u32,
@@ -193,59 +212,71 @@ fn header(ports: Ports, numbers: Numbers, flags: u8) -> [u8; 20] {
     header
 }
 
-/// The ends of an IPv4 packet and where its payload starts (RFC 791 §3.1).
-fn parse_v4(packet: &[u8]) -> Result<(Way, usize), PacketError> {
+/// What an IP header says.
+struct Network {
+    way: Way,
+    /// Where its payload starts.
+    start: usize,
+    /// The length of the packet.
+    declared: usize,
+}
+
+/// RFC 791 §3.1.
+fn parse_v4(packet: &[u8]) -> Result<Network, PacketError> {
     let header = packet.first_chunk::<20>().ok_or(PacketError::Truncated { length: packet.len() })?;
     let start = usize::from(header[0] & 0xf) * 4;
     if start < header.len() {
         return Err(PacketError::HeaderLength(start));
     }
-    check_length(usize::from(u16::from_be_bytes([header[2], header[3]])), packet)?;
     if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT != 0 {
         return Err(PacketError::Fragment);
     }
     check_protocol(header[9])?;
-    let [.., a, b, c, d, e, f, g, h] = *header;
-    Ok((Way::V4 { from: Ipv4Addr::new(a, b, c, d), to: Ipv4Addr::new(e, f, g, h) }, start))
+    let address = |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+    let declared = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    Ok(Network { way: Way::V4 { from: address(12), to: address(16) }, start, declared })
 }
 
-/// The ends of an IPv6 packet and where its payload starts (RFC 8200 §3).
-fn parse_v6(packet: &[u8]) -> Result<(Way, usize), PacketError> {
+/// RFC 8200 §3.
+fn parse_v6(packet: &[u8]) -> Result<Network, PacketError> {
     let truncated = PacketError::Truncated { length: packet.len() };
     let (fixed, rest) = packet.split_first_chunk::<8>().ok_or(truncated)?;
     let (from, rest) = rest.split_first_chunk::<16>().ok_or(truncated)?;
     let (to, _) = rest.split_first_chunk::<16>().ok_or(truncated)?;
-    check_length(40 + usize::from(u16::from_be_bytes([fixed[4], fixed[5]])), packet)?;
     check_protocol(fixed[6])?;
-    Ok((Way::V6 { from: Ipv6Addr::from(*from), to: Ipv6Addr::from(*to) }, 40))
-}
-
-fn check_length(declared: usize, packet: &[u8]) -> Result<(), PacketError> {
-    let actual = packet.len();
-    if declared == actual { Ok(()) } else { Err(PacketError::Length { declared, actual }) }
+    let way = Way::V6 { from: Ipv6Addr::from(*from), to: Ipv6Addr::from(*to) };
+    let declared = V6_HEADER + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+    Ok(Network { way, start: V6_HEADER, declared })
 }
 
 fn check_protocol(protocol: u8) -> Result<(), PacketError> {
     if protocol == PROTOCOL_TCP { Ok(()) } else { Err(PacketError::Protocol(protocol)) }
 }
 
-/// `packet`, whose TCP header is whole and starts at `start`, with its checksums computed anew.
-fn with_checksums(way: Way, packet: &[u8], start: usize) -> Packet {
+/// Headers of a whole packet, of which TCP's starts at `start`, with their own length and checksums.
+fn sealed(way: Way, headers: &[u8], start: usize) -> Packet {
     let mut bytes = [0; Syn::MAX_LENGTH];
-    let bytes = &mut bytes[..packet.len()];
-    bytes.copy_from_slice(packet);
+    let bytes = &mut bytes[..headers.len()];
+    bytes.copy_from_slice(headers);
+    let length = |of: usize| u16::try_from(of).unwrap_or(u16::MAX);
+    let segment_length = length(headers.len() - start);
     if let Way::V4 { .. } = way {
+        bytes[2..4].copy_from_slice(&length(headers.len()).to_be_bytes());
         bytes[10..12].fill(0);
         let sum = Checksum::default().add(&bytes[..start]).finish();
         bytes[10..12].copy_from_slice(&sum);
+    } else {
+        bytes[4..6].copy_from_slice(&segment_length.to_be_bytes());
     }
     let (_, segment) = bytes.split_at_mut(start);
     segment[16..18].fill(0);
-    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
-    let sum = way.pseudo_header(PROTOCOL_TCP, length).add(segment).finish();
+    let sum = way.pseudo_header(PROTOCOL_TCP, segment_length).add(segment).finish();
     segment[16..18].copy_from_slice(&sum);
     Packet::complete(way, bytes)
 }
+
+/// In bytes; IPv6 knows no other.
+const V6_HEADER: usize = 40;
 
 /// More fragments, or an offset (RFC 791 §3.1).
 const FRAGMENT: u16 = 0x3fff;

@@ -19,14 +19,14 @@ use crate::net::dial::{DialError, DialFailure};
 
 /// What the kernel side is told.
 pub trait Verdicts: Send + Sync {
-    /// Lets the next SYN with this sequence number of this socket through to the listener.
-    fn allow(&self, socket_cookie: u64, isn: u32) -> io::Result<()>;
+    /// Lets the next SYN of this flow and socket through to the listener. `false` if the program has given it up.
+    fn allow(&self, key: &FlowKey, socket_cookie: u64) -> io::Result<bool>;
 
     /// Notes that `dst` accepts, seen from the network namespace: for a while its SYNs need not be held.
-    fn good(&self, netns: u64, dst: SocketAddr);
+    fn good(&self, netns_cookie: u64, dst: SocketAddr);
 
     /// Withdraws it.
-    fn not_good(&self, netns: u64, dst: SocketAddr);
+    fn not_good(&self, netns_cookie: u64, dst: SocketAddr);
 }
 
 /// Sends packets inside the network namespace of the held connection.
@@ -50,8 +50,8 @@ pub struct Holding {
     pub dst: SocketAddr,
     /// Of the program's socket.
     pub socket_cookie: u64,
-    /// What waits for an answer.
-    pub syn: Syn,
+    /// What waits for an answer; `None` if it was let through unasked, because the destination is known to accept.
+    pub syn: Option<Syn>,
     /// From [`super::table::Table::hold`]: its claim is what keeps the connection held.
     pub promise: Promise,
 }
@@ -72,7 +72,8 @@ pub struct Report {
 /// What came of a held connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was dialled and let through. If its SYN could not be sent again, the program's own repetition will do.
+    /// It was dialled and let through, if it had not been before. If its SYN could not be sent again, the program's
+    /// own repetition will do.
     Allowed,
     /// It was dialled, but the kernel side did not take the verdict: the program waits.
     NotAllowed,
@@ -80,7 +81,9 @@ pub enum Outcome {
     Answered(Answer),
     /// It was left to the program's own timers, because the dial timed out or could not be made here.
     Silent(DialFailure),
-    /// The program gave it up before there was a result.
+    /// It had been let through unasked, and then failed: `connect()` succeeded in vain.
+    Lied(DialFailure),
+    /// The program gave it up before it could know a result.
     Abandoned,
 }
 
@@ -97,7 +100,7 @@ impl Holding {
         answers: &dyn Answers,
     ) -> Report {
         let start = Instant::now();
-        let (netns, dst) = (self.key.netns(), self.dst);
+        let (netns, dst) = (self.key.netns_cookie(), self.dst);
         let result = tokio::select! {
             biased;
             () = self.promise.unwanted() => None,
@@ -130,12 +133,12 @@ impl Holding {
         if !self.promise.keep(Ok(stream)) {
             return Outcome::Abandoned;
         }
+        let Some(syn) = self.syn.take() else { return Outcome::Allowed };
         for pause in pauses() {
-            if let_through(self.socket_cookie, &self.syn, verdicts, wire) {
-                return Outcome::Allowed;
-            }
-            if self.is_given_up_within(pause).await {
-                return Outcome::Abandoned;
+            match let_through(&self.key, self.socket_cookie, &syn, verdicts, wire) {
+                Outcome::NotAllowed if !self.is_given_up_within(pause).await => {}
+                Outcome::NotAllowed => return Outcome::Abandoned,
+                outcome => return outcome,
             }
         }
         Outcome::NotAllowed
@@ -146,16 +149,20 @@ impl Holding {
         if !self.promise.keep(Err(error)) {
             return Outcome::Abandoned;
         }
-        if answer == Answer::Silence { Outcome::Silent(failure) } else { self.say(answer, wire).await }
+        match answer {
+            _ if self.syn.is_none() => Outcome::Lied(failure),
+            Answer::Silence => Outcome::Silent(failure),
+            answer => self.say(answer, wire).await,
+        }
     }
 
     /// Repeats the answer until the connection is gone: the kernel only notes an ICMP error that finds the socket
     /// locked by its owner, and any packet may be lost to a full queue.
     async fn say(&mut self, answer: Answer, wire: &mut Wire<'_>) -> Outcome {
-        let packet = match answer {
-            Answer::Refuse => self.syn.refuse(),
-            Answer::Unreachable(why) => self.syn.unreachable(why),
-            Answer::Silence => return Outcome::Silent(DialFailure::Local),
+        let packet = match (&self.syn, answer) {
+            (Some(syn), Answer::Refuse) => syn.refuse(),
+            (Some(syn), Answer::Unreachable(why)) => syn.unreachable(why),
+            (None, _) | (_, Answer::Silence) => return Outcome::Silent(DialFailure::Local),
         };
         for pause in pauses() {
             wire.send(&packet);
@@ -178,25 +185,33 @@ impl Holding {
 /// Lets a SYN through that is not dialled for, as when there is no room to hold it: `connect()` may then succeed in
 /// vain, but it is never refused in error.
 pub fn let_through_undialled(
+    key: &FlowKey,
     socket_cookie: u64,
     syn: &Syn,
     verdicts: &dyn Verdicts,
     answers: &dyn Answers,
 ) -> Report {
     let mut wire = Wire::new(answers);
-    let allowed = let_through(socket_cookie, syn, verdicts, &mut wire);
-    wire.report(if allowed { Outcome::Allowed } else { Outcome::NotAllowed }, Duration::ZERO)
+    let outcome = let_through(key, socket_cookie, syn, verdicts, &mut wire);
+    wire.report(outcome, Duration::ZERO)
 }
 
-fn let_through(cookie: u64, syn: &Syn, verdicts: &dyn Verdicts, wire: &mut Wire<'_>) -> bool {
-    match verdicts.allow(cookie, syn.isn()) {
-        Ok(()) => {
+fn let_through(
+    key: &FlowKey,
+    socket_cookie: u64,
+    syn: &Syn,
+    verdicts: &dyn Verdicts,
+    wire: &mut Wire<'_>,
+) -> Outcome {
+    match verdicts.allow(key, socket_cookie) {
+        Ok(true) => {
             wire.send(&syn.replay());
-            true
+            Outcome::Allowed
         }
+        Ok(false) => Outcome::Abandoned,
         Err(error) => {
             tracing::warn!(%error, "the kernel side did not take a verdict");
-            false
+            Outcome::NotAllowed
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 pub struct FlowKey {
     client: SocketAddr,
     listener: SocketAddr,
-    netns: u64,
+    netns_cookie: u64,
 }
 
 impl FlowKey {
@@ -16,8 +16,8 @@ impl FlowKey {
     ///
     /// Addresses are compared by address and port alone: a flow label or a scope, which an accepted socket tells and
     /// a packet does not, and IPv4 in the form of IPv6 make no other flow.
-    pub fn new(client: SocketAddr, listener: SocketAddr, netns: u64) -> Self {
-        Self { client: plain(client), listener: plain(listener), netns }
+    pub fn new(client: SocketAddr, listener: SocketAddr, netns_cookie: u64) -> Self {
+        Self { client: plain(client), listener: plain(listener), netns_cookie }
     }
 
     /// The program's own end.
@@ -31,8 +31,8 @@ impl FlowKey {
     }
 
     /// `SO_NETNS_COOKIE` of the network namespace.
-    pub fn netns(&self) -> u64 {
-        self.netns
+    pub fn netns_cookie(&self) -> u64 {
+        self.netns_cookie
     }
 }
 

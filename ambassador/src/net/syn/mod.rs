@@ -34,7 +34,7 @@ mod raw;
 #[cfg(test)]
 mod fixtures;
 
-pub use captured::{PacketError, Syn, Unreachable};
+pub use captured::{PacketError, Syn, Unreachable, reset_after_allow};
 pub use handover::{Claim, Promise};
 pub use key::FlowKey;
 pub use packet::Packet;

@@ -14,7 +14,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The longest packet that is ever built: an ICMPv6 error that quotes the longest SYN.
+    /// The longest packet that is ever built: an `ICMPv6` error that quotes the longest SYN.
     pub const CAPACITY: usize = 40 + 8 + Syn::MAX_LENGTH;
 
     /// The packet from its first header on.
@@ -47,7 +47,7 @@ impl Packet {
         this
     }
 
-    /// An ICMP or ICMPv6 error that quotes `quoted` (RFC 792, RFC 4443 §3.1).
+    /// An ICMP or `ICMPv6` error that quotes `quoted` (RFC 792, RFC 4443 §3.1).
     pub(super) fn icmp_error(way: Way, kind: u8, code: u8, quoted: &[u8]) -> Self {
         let length = u16::try_from(8 + quoted.len()).unwrap_or(u16::MAX);
         let (protocol, sum) = match way {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`Table`]: the connections whose SYN is held, by flow.
 //!
-//! The copy of a SYN is read by one worker; its connection is accepted by whichever worker's listener the kernel
+//! The copies of SYNs are read by one worker; a connection is accepted by whichever worker's listener the kernel
 //! chooses (`SO_REUSEPORT` hashes over all of them). So one table serves all workers, parted into shards by a hash of
 //! the flow. A shard's lock is held for a single operation on a hash map, never across an await nor while a socket is
 //! closed, and is taken three times in the life of a connection (held, accepted or abandoned): requests never meet
@@ -29,7 +29,6 @@ use tokio::{
 };
 
 use super::{
-    captured::Syn,
     handover::{Claim, Promise, promise},
     key::FlowKey,
 };
@@ -53,7 +52,7 @@ struct Shard {
 struct Held {
     dst: SocketAddr,
     socket_cookie: u64,
-    syn: Syn,
+    isn: Option<u32>,
     since: Instant,
     claim: Claim,
 }
@@ -87,18 +86,19 @@ impl Table {
         }
     }
 
-    /// Enters the connection of the socket `socket_cookie`, which goes to `dst`. The result of its dial is owed to
-    /// the promise. An older socket's entry of the same flow is given up.
+    /// Enters the connection of the socket `socket_cookie`, which goes to `dst`, and whose SYN has the sequence number
+    /// `isn` (`None` if it is not known, because the SYN was let through unasked). The result of its dial is owed by
+    /// the promise. An older entry of the same flow is given up: of another socket, or of another SYN.
     pub fn hold(
         &self,
         key: FlowKey,
         dst: SocketAddr,
         socket_cookie: u64,
-        syn: Syn,
+        isn: Option<u32>,
     ) -> Result<Promise, HoldError> {
         let mut shard = self.shard(&key);
         let older = shard.held.get(&key);
-        if older.is_some_and(|held| held.socket_cookie == socket_cookie && held.syn.isn() == syn.isn()) {
+        if older.is_some_and(|held| held.socket_cookie == socket_cookie && held.isn == isn) {
             return Err(HoldError::Already);
         }
         if older.is_none() && shard.held.len() >= self.per_shard {
@@ -113,7 +113,7 @@ impl Table {
                 Err(back) => claim = back,
             }
         }
-        let older = shard.held.insert(key, Held { dst, socket_cookie, syn, since: Instant::now(), claim });
+        let older = shard.held.insert(key, Held { dst, socket_cookie, isn, since: Instant::now(), claim });
         drop(shard);
         drop(older);
         Ok(promise)
@@ -124,7 +124,7 @@ impl Table {
     ///
     /// `None` leaves the dial to the flow. An entry that goes elsewhere is another socket's, and stays.
     pub async fn take_for_accept(&self, key: &FlowKey, dst: SocketAddr, patience: Duration) -> Option<Claim> {
-        let (hand, mut handed) = oneshot::channel();
+        let (hand, handed) = oneshot::channel();
         {
             let mut shard = self.shard(key);
             if shard.held.get(key).is_some_and(|held| held.dst == dst) {
@@ -135,25 +135,25 @@ impl Table {
             }
             shard.waiting.insert(*key, Waiting { dst, hand });
         }
-        let leave = Leave { table: self, key };
-        if let Ok(claim) = timeout(patience, &mut handed).await {
+        let mut wait = Wait { table: self, key, handed };
+        if let Ok(claim) = timeout(patience, &mut wait.handed).await {
             return claim.ok();
         }
-        drop(leave);
+        wait.leave();
         // It may have come between the end of the wait and leaving.
-        handed.try_recv().ok()
+        wait.handed.try_recv().ok()
     }
 
-    /// Gives up the connection of a socket that was closed before it was accepted, which aborts its dial. Returns its
-    /// SYN, if it was held: one that was let through needs [`Syn::reset_after_allow`].
-    pub fn closed(&self, key: &FlowKey, socket_cookie: u64) -> Option<Syn> {
+    /// Gives up the connection of a socket that was closed before it was accepted, which aborts its dial or its
+    /// answers. `false` if it is not held: it was accepted, or the flow belongs to another socket.
+    pub fn closed(&self, key: &FlowKey, socket_cookie: u64) -> bool {
         let mut shard = self.shard(key);
-        if shard.held.get(key)?.socket_cookie != socket_cookie {
-            return None;
+        if shard.held.get(key).is_none_or(|held| held.socket_cookie != socket_cookie) {
+            return false;
         }
         let held = shard.held.remove(key);
         drop(shard);
-        held.map(|held| held.syn)
+        held.is_some()
     }
 
     /// Gives up what has been held for longer than `limit`, of whose end nobody told: returns how many. A scan, to be
@@ -183,19 +183,27 @@ impl Table {
     }
 }
 
-/// Ends an accepted flow's wait, however it ends.
-struct Leave<'a> {
+/// The wait of an accepted flow: leaves nothing in the table, however it ends.
+struct Wait<'a> {
     table: &'a Table,
     key: &'a FlowKey,
+    handed: oneshot::Receiver<Claim>,
 }
 
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
+impl Wait<'_> {
+    fn leave(&mut self) {
+        self.handed.close();
         let mut shard = self.table.shard(self.key);
         // The next flow of the same key may wait already.
         if shard.waiting.get(self.key).is_some_and(|waiting| waiting.hand.is_closed()) {
             shard.waiting.remove(self.key);
         }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -205,7 +213,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 /// How long a connection can be held: longer than Linux repeats a SYN by default (`tcp_syn_retries` 6: 127 s).
-pub const HOLD_LIMIT: Duration = Duration::from_secs(300);
+pub const HOLD_LIMIT: Duration = Duration::from_mins(5);
 
 /// Some times the number of workers, so that two of them seldom meet.
 const SHARDS: usize = 64;

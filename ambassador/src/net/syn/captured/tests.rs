@@ -124,7 +124,7 @@ fn only_a_whole_syn_is_accepted() {
     assert_eq!(Syn::parse(&[0x45; 129]), Err(PacketError::TooLong { length: 129 }));
     assert_eq!(spoilt(V4_SYN, 0, 0x55), PacketError::Version(5));
     assert_eq!(spoilt(V4_SYN, 0, 0x44), PacketError::HeaderLength(16));
-    assert_eq!(spoilt(V4_SYN, 3, 61), PacketError::Length { declared: 61, actual: 60 });
+    assert_eq!(spoilt(V4_SYN, 3, 59), PacketError::Length { declared: 59, headers: 60 });
     assert_eq!(spoilt(V4_SYN, 6, 0x20), PacketError::Fragment);
     assert_eq!(spoilt(V4_SYN, 9, 17), PacketError::Protocol(17));
     assert_eq!(spoilt(V4_SYN, 32, 0x40), PacketError::HeaderLength(16));
@@ -133,11 +133,31 @@ fn only_a_whole_syn_is_accepted() {
         assert_eq!(spoilt(V4_SYN, 33, flags), PacketError::Flags(flags));
     }
     assert_eq!(spoilt(V6_SYN, 6, 0), PacketError::Protocol(0));
-    assert_eq!(spoilt(V6_SYN, 5, 0), PacketError::Length { declared: 40, actual: 80 });
+    assert_eq!(spoilt(V6_SYN, 5, 0), PacketError::Length { declared: 40, headers: 80 });
     let whole = bytes(V6_SYN);
     for length in 0..whole.len() {
         Syn::parse(&whole[..length]).expect_err("truncated");
     }
+}
+
+#[test]
+fn data_of_a_syn_is_left_out() {
+    for (hex, length) in [(V4_SYN, 3), (V6_SYN, 5)] {
+        let mut packet = bytes(hex);
+        packet[length] += 5;
+        assert_eq!(Syn::parse(&packet), Ok(syn(hex)), "data that was not captured");
+        packet.extend(*b"hello");
+        assert_eq!(Syn::parse(&packet), Ok(syn(hex)), "data that was captured");
+    }
+}
+
+#[test]
+fn a_reset_needs_no_captured_syn() {
+    for hex in [V4_SYN, V6_SYN] {
+        let syn = syn(hex);
+        assert_eq!(reset_after_allow(syn.src(), syn.dst(), syn.isn()), Some(syn.reset_after_allow()));
+    }
+    assert_eq!(reset_after_allow(syn(V4_SYN).src(), syn(V6_SYN).dst(), 1), None);
 }
 
 #[test]
@@ -164,9 +184,9 @@ fn any_syn() -> impl Strategy<Value = Vec<u8>> {
         packet.extend(options);
         let length = u8::try_from(packet.len()).expect("at most 100");
         if hex == V4_SYN {
-            packet[3] = length
+            packet[3] = length;
         } else {
-            packet[5] = length - 40
+            packet[5] = length - 40;
         }
         packet
     })

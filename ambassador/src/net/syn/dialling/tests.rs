@@ -24,6 +24,8 @@ use super::{
 #[derive(Default)]
 struct World {
     said: Mutex<Vec<Said>>,
+    /// Whether the kernel side knows that the program has given up.
+    gone: bool,
     verdicts_to_refuse: AtomicU32,
     packets_to_lose: AtomicU32,
     on_allow: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -31,7 +33,7 @@ struct World {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Said {
-    Allow(u64, u32),
+    Allow(u64),
     Good(SocketAddr),
     NotGood(SocketAddr),
     Sent(Packet, Duration),
@@ -52,24 +54,25 @@ fn spend(count: &AtomicU32) -> bool {
 }
 
 impl Verdicts for World {
-    fn allow(&self, socket_cookie: u64, isn: u32) -> io::Result<()> {
+    fn allow(&self, flow: &FlowKey, socket_cookie: u64) -> io::Result<bool> {
+        assert_eq!(*flow, key());
         if spend(&self.verdicts_to_refuse) {
             return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
         if let Some(observe) = self.on_allow.lock().expect("no panic").take() {
             observe();
         }
-        self.say(Said::Allow(socket_cookie, isn));
-        Ok(())
+        self.say(Said::Allow(socket_cookie));
+        Ok(!self.gone)
     }
 
-    fn good(&self, netns: u64, dst: SocketAddr) {
-        assert_eq!(netns, NETNS);
+    fn good(&self, netns_cookie: u64, dst: SocketAddr) {
+        assert_eq!(netns_cookie, NETNS);
         self.say(Said::Good(dst));
     }
 
-    fn not_good(&self, netns: u64, dst: SocketAddr) {
-        assert_eq!(netns, NETNS);
+    fn not_good(&self, netns_cookie: u64, dst: SocketAddr) {
+        assert_eq!(netns_cookie, NETNS);
         self.say(Said::NotGood(dst));
     }
 }
@@ -99,8 +102,8 @@ impl Case {
         attempts: impl Stream<Item = Result<TcpStream, DialError>> + Send + 'static,
     ) -> Self {
         let (world, table) = (Arc::new(world), Arc::new(Table::new(8)));
-        let promise = table.hold(key(), dst(), COOKIE, syn(1)).expect("room");
-        let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: syn(1), promise };
+        let promise = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
+        let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: Some(syn(1)), promise };
         let (verdicts, answers) = (Arc::clone(&world), Arc::clone(&world));
         let driver = tokio::spawn(async move { holding.dial(attempts, &*verdicts, &*answers).await });
         Self { world, table, driver }
@@ -131,7 +134,7 @@ async fn a_dial_that_succeeds_lets_the_syn_through() {
     let (report, said) = case.end().await;
     assert_eq!(report, Report { outcome: Outcome::Allowed, held: Duration::ZERO, sent: 1, unsent: 0 });
     let [allowed, Said::Sent(packet, _), good] = &said[..] else { panic!("{said:?}") };
-    assert_eq!((allowed, good), (&Said::Allow(COOKIE, 1), &Said::Good(dst())));
+    assert_eq!((allowed, good), (&Said::Allow(COOKIE), &Said::Good(dst())));
     assert_eq!(*packet, syn(1).replay());
     let claim = table.take_for_accept(&key(), dst(), Duration::ZERO).await.expect("held");
     claim.finish().await.expect("kept").expect("dialled");
@@ -143,16 +146,16 @@ async fn the_socket_is_ready_before_the_syn_is_let_through() {
     let (kept, observed) = std::sync::mpsc::channel();
     let world = World::default();
     let table = Arc::new(Table::new(8));
-    let promise = table.hold(key(), dst(), COOKIE, syn(1)).expect("room");
-    let observer = Arc::clone(&table);
+    let promise = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
+    let flow = Arc::clone(&table);
     *world.on_allow.lock().expect("no panic") = Some(Box::new(move || {
         let claim =
-            futures_util::FutureExt::now_or_never(observer.take_for_accept(&key(), dst(), Duration::ZERO));
+            futures_util::FutureExt::now_or_never(flow.take_for_accept(&key(), dst(), Duration::ZERO));
         let claim = claim.flatten().expect("held");
         let result = futures_util::FutureExt::now_or_never(claim.finish());
         kept.send(matches!(result, Some(Some(Ok(_))))).expect("listening");
     }));
-    let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: syn(1), promise };
+    let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: Some(syn(1)), promise };
     let report = holding.dial(stream::iter([Ok(stream)]), &world, &world).await;
     assert_eq!((report.outcome, observed.recv()), (Outcome::Allowed, Ok(true)));
 }
@@ -171,7 +174,7 @@ async fn a_failure_is_answered_until_the_program_has_seen_it() {
         let case = Case::start(World::default(), stream::iter([error(errno)]));
         // After 1, 2 and 4 ms: the fourth try follows the third pause.
         sleep(Duration::from_micros(7500)).await;
-        assert!(case.table.closed(&key(), COOKIE).is_some());
+        assert!(case.table.closed(&key(), COOKIE));
         let (report, said) = case.end().await;
         assert_eq!(report.outcome, Outcome::Answered(answer));
         assert_eq!(said[0], Said::NotGood(dst()));
@@ -238,7 +241,7 @@ async fn a_connection_that_the_program_gives_up_is_not_dialled_on() {
     let case = Case::start(World::default(), attempts);
     sleep(Duration::from_millis(1)).await;
     assert!(dropped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty));
-    assert!(case.table.closed(&key(), COOKIE).is_some());
+    assert!(case.table.closed(&key(), COOKIE));
     let (report, said) = case.end().await;
     assert_eq!((report.outcome, said), (Outcome::Abandoned, vec![]));
     assert!(dropped.await.is_err());
@@ -260,13 +263,37 @@ async fn a_verdict_is_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_dialled_is_answered_or_let_through() {
     let (world, table) = (World::default(), Table::new(8));
-    let promise = table.hold(key(), dst(), COOKIE, syn(1)).expect("room");
-    let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: syn(1), promise };
+    let promise = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
+    let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: Some(syn(1)), promise };
     let report = holding.answer(Answer::Refuse, &world).await;
     assert_eq!((report.outcome, report.sent), (Outcome::Answered(Answer::Refuse), TRIES));
 
     let world = World::default();
-    let report = let_through_undialled(COOKIE, &syn(1), &world, &world);
+    let report = let_through_undialled(&key(), COOKIE, &syn(1), &world, &world);
     assert_eq!(report.outcome, Outcome::Allowed);
     assert_eq!(sent(&world.said()), [&syn(1).replay()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_the_kernel_saw_give_up_is_sent_nothing() {
+    let (stream, _listener) = connected();
+    let (report, _) =
+        Case::start(World { gone: true, ..World::default() }, stream::iter([Ok(stream)])).end().await;
+    assert_eq!((report.outcome, report.sent), (Outcome::Abandoned, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_let_through_unasked_is_only_dialled() {
+    let (stream, _listener) = connected();
+    for (result, outcome, said) in [
+        (Ok(stream), Outcome::Allowed, Said::Good(dst())),
+        (error(libc::ECONNREFUSED), Outcome::Lied(DialFailure::Refused), Said::NotGood(dst())),
+    ] {
+        let (world, table) = (World::default(), Table::new(8));
+        let promise = table.hold(key(), dst(), COOKIE, None).expect("room");
+        let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: None, promise };
+        let report = holding.dial(stream::iter([result]), &world, &world).await;
+        assert_eq!((report.outcome, report.sent), (outcome, 0));
+        assert_eq!(world.said(), [said]);
+    }
 }
