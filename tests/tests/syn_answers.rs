@@ -25,9 +25,8 @@ const NOBODY: [&str; 2] = ["10.77.0.9", "fd77::9"];
 fn a_connect_fails_as_it_is_answered() -> Result<()> {
     let link = link_to_nobody()?;
     link.client.enter(|| {
-        let raw = RawSockets::open()?;
+        let (raw, capture) = (RawSockets::open()?, Capture::open()?);
         // Sending needs no capability.
-        let capture = Capture::open()?;
         drop_all_but(&[])?;
         for address in NOBODY {
             let to = SocketAddr::new(address.parse()?, 81);

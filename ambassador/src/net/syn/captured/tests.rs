@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Packets against captured ones, and properties of all of them.
 
 use proptest::{
     collection::vec,

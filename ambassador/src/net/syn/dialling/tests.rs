@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Held connections between a kernel side and a wire that only take notes.
 
 use std::{
     future::pending,

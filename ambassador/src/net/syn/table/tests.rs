@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Who gets a claim, who loses it, and how many there can be.
 
 use std::{future::pending, sync::Arc};
 
