@@ -2,6 +2,7 @@
 //! The sockets of a flow, in the order in which a connection meets them.
 
 pub mod listen;
+pub mod syn;
 pub mod accept;
 pub mod orig_dst;
 pub mod detect;

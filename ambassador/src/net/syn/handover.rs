@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`Promise`] and [`Claim`]: the two ends of a dial that is made for a held connection.
+//!
+//! Whoever dials holds the promise; the table, and later the accepted flow, holds the claim. Dropping the claim is
+//! what ends a dial, or its answers, that nobody waits for any more: there is no other way to abort one, so a dial
+//! cannot outlive its connection. Neither end knows on which worker the other one is.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    thread::{self, ThreadId},
+};
+
+use tokio::{net::TcpStream, sync::oneshot};
+
+use crate::net::dial::{DialError, DialFailure};
+
+/// Makes both ends for a connection to `dst`.
+pub(super) fn promise(dst: SocketAddr) -> (Promise, Claim) {
+    let (result, awaited) = oneshot::channel();
+    let (wanted, unwanted) = oneshot::channel();
+    (Promise { result: Some(result), unwanted }, Claim { dst, result: awaited, _wanted: wanted })
+}
+
+/// Of the one who dials: the result is owed to whoever holds the claim.
+#[derive(Debug)]
+pub struct Promise {
+    result: Option<oneshot::Sender<Dialled>>,
+    unwanted: oneshot::Receiver<Infallible>,
+}
+
+/// Of the one who waits: the result of the dial, once there is one. Dropping it aborts the dial.
+#[derive(Debug)]
+pub struct Claim {
+    dst: SocketAddr,
+    result: oneshot::Receiver<Dialled>,
+    _wanted: oneshot::Sender<Infallible>,
+}
+
+/// The result, and the thread whose event loop knows the socket.
+type Dialled = (Result<TcpStream, DialError>, ThreadId);
+
+impl Promise {
+    /// Gives the result. `false` if nobody waits for it, and it has been dropped.
+    pub(super) fn keep(&mut self, result: Result<TcpStream, DialError>) -> bool {
+        let sender = self.result.take();
+        sender.is_some_and(|sender| sender.send((result, thread::current().id())).is_ok())
+    }
+
+    /// Completes when the claim is dropped.
+    pub(super) async fn unwanted(&mut self) {
+        // It is never sent to: it ends with the other end.
+        let _ = (&mut self.unwanted).await;
+    }
+}
+
+impl Claim {
+    /// Waits for the dial, and makes its socket one of the calling thread's event loop. `None` if the dial was given
+    /// up without a result, as when its worker ends: whoever needs the socket may dial.
+    pub async fn finish(self) -> Option<Result<TcpStream, DialError>> {
+        let Self { dst, result, _wanted } = self;
+        let (result, home) = result.await.ok()?;
+        let moved = match result {
+            Ok(stream) if home != thread::current().id() => move_here(stream),
+            Ok(stream) => Ok(stream),
+            Err(error) => return Some(Err(error)),
+        };
+        Some(moved.map_err(|source| DialError { dst, failure: DialFailure::Local, source }))
+    }
+}
+
+/// An event loop knows its own sockets only; one that stayed in another's would pay for every wake-up.
+fn move_here(stream: TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
+}
