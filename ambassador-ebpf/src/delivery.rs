@@ -44,17 +44,14 @@ fn announce(ctx: &SockOpsContext) {
     let Some(event) = SocketEvent::new(ctx) else { return };
     let Some(flow) = kept(&event) else { return };
     let key = tuple(&event, flow);
-    let shortcut = if flow.admission == SHORTCUT { events::reserve_shortcut() } else { None };
-    flow.told = u8::from(shortcut.is_some());
-    let entered = flows::enter(&key, flow);
-    match shortcut {
-        Some(room) if entered => events::shortcut(room, &key, flow),
-        Some(room) => room.discard(0),
-        None => {}
-    }
-    if !entered {
+    if !flows::enter(&key, flow) {
         count(Counter::TupleFailed);
         debug!(ctx, "the flow table is full: connection {} cannot be announced", flow.origin.socket_cookie);
+    } else if flow.admission == SHORTCUT
+        && events::shortcut(&key, flow)
+        && let Some(entry) = flows::find(&key)
+    {
+        entry.told = 1;
     }
     // Other programs may have asked for callbacks of their own. Failure leaves an entry that the next connection of
     // the same tuple replaces.
