@@ -4,18 +4,27 @@
 //! The order matters. The connect hooks come last, when everything that they redirect to stands; and dropping an
 //! [`Interception`] detaches them all, after which every new connect is direct.
 
-use std::{net::TcpListener, os::fd::BorrowedFd, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::TcpListener,
+    os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use super::{heartbeat::STALE_AFTER, run::AppError};
 use crate::{
     config::settings::Intercept,
     host::cgroup::RunCgroups,
-    kernel::{Kernel, KernelLog, KernelMaps, Landing, LoadOptions},
+    kernel::{Kernel, KernelLog, KernelMaps, Landing, LoadOptions, SynEvents},
     net::{
         dial::Sockets,
         listen::{self, Listeners},
+        syn::RawSockets,
     },
     netns::Namespace,
+    policy::route::ConnectMode,
+    proxy::held::Ground,
 };
 
 /// Kernel programs that are attached, and the listeners that they redirect to.
@@ -25,6 +34,9 @@ pub(super) struct Interception {
     pub(super) maps: Arc<KernelMaps>,
     /// For each worker, its listeners and the namespaces that they stand in.
     pub(super) per_worker: Vec<Vec<(TcpListener, Arc<dyn Sockets>)>>,
+    /// The namespaces in which connects are held, by their cookies; none where all are let in at once.
+    pub(super) grounds: HashMap<u64, Ground>,
+    connect: ConnectMode,
 }
 
 impl Interception {
@@ -33,14 +45,21 @@ impl Interception {
         cgroups: &mut RunCgroups,
         intercept: &Intercept,
         namespaces: &[PathBuf],
+        connect: ConnectMode,
         workers: usize,
     ) -> Result<Self, AppError> {
         let mut kernel = Kernel::load(&LoadOptions {
             debug_log: tracing::enabled!(tracing::Level::DEBUG),
             intercept_loopback: intercept.loopback,
             stale_after: STALE_AFTER,
+            truthful: connect == ConnectMode::Truthful,
             ..LoadOptions::default()
         })?;
+        if connect == ConnectMode::Truthful
+            && let Err(error) = kernel.truthful_available()
+        {
+            tracing::warn!(%error, "connect() will succeed at once: the kernel does not let listeners hold SYNs");
+        }
         let maps = kernel.maps();
         for net in &intercept.exclude_cidrs {
             maps.exclude_net(*net)?;
@@ -51,7 +70,8 @@ impl Interception {
         kernel.attach_proxy_side(cgroups.proxy())?;
         cgroups.enter_proxy()?;
         kernel.attach_program_side(cgroups.cmd())?;
-        let mut this = Self { kernel, maps, per_worker: (0..workers).map(|_| Vec::new()).collect() };
+        let per_worker = (0..workers).map(|_| Vec::new()).collect();
+        let mut this = Self { kernel, maps, per_worker, grounds: HashMap::new(), connect };
         this.listen_in(Namespace::current().map_err(AppError::Namespace)?)?;
         for path in namespaces {
             let namespace = Namespace::open(path).map_err(AppError::Namespace)?;
@@ -65,21 +85,51 @@ impl Interception {
         self.kernel.take_log()
     }
 
+    /// Where the kernel tells of held connections, once, if any can be.
+    pub(super) fn take_events(&mut self) -> Option<SynEvents> {
+        self.kernel.take_events().filter(|_| !self.grounds.is_empty())
+    }
+
     /// Attaches the connect hooks: from here on CMD's connects are redirected.
     pub(super) fn arm(&mut self, cmd: BorrowedFd<'_>) -> Result<(), AppError> {
         self.maps.beat()?;
         Ok(self.kernel.arm(cmd)?)
     }
 
+    /// Lets every listener of a namespace hold SYNs.
+    fn hold_in(&self, cookie: u64, per_worker: &[Vec<TcpListener>]) -> Result<(), AppError> {
+        for listener in per_worker.iter().flatten() {
+            self.kernel.attach_listener_filter(listener.as_fd(), cookie)?;
+        }
+        Ok(())
+    }
+
     fn listen_in(&mut self, namespace: Namespace) -> Result<(), AppError> {
         let workers = self.per_worker.len();
-        let Listeners { per_worker, v4_port, v6_ports } = namespace
-            .run(move || listen::listen(workers))
-            .map_err(AppError::Namespace)?
-            .map_err(AppError::Listen)?;
-        let landing = Landing::new(listen::FIRST_V4, listen::SPREAD_V4, v4_port, &v6_ports);
-        self.maps.register_namespace(namespace.cookie(), &landing)?;
+        let wants_raw = self.connect == ConnectMode::Truthful && self.kernel.truthful_available().is_ok();
+        let (listeners, raw) = namespace
+            .run(move || (listen::listen(workers), wants_raw.then(RawSockets::open)))
+            .map_err(AppError::Namespace)?;
+        let Listeners { per_worker, v4_port, v6_ports } = listeners.map_err(AppError::Listen)?;
+        let cookie = namespace.cookie();
+        let mut landing = Landing::new(listen::FIRST_V4, listen::SPREAD_V4, v4_port, &v6_ports);
+        let answers = match raw {
+            Some(Ok(raw)) => self.hold_in(cookie, &per_worker).map(|()| Some(raw))?,
+            Some(Err(error)) => {
+                let error = anyhow::Error::from(error);
+                tracing::warn!("connect() will succeed at once: {error:#}");
+                None
+            }
+            None => None,
+        };
+        if answers.is_some() {
+            landing = landing.truthful();
+        }
+        self.maps.register_namespace(cookie, &landing)?;
         let sockets: Arc<dyn Sockets> = Arc::new(namespace.into_sockets().map_err(AppError::Namespace)?);
+        if let Some(raw) = answers {
+            self.grounds.insert(cookie, Ground { sockets: Arc::clone(&sockets), answers: Arc::new(raw) });
+        }
         for (mine, opened) in self.per_worker.iter_mut().zip(per_worker) {
             mine.extend(opened.into_iter().map(|listener| (listener, Arc::clone(&sockets))));
         }

@@ -2,6 +2,7 @@
 //! Wires everything together; the order of start and stop is visible here and nowhere else.
 
 mod heartbeat;
+mod holder;
 mod interception;
 mod run;
 mod worker;

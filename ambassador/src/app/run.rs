@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     heartbeat::Heartbeat,
+    holder::Holder,
     interception::Interception,
     worker::{Landing, Worker},
 };
@@ -30,9 +31,12 @@ use crate::{
         user::{RunAs, UserError},
     },
     kernel::KernelError,
-    net::dial::Dialer,
+    net::{dial::Dialer, syn::table::Table},
     netns::NamespaceError,
-    proxy::connection::Context,
+    proxy::{
+        connection::{Context, Holding},
+        held::Held,
+    },
     telemetry::{
         Telemetry, TelemetryError,
         readiness::{Phase, Readiness},
@@ -115,7 +119,13 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
 
     // Everything that needs privileges, in the order in which it depends on each other.
     let mut cgroups = RunCgroups::create()?;
-    let mut interception = Interception::prepare(&mut cgroups, &config.intercept, &namespaces, workers)?;
+    let mut interception = Interception::prepare(
+        &mut cgroups,
+        &config.intercept,
+        &namespaces,
+        config.table.any_connect_mode(),
+        workers,
+    )?;
     let sinks = sinks::options(&config.telemetry, quiet, json)?;
     let metrics = config.telemetry.metrics_listen.map(sinks::listen_metrics).transpose()?;
     let mut keep = Vec::new();
@@ -136,16 +146,25 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
 
     let maps = Arc::clone(&interception.maps);
     telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
+    let holding = (!interception.grounds.is_empty())
+        .then(|| Holding { table: Arc::new(Table::new(HELD_MAX)), verdicts: Arc::clone(&maps) as _ });
     let context = Arc::new(Context::new(
         config.table,
         Arc::clone(&maps) as _,
         Dialer::new(Arc::clone(&maps) as _),
+        holding.clone(),
         telemetry.clone(),
     ));
     let endpoints = Arc::clone(&context.endpoints);
-    let heartbeat = Arc::new(Heartbeat::new(workers, maps));
+    let heartbeat = Arc::new(Heartbeat::new(workers + usize::from(holding.is_some()), maps));
     let (stop, stopped) = watch::channel(false);
-    let threads = start_workers(&mut interception, &context, &heartbeat, &stopped, open_files)?;
+    let mut threads = start_workers(&mut interception, &context, &heartbeat, &stopped, open_files)?;
+    if let (Some(holding), Some(events)) = (holding, interception.take_events()) {
+        let grounds = std::mem::take(&mut interception.grounds);
+        let held = Arc::new(Held::new(Arc::clone(&context), holding, grounds));
+        let holder = Holder { index: workers, events, held, heartbeat, stop: stopped };
+        threads.push(holder.start().map_err(AppError::Process)?);
+    }
 
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
@@ -209,6 +228,9 @@ fn start_workers(
     };
     landings.into_iter().enumerate().map(start).collect::<io::Result<_>>().map_err(AppError::Process)
 }
+
+/// Connects that may be held at once.
+const HELD_MAX: usize = 65_536;
 
 /// Descriptors that are not flows': listeners, maps, programs, the pool.
 const OWN_FILES: u64 = 128;

@@ -36,6 +36,7 @@ pub fn describe_route(config: &Config, position: Option<usize>) -> Vec<Setting> 
     let upstream = route.upstream.as_ref().map_or("the original destination", |upstream| &upstream.name);
     list.add("upstream", upstream);
     list.add("onProxyDown", on_proxy_down(route.on_proxy_down));
+    list.add("connect", route.connect.as_str());
     list.timeouts(&route.timeouts);
     list.retry(&route.retry);
     list.breaker(route.breaker.as_ref());

@@ -68,7 +68,8 @@ const FOREIGN: &[(&str, &str, &str)] = &[
 ];
 
 /// Keys of a route's policy, which at the top of the file belong below `defaults`.
-const POLICY: &[&str] = &["circuitBreaker", "connectionPool", "mode", "onProxyDown", "retry", "timeouts"];
+const POLICY: &[&str] =
+    &["circuitBreaker", "connect", "connectionPool", "mode", "onProxyDown", "retry", "timeouts"];
 
 /// Keys of `match`, which are often written right below the route.
 const MATCH: &[&str] = &["apps", "cidrs", "hosts", "methods", "paths", "ports", "protocol"];

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::policy::matcher::{HostPattern, PathMatch, Protocol};
 use crate::policy::mode::Mode;
 use crate::policy::retry::RetryCondition;
-use crate::policy::route::OnProxyDown;
+use crate::policy::route::{ConnectMode, OnProxyDown};
 
 use super::node::At;
 use super::scalar::{
@@ -109,6 +109,9 @@ shape! {
         "connectionPool" => limits: RawLimits;
         /// What happens to new connections while ambassador does not answer. Default: bypass.
         "onProxyDown" => on_proxy_down: Word<OnProxyDown>;
+        /// When connect() succeeds: when the destination has accepted, or at once. Default: truthful, and eager where
+        /// the route's upstream has endpoints.
+        "connect" => connect: Word<ConnectMode>;
     }
 }
 
@@ -133,6 +136,9 @@ shape! {
         "connectionPool" => limits: RawLimits;
         /// What happens to new connections while ambassador does not answer. Default: bypass.
         "onProxyDown" => on_proxy_down: Word<OnProxyDown>;
+        /// When connect() succeeds: when the destination has accepted, or at once. Default: truthful, and eager where
+        /// the route's upstream has endpoints.
+        "connect" => connect: Word<ConnectMode>;
     }
 }
 

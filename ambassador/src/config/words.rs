@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::policy::matcher::Protocol;
 use crate::policy::mode::Mode;
 use crate::policy::retry::RetryCondition;
-use crate::policy::route::OnProxyDown;
+use crate::policy::route::{ConnectMode, OnProxyDown};
 
 use super::hint;
 use super::node::{Node, Value};
@@ -120,6 +120,11 @@ impl Words for Protocol {
 impl Words for OnProxyDown {
     const WHAT: &'static str = "an onProxyDown";
     const WORDS: &'static [(&'static str, Self)] = &[("bypass", Self::Bypass), ("refuse", Self::Refuse)];
+}
+
+impl Words for ConnectMode {
+    const WHAT: &'static str = "a way to connect";
+    const WORDS: &'static [(&'static str, Self)] = &[("truthful", Self::Truthful), ("eager", Self::Eager)];
 }
 
 impl Words for RetryCondition {

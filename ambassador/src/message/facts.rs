@@ -58,12 +58,21 @@ impl From<Sent> for Written {
     }
 }
 
+/// What a failed dial means to the breaker and to retries. One that failed for want of local ports or descriptors
+/// says nothing about the destination.
+pub(crate) fn dial_outcome(failure: DialFailure) -> AttemptOutcome {
+    match failure {
+        DialFailure::Local => AttemptOutcome::Local,
+        DialFailure::Refused | DialFailure::TimedOut | DialFailure::Unreachable => {
+            AttemptOutcome::ConnectFailed
+        }
+    }
+}
+
 /// What a failed attempt means to the breaker and to retries.
 pub(crate) fn outcome_of(error: &ProxyError) -> AttemptOutcome {
     match error {
-        // A dial that failed for want of local ports or descriptors says nothing about the destination.
-        ProxyError::Connect(error) if error.failure == DialFailure::Local => AttemptOutcome::Local,
-        ProxyError::Connect(_) => AttemptOutcome::ConnectFailed,
+        ProxyError::Connect(error) => dial_outcome(error.failure),
         ProxyError::Disconnected { reused, sent, replied, .. } => {
             AttemptOutcome::Reset { reused: *reused, written: (*sent).into(), replied: *replied }
         }

@@ -6,9 +6,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
 use crate::net::{
-    dial::{DialError, Dialer, Sockets},
+    dial::{DialError, DialFailure, Dialer, Sockets},
     orig_dst::App,
+    syn::dialling::Verdicts,
 };
+use crate::policy::facts::L4Facts;
 
 /// Identifies a flow within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,11 +32,26 @@ pub struct Flow {
     pub sockets: Arc<dyn Sockets>,
     /// Connects them.
     pub dialer: Dialer,
+    /// Who wants to know which destinations accept; `None` if connects are never held.
+    pub verdicts: Option<Arc<dyn Verdicts>>,
 }
 
 impl Flow {
-    /// Dials `dst` from the flow's namespace for at most `limit`.
+    /// Dials `dst` from the flow's namespace for at most `limit`, and notes whether it accepts.
     pub async fn dial(&self, dst: SocketAddr, limit: Duration) -> Result<TcpStream, DialError> {
-        self.dialer.dial(&*self.sockets, dst, limit).await
+        let result = self.dialer.dial(&*self.sockets, dst, limit).await;
+        if let Some(verdicts) = &self.verdicts {
+            match &result {
+                Ok(_) => verdicts.good(self.netns_cookie, dst),
+                Err(error) if error.failure == DialFailure::Local => {}
+                Err(_) => verdicts.not_good(self.netns_cookie, dst),
+            }
+        }
+        result
+    }
+
+    /// What routes are matched by before the first byte.
+    pub fn l4(&self) -> L4Facts<'_> {
+        L4Facts { destination: self.original_dst, app: &self.app.comm }
     }
 }

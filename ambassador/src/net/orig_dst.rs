@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, os::fd::BorrowedFd};
 
-use crate::kernel::KernelMaps;
+use crate::kernel::{self, KernelMaps};
 
 /// The process that made a connection, as the kernel saw it in `connect()`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Origin {
     pub app: App,
     /// `SO_NETNS_COOKIE` of the program's network namespace.
     pub netns_cookie: u64,
+    /// Its SYN was held, or let through unasked and told of: somebody may have dialled for it.
+    pub announced: bool,
 }
 
 /// Tells where accepted connections were going. A connection without an answer is refused: never guess.
@@ -38,7 +40,13 @@ pub trait OrigDstSource: Send + Sync {
 impl OrigDstSource for KernelMaps {
     fn origin(&self, accepted: BorrowedFd<'_>) -> io::Result<Option<Origin>> {
         let origin = self.orig_dst(accepted).map_err(io::Error::other)?;
-        Ok(origin.map(|origin| Origin {
+        Ok(origin.as_ref().map(Origin::from))
+    }
+}
+
+impl From<&kernel::Origin> for Origin {
+    fn from(origin: &kernel::Origin) -> Self {
+        Self {
             dst: origin.dst.0,
             app: App {
                 pid: origin.caller.pid,
@@ -47,6 +55,7 @@ impl OrigDstSource for KernelMaps {
                 comm: origin.caller.comm.to_string(),
             },
             netns_cookie: origin.caller.netns_cookie,
-        }))
+            announced: origin.announced,
+        }
     }
 }

@@ -41,6 +41,8 @@ pub struct Route {
     pub declared_protocol: Option<Protocol>,
     /// What the kernel does with new connects while the proxy does not answer.
     pub on_proxy_down: OnProxyDown,
+    /// When `connect()` succeeds.
+    pub connect: ConnectMode,
     /// Nothing is configured: only what cannot change what the program sees may be done.
     pub transparent: bool,
 }
@@ -59,6 +61,7 @@ impl Default for Route {
             limits: BulkheadLimits::default(),
             declared_protocol: None,
             on_proxy_down: OnProxyDown::default(),
+            connect: ConnectMode::default(),
             transparent: true,
         }
     }
@@ -155,6 +158,26 @@ pub struct Explanation {
     pub verdict: Result<(), WhyNot>,
 }
 
+/// When `connect()` of an intercepted program succeeds (`connect`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ConnectMode {
+    /// When its destination has accepted; otherwise it fails as it would have directly.
+    #[default]
+    Truthful,
+    /// At once; a failure is told in the protocol, or by a reset.
+    Eager,
+}
+
+impl ConnectMode {
+    /// The word of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Truthful => "truthful",
+            Self::Eager => "eager",
+        }
+    }
+}
+
 impl Route {
     fn test(&self, l4: &L4Facts<'_>, l7: Option<&L7Facts<'_>>, names: &Names) -> Verdict {
         self.matcher.test(l4, l7, self.endpoints(), names)
@@ -188,6 +211,27 @@ impl RouteTable {
             }
         }
         ByDestination::Decided(self.unmatched())
+    }
+
+    /// When `connect()` to the dialled address succeeds: at once, if any route that may apply wants that.
+    pub fn connect_mode(&self, l4: &L4Facts<'_>, names: &Names) -> ConnectMode {
+        for route in &self.routes {
+            match route.test(l4, None, names) {
+                Verdict::Yes => return route.connect,
+                Verdict::NeedsL7 if route.connect == ConnectMode::Eager => return ConnectMode::Eager,
+                Verdict::NeedsL7 | Verdict::No(_) => {}
+            }
+        }
+        self.default_route.connect
+    }
+
+    /// Whether any connect may have to be held.
+    pub fn any_connect_mode(&self) -> ConnectMode {
+        let mut routes = self.routes.iter().chain([&self.default_route]);
+        match routes.any(|route| route.connect == ConnectMode::Truthful) {
+            true => ConnectMode::Truthful,
+            false => ConnectMode::Eager,
+        }
     }
 
     /// The route, once the first bytes are known or known to be opaque. Total: there always is one.

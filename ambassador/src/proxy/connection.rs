@@ -30,6 +30,7 @@ use super::{
     tls::{self, Hello},
 };
 use crate::{
+    kernel::detach_filter,
     message::{
         Stack,
         flow::{Flow, FlowId},
@@ -39,15 +40,16 @@ use crate::{
         detect::{Detected, Spare, detect},
         dial::{Dialer, Sockets},
         orig_dst::{OrigDstSource, Origin},
+        syn::{Claim, FlowKey, dialling::Verdicts, table::Table},
     },
     policy::{
-        facts::{L4Facts, L7Facts},
+        facts::L7Facts,
         matcher::Protocol,
         route::{ByDestination, RouteTable},
     },
     telemetry::{
         Telemetry,
-        event::{MissingDestination, Rejected},
+        event::{ConnectLied, Destination, MissingDestination, Rejected},
         labels::{Enforcement, RejectReason},
     },
     upstream::{
@@ -62,6 +64,7 @@ pub struct Context {
     table: Arc<RouteTable>,
     origins: Arc<dyn OrigDstSource>,
     dialer: Dialer,
+    holding: Option<Holding>,
     states: Arc<States>,
     /// The addresses of configured names.
     pub endpoints: Arc<Endpoints>,
@@ -71,55 +74,92 @@ pub struct Context {
     next_flow: AtomicU64,
 }
 
+/// How held connections and accepted ones find each other.
+#[derive(Clone)]
+pub struct Holding {
+    /// The connections that are held.
+    pub table: Arc<Table>,
+    /// Who lets them in.
+    pub verdicts: Arc<dyn Verdicts>,
+}
+
 impl Context {
-    /// Serves connections by `table`, whose origins `origins` knows.
+    /// Serves connections by `table`, whose origins `origins` knows; `holding` where connects are held.
     pub fn new(
         table: RouteTable,
         origins: Arc<dyn OrigDstSource>,
         dialer: Dialer,
+        holding: Option<Holding>,
         telemetry: Telemetry,
     ) -> Self {
         let table = Arc::new(table);
         let states = Arc::new(States::new(telemetry.clone()));
         let endpoints = Arc::new(Endpoints::new(&table));
         let stack = stack::build(&table, &states, &endpoints, &telemetry);
-        Self { table, origins, dialer, states, endpoints, telemetry, stack, next_flow: AtomicU64::new(1) }
+        let next_flow = AtomicU64::new(1);
+        Self { table, origins, dialer, holding, states, endpoints, telemetry, stack, next_flow }
+    }
+
+    pub(super) fn table(&self) -> &RouteTable {
+        &self.table
+    }
+
+    pub(super) fn states(&self) -> &States {
+        &self.states
     }
 
     /// Counts what is refused before it comes to the stages.
-    fn reject(&self, route: Arc<str>, reason: RejectReason) {
+    pub(super) fn reject(&self, route: Arc<str>, reason: RejectReason) {
         self.telemetry.emit(&Rejected { route, reason, enforcement: Enforcement::Enforce }.into());
     }
 
-    fn flow(&self, client: &TcpStream, sockets: Arc<dyn Sockets>) -> Option<Flow> {
-        let peer = client.peer_addr().ok()?;
-        match self.origins.origin(client.as_fd()) {
-            Ok(Some(Origin { dst, app, netns_cookie })) => Some(Flow {
-                id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
-                original_dst: dst,
-                client: peer,
-                app,
-                netns_cookie,
-                sockets,
-                dialer: self.dialer.clone(),
-            }),
-            unknown => {
-                if let Err(error) = unknown {
-                    tracing::error!(%error, "cannot ask the kernel for an original destination");
-                }
-                self.telemetry.emit(&MissingDestination { client: peer }.into());
-                None
-            }
+    /// A flow of `client` that `origin` tells of.
+    pub(super) fn flow_from(&self, client: SocketAddr, origin: Origin, sockets: Arc<dyn Sockets>) -> Flow {
+        Flow {
+            id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
+            original_dst: origin.dst,
+            client,
+            app: origin.app,
+            netns_cookie: origin.netns_cookie,
+            sockets,
+            dialer: self.dialer.clone(),
+            verdicts: self.holding.as_ref().map(|holding| Arc::clone(&holding.verdicts)),
         }
+    }
+
+    /// Asks the kernel where an accepted connection was going.
+    fn origin(&self, client: &TcpStream, peer: SocketAddr) -> Option<Origin> {
+        let unknown = match self.origins.origin(client.as_fd()) {
+            Ok(Some(origin)) => return Some(origin),
+            unknown => unknown,
+        };
+        if let Err(error) = unknown {
+            tracing::error!(%error, "cannot ask the kernel for an original destination");
+        }
+        self.telemetry.emit(&MissingDestination { client: peer }.into());
+        None
+    }
+
+    /// The dial that was made for an accepted connection while its SYN was held.
+    async fn claim(&self, client: &TcpStream, peer: SocketAddr, origin: &Origin) -> Option<Claim> {
+        let holding = self.holding.as_ref().filter(|_| origin.announced)?;
+        let key = FlowKey::new(peer, client.local_addr().ok()?, origin.netns_cookie);
+        holding.table.take_for_accept(&key, origin.dst, Duration::ZERO).await
     }
 }
 
 /// Serves one accepted connection to its end.
 pub async fn serve(client: TcpStream, sockets: Arc<dyn Sockets>, context: Arc<Context>) {
     let arrived = Instant::now();
-    let Some(flow) = context.flow(&client, sockets) else { return reset_on_close(&client) };
+    if let Err(error) = detach_filter(client.as_fd()) {
+        tracing::warn!(%error, "an accepted connection keeps the filter of its listener");
+    }
+    let Ok(peer) = client.peer_addr() else { return };
+    let Some(origin) = context.origin(&client, peer) else { return reset_on_close(&client) };
+    let claim = context.claim(&client, peer, &origin).await;
     let _ = client.set_nodelay(true);
-    Connection { client, flow: Arc::new(flow), context, arrived }.serve().await;
+    let flow = Arc::new(context.flow_from(peer, origin, sockets));
+    Connection { client, flow, context, arrived }.serve(claim).await;
 }
 
 /// A connection whose destination is known.
@@ -147,10 +187,10 @@ struct Prospect {
 }
 
 impl Connection {
-    async fn serve(self) {
+    async fn serve(self, claim: Option<Claim>) {
         let prospect = self.prospect();
         let patience = if prospect.answers { PATIENCE } else { Duration::ZERO };
-        let spare = self.spare(&prospect).await;
+        let spare = self.spare(&prospect, claim).await;
         let Ok(mut detected) = detect(&self.client, spare, prospect.declared, patience).await else { return };
         learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
         match detected.protocol {
@@ -167,7 +207,7 @@ impl Connection {
     fn prospect(&self) -> Prospect {
         let names = self.context.endpoints.names();
         let original_dst = self.flow.original_dst;
-        match self.context.table.for_destination(&self.l4(), &names) {
+        match self.context.table.for_destination(&self.flow.l4(), &names) {
             ByDestination::Decided(selection) => {
                 let state = self.context.states.of(selection.route, original_dst);
                 Prospect {
@@ -191,7 +231,16 @@ impl Connection {
     }
 
     /// Begins the dial, unless it would be in vain.
-    async fn spare(&self, prospect: &Prospect) -> Spare {
+    async fn spare(&self, prospect: &Prospect, claim: Option<Claim>) -> Spare {
+        let (flow, target, limit) = (Arc::clone(&self.flow), prospect.target, prospect.connect);
+        if let Some(claim) = claim.filter(|_| target == flow.original_dst) {
+            return Spare::Dialling(Box::pin(async move {
+                match claim.finish().await {
+                    Some(dialled) => dialled,
+                    None => flow.dial(target, limit).await,
+                }
+            }));
+        }
         if prospect.denied || prospect.decided.as_ref().is_some_and(|state| !state.is_closed()) {
             return Spare::NotDialled;
         }
@@ -205,8 +254,20 @@ impl Connection {
         {
             return Spare::NotDialled;
         }
-        let (flow, target, limit) = (Arc::clone(&self.flow), prospect.target, prospect.connect);
-        Spare::Dialling(Box::pin(async move { flow.dial(target, limit).await }))
+        let lied = self.lie(target);
+        Spare::Dialling(Box::pin(async move { flow.dial(target, limit).await.inspect_err(|_| lied()) }))
+    }
+
+    /// Says that `connect()` had succeeded in vain, if it should not have.
+    fn lie(&self, target: SocketAddr) -> impl FnOnce() + Send + use<> {
+        let held = self.context.holding.is_some() && target == self.flow.original_dst;
+        let telemetry = self.context.telemetry.clone();
+        move || {
+            if held {
+                let destination = Destination { upstream: None, endpoint: target };
+                telemetry.emit(&ConnectLied { destination }.into());
+            }
+        }
     }
 
     async fn serve_http(self, detected: Detected, dialled: SocketAddr) {
@@ -232,7 +293,7 @@ impl Connection {
     async fn serve_opaque(self, detected: Detected, dialled: SocketAddr, hello: Hello) {
         let names = self.context.endpoints.names();
         let l7 = L7Facts { sni: hello.sni.as_deref(), ..L7Facts::of(detected.protocol) };
-        let selection = self.context.table.select(&self.l4(), &l7, &names);
+        let selection = self.context.table.select(&self.flow.l4(), &l7, &names);
         let state = self.context.states.of(selection.route, self.flow.original_dst);
         let opaque = OpaqueFlow {
             flow: &self.flow,
@@ -244,10 +305,6 @@ impl Connection {
             denied: selection.denied,
         };
         opaque::serve(self.client, detected, opaque).await;
-    }
-
-    fn l4(&self) -> L4Facts<'_> {
-        L4Facts { destination: self.flow.original_dst, app: &self.flow.app.comm }
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One intercepted connection from its first bytes to its end, one file per protocol.
 
+pub mod held;
 pub mod connection;
 pub mod opaque;
 pub mod tls;

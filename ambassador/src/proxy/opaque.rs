@@ -18,7 +18,7 @@ use crate::{
     net::{
         copy::{RelayEnd, relay, reset_on_close},
         detect::{Detected, Spare},
-        dial::{DialError, DialFailure},
+        dial::DialError,
     },
     policy::{
         classify::AttemptOutcome,
@@ -221,10 +221,5 @@ impl Dialling<'_> {
 }
 
 fn dial_outcome(error: &DialError) -> AttemptOutcome {
-    match error.failure {
-        DialFailure::Local => AttemptOutcome::Local,
-        DialFailure::Refused | DialFailure::TimedOut | DialFailure::Unreachable => {
-            AttemptOutcome::ConnectFailed
-        }
-    }
+    facts::dial_outcome(error.failure)
 }

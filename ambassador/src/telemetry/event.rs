@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::telemetry::labels::{
-    BreakerCause, BreakerState, Enforcement, ErrorType, GivenUpReason, Protocol, RejectReason, RetryOutcome,
+    BreakerCause, BreakerState, Enforcement, ErrorType, GivenUpReason, HoldOutcome, Protocol, RejectReason,
+    RetryOutcome,
 };
 
 /// Any of the facts.
@@ -31,6 +32,8 @@ pub enum Event<'a> {
     RetryGivenUp(RetryGivenUp),
     HostMismatch(HostMismatch<'a>),
     MissingDestination(MissingDestination),
+    ConnectHeld(ConnectHeld),
+    ConnectLied(ConnectLied),
 }
 
 /// What a flow's traffic went to.
@@ -205,6 +208,24 @@ pub struct ConnectFinished {
     pub error: Option<ErrorType>,
 }
 
+/// A SYN that was held has been answered, or is left to the program's timers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectHeld {
+    /// Where it was going.
+    pub destination: Destination,
+    /// What came of it.
+    pub outcome: HoldOutcome,
+    /// How long it was held.
+    pub held: Duration,
+}
+
+/// `connect()` had succeeded at once, and then the dial failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectLied {
+    /// Where it was going.
+    pub destination: Destination,
+}
+
 /// A circuit breaker exists now, so that its state is visible before its first change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerCreated {
@@ -298,7 +319,9 @@ into_event!(
     Retried,
     RetryGivenUp,
     HostMismatch<'a>,
-    MissingDestination
+    MissingDestination,
+    ConnectHeld,
+    ConnectLied
 );
 
 fn is_failure(error: Option<ErrorType>) -> bool {

@@ -228,6 +228,13 @@ fn trace(event: &Event<'_>) {
         Event::Retried(retried) => {
             tracing::debug!(route = &*retried.route, outcome = retried.outcome.as_str(), "retry");
         }
+        Event::ConnectHeld(hold) => {
+            let (endpoint, outcome) = (hold.destination.endpoint, hold.outcome.as_str());
+            tracing::debug!(%endpoint, outcome, held = ?hold.held, "connect was held");
+        }
+        Event::ConnectLied(lied) => {
+            tracing::debug!(endpoint = %lied.destination.endpoint, "connect had succeeded in vain");
+        }
         Event::RequestFinished(_)
         | Event::AttemptFinished(_)
         | Event::FlowProgress(_)

@@ -193,6 +193,26 @@ label_set! {
 }
 
 label_set! {
+    /// What came of a connection whose SYN was held.
+    HoldOutcome {
+        /// The destination accepted, and so did ambassador.
+        Allowed => "allowed",
+        /// The destination refused, or the circuit breaker or a policy did: the program saw ECONNREFUSED.
+        Refused => "refused",
+        /// There was no way to the destination: the program saw that.
+        Unreachable => "unreachable",
+        /// Nothing was known: the program's own timers decided.
+        Silent => "silent",
+        /// The program gave up first.
+        Abandoned => "abandoned",
+        /// Let in without a dial: its route connects eagerly, or too many were held.
+        Passed => "passed",
+        /// The kernel side did not take the verdict.
+        Failed => "failed",
+    }
+}
+
+label_set! {
     /// States of a circuit breaker, in resilience4j's words.
     BreakerState {
         /// Everything is admitted.

@@ -45,6 +45,14 @@ pub(crate) const CONNECTIONS: Name =
     name("ambassador_connections_total", "Intercepted connections accepted, by detected protocol.");
 pub(crate) const CONNECT_FAILURES: Name =
     name("ambassador_connect_failures_total", "Dials to upstreams that failed, by reason.");
+pub(crate) const HOLD_DURATION: Name = name(
+    "ambassador_connect_hold_seconds",
+    "Time that connect() waited for its destination, by what came of it.",
+);
+pub(crate) const CONNECT_LIES: Name = name(
+    "ambassador_connect_lies_total",
+    "Connections whose connect() had succeeded at once and whose dial then failed.",
+);
 pub(crate) const CONNECT_DURATION: Name =
     name("ambassador_connect_duration_seconds", "Time of successful dials to upstreams.");
 pub(crate) const TCP_BYTES: Name =
@@ -71,6 +79,10 @@ pub(crate) const OPEN_FDS: Name = name("process_open_fds", "Number of open file 
 pub(crate) fn kernel_help(name: &str) -> &'static str {
     match name {
         "ambassador_bpf_connects_total" => "connect() calls that the kernel programs decided on, by verdict.",
+        "ambassador_bpf_syns_total" => "SYNs that the listeners' filter decided on, by verdict.",
+        "ambassador_bpf_lost_events_total" => {
+            "Held SYNs that could not be told, because the ring buffer was full."
+        }
         _ => "Events counted by the kernel programs.",
     }
 }

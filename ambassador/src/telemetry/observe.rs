@@ -28,6 +28,8 @@ impl Metrics {
             Event::BreakerCreated(breaker) => self.breaker_state(&breaker.destination, breaker.state),
             Event::BreakerTransition(transition) => self.transition(transition),
             Event::Rejected(rejected) => self.rejected(rejected),
+            Event::ConnectHeld(hold) => self.hold_duration(hold.outcome).observe(hold.held.as_secs_f64()),
+            Event::ConnectLied(_) => self.connect_lies.inc(),
             Event::Retried(retried) => self.retried(&retried.route, retried.outcome),
             Event::RetryGivenUp(given_up) => self.retry_given_up(given_up.reason).inc(),
             Event::HostMismatch(mismatch) => {

@@ -49,6 +49,8 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
         Event::ConnectFinished(fact) => Event::ConnectFinished(fact),
         Event::BreakerCreated(fact) => Event::BreakerCreated(fact),
         Event::Rejected(fact) => Event::Rejected(fact),
+        Event::ConnectHeld(fact) => Event::ConnectHeld(fact),
+        Event::ConnectLied(fact) => Event::ConnectLied(fact),
         Event::Retried(fact) => Event::Retried(fact),
         Event::RetryGivenUp(fact) => Event::RetryGivenUp(fact),
         Event::MissingDestination(fact) => Event::MissingDestination(fact),

@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
 use crate::telemetry::event::Destination;
 use crate::telemetry::handles::{LabelId, OTHER};
 use crate::telemetry::interner::Interner;
-use crate::telemetry::labels::{Direction, GivenUpReason, Protocol};
+use crate::telemetry::labels::{Direction, GivenUpReason, HoldOutcome, Protocol};
 use crate::telemetry::names::{self, Name};
 use crate::telemetry::process;
 
@@ -37,6 +37,8 @@ pub(crate) struct Metrics {
     pub(crate) attempt_duration: HistogramVec,
     pub(crate) connect_duration: HistogramVec,
     pub(crate) connect_failures: IntCounterVec,
+    hold_duration: Vec<Histogram>,
+    pub(crate) connect_lies: IntCounter,
     pub(crate) grpc_responses: IntCounterVec,
     pub(crate) retries: IntCounterVec,
     pub(crate) rejected: IntCounterVec,
@@ -76,6 +78,7 @@ impl Metrics {
             [Direction::Sent, Direction::Received]
                 .map(|direction| tcp_bytes.with_label_values(&[protocol.as_str(), direction.as_str()]))
         };
+        let holds = histograms(names::HOLD_DURATION, &names::CONNECT_BUCKETS, &["outcome"])?;
         let call = ["route", "upstream", "http_request_method", "http_response_status_code", "error_type"];
         let attempt = ["route", "upstream", "http_response_status_code", "error_type"];
 
@@ -87,6 +90,11 @@ impl Metrics {
             attempt_duration: histograms(names::ATTEMPT_DURATION, &names::HTTP_BUCKETS, &attempt)?,
             connect_duration: histograms(names::CONNECT_DURATION, &names::CONNECT_BUCKETS, &["upstream"])?,
             connect_failures: counters(names::CONNECT_FAILURES, &["upstream", "reason"])?,
+            hold_duration: HoldOutcome::ALL
+                .iter()
+                .map(|outcome| holds.with_label_values(&[outcome.as_str()]))
+                .collect(),
+            connect_lies: plain(&registry, names::CONNECT_LIES)?,
             grpc_responses: counters(names::GRPC_RESPONSES, &["route", "upstream", "grpc_status"])?,
             retries: counters(names::RETRIES, &["route", "outcome"])?,
             rejected: counters(names::REJECTED, &["route", "reason", "mode"])?,
@@ -123,6 +131,11 @@ impl Metrics {
             write_gauge(&mut page, names::OPEN_FDS, count);
         }
         Ok(page)
+    }
+
+    /// How long held connections with this outcome were held.
+    pub(crate) fn hold_duration(&self, outcome: HoldOutcome) -> &Histogram {
+        &self.hold_duration[outcome as usize]
     }
 
     /// The label of a route's name.

@@ -11,7 +11,7 @@ use crate::config::raw::{RawBreaker, RawLimits, RawPolicy, RawRetry, RawRoute, R
 use crate::config::reader::Reader;
 use crate::config::words::Word;
 use crate::policy::mode::Mode;
-use crate::policy::route::OnProxyDown;
+use crate::policy::route::{ConnectMode, OnProxyDown};
 
 /// The policy fields that one layer sets.
 #[derive(Clone, Copy, Default)]
@@ -22,6 +22,7 @@ pub(super) struct Layer<'a> {
     pub(super) breaker: Option<&'a At<RawBreaker>>,
     pub(super) limits: Option<&'a At<RawLimits>>,
     pub(super) on_proxy_down: Option<&'a At<Word<OnProxyDown>>>,
+    pub(super) connect: Option<&'a At<Word<ConnectMode>>>,
 }
 
 /// Layers of one route or upstream, strongest first, and the places where findings and origins go.
@@ -41,6 +42,7 @@ impl<'a> From<&'a RawPolicy> for Layer<'a> {
             breaker: raw.breaker.as_ref(),
             limits: raw.limits.as_ref(),
             on_proxy_down: raw.on_proxy_down.as_ref(),
+            connect: raw.connect.as_ref(),
         }
     }
 }
@@ -54,6 +56,7 @@ impl<'a> From<&'a RawRoute> for Layer<'a> {
             breaker: raw.breaker.as_ref(),
             limits: raw.limits.as_ref(),
             on_proxy_down: raw.on_proxy_down.as_ref(),
+            connect: raw.connect.as_ref(),
         }
     }
 }

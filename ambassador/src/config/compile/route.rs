@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::node::At;
 use crate::config::problem::Problem;
 use crate::config::raw::RawRoute;
-use crate::policy::route::{Route, Upstream};
+use crate::policy::route::{ConnectMode, Route, Upstream};
 use crate::policy::timeouts::Timeouts;
 
 use super::layers::{Layer, Layers};
@@ -45,6 +45,9 @@ pub(super) fn policies(layers: &mut Layers<'_, '_>, upstream: Option<Arc<Upstrea
     let timeouts = timing::timeouts(layers, base);
     let retry = timing::retry(layers);
     let mode = layers.pick("mode", |layer| layer.mode).map(|at| at.value.0).unwrap_or_default();
+    let goes_elsewhere = upstream.as_ref().is_some_and(|upstream| !upstream.endpoints.is_empty());
+    let natural = if goes_elsewhere { ConnectMode::Eager } else { ConnectMode::Truthful };
+    let connect = layers.pick("connect", |layer| layer.connect).map_or(natural, |at| at.value.0);
     let on_proxy_down = layers.pick("onProxyDown", |layer| layer.on_proxy_down).map(|at| at.value.0);
 
     // An upstream has the inherited breaker and limits itself, shared by its routes; here remain the route's own.
@@ -62,6 +65,7 @@ pub(super) fn policies(layers: &mut Layers<'_, '_>, upstream: Option<Arc<Upstrea
         breaker,
         limits,
         on_proxy_down: on_proxy_down.unwrap_or_default(),
+        connect,
         transparent,
         ..Route::default()
     }

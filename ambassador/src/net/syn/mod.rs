@@ -30,6 +30,7 @@ pub mod table;
 mod handover;
 pub mod dialling;
 pub mod answer;
+pub mod verdicts;
 mod raw;
 #[cfg(test)]
 mod fixtures;

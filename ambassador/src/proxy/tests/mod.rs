@@ -125,6 +125,7 @@ async fn accepted(origin: SocketAddr) -> ((TcpStream, TcpStream), Arc<Flow>) {
         netns_cookie: 1,
         sockets: Arc::new(LocalSockets),
         dialer: Dialer::unmarked(),
+        verdicts: None,
     };
     ((client, stream), Arc::new(flow))
 }

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections whose SYN the kernel holds: dialled before they are accepted, and answered as their destination does.
+//!
+//! Policy acts here as far as the dialled address decides it: a denied destination and one whose circuit breaker is
+//! open are refused in `connect()` itself, a refused dial is retried while the SYN waits. What failed without ever
+//! being accepted is said here; what is accepted finds its connection in the table.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{Stream, stream};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use super::connection::{self, Context};
+use crate::{
+    clock,
+    kernel::SynEvent,
+    message::{facts, flow::Flow},
+    net::{
+        dial::{DialError, DialFailure, Sockets},
+        orig_dst::Origin,
+        syn::{
+            FlowKey, Syn,
+            answer::Answer,
+            dialling::{Answers, Holding, Outcome, Report, Verdicts, let_through_undialled},
+            reset_after_allow,
+            table::{HOLD_LIMIT, HoldError, Table},
+        },
+    },
+    policy::{
+        classify::AttemptOutcome,
+        deadline::Deadline,
+        matcher::Protocol,
+        retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
+        route::{ByDestination, ConnectMode},
+    },
+    telemetry::{
+        event::{ConnectFinished, ConnectHeld, FlowFinished},
+        labels::{ErrorType, HoldOutcome, RejectReason},
+    },
+    upstream::state::RouteState,
+};
+
+/// What is needed of a network namespace to dial and to answer in it.
+pub struct Ground {
+    /// Makes its sockets.
+    pub sockets: Arc<dyn Sockets>,
+    /// Sends packets in it.
+    pub answers: Arc<dyn Answers>,
+}
+
+/// Serves the connections whose SYN is held.
+pub struct Held {
+    context: Arc<Context>,
+    table: Arc<Table>,
+    verdicts: Arc<dyn Verdicts>,
+    grounds: HashMap<u64, Ground>,
+}
+
+impl Held {
+    /// Dials and answers in the namespaces of `grounds`, by their cookies.
+    pub fn new(context: Arc<Context>, holding: connection::Holding, grounds: HashMap<u64, Ground>) -> Self {
+        let connection::Holding { table, verdicts } = holding;
+        Self { context, table, verdicts, grounds }
+    }
+
+    /// Gives up, for ever, what has been held for so long that its end must have been missed.
+    pub async fn keep_swept(self: Arc<Self>) {
+        loop {
+            sleep(SWEEP).await;
+            let overdue = self.table.sweep(HOLD_LIMIT);
+            if overdue > 0 {
+                tracing::warn!(overdue, "held connections were given up whose end nobody told");
+            }
+        }
+    }
+
+    /// Takes one event of the kernel. Needs the runtime that is to dial.
+    pub fn on_event(self: &Arc<Self>, event: SynEvent) {
+        match event {
+            SynEvent::Held { key, origin, syn } => {
+                self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn)
+            }
+            // It is let in already; the flow that is accepted for it dials.
+            SynEvent::Shortcut { .. } => {}
+            SynEvent::Closed { key, socket_cookie, isn, admitted } => {
+                let key = FlowKey::from(&key);
+                self.table.closed(&key, socket_cookie);
+                if admitted {
+                    self.forget_half_open(&key, isn);
+                }
+            }
+        }
+    }
+
+    /// The listener may keep a half-open connection of a client that is gone; a reused port must not meet it.
+    fn forget_half_open(&self, key: &FlowKey, isn: u32) {
+        if let Some(ground) = self.grounds.get(&key.netns_cookie())
+            && let Some(packet) = reset_after_allow(key.client(), key.listener(), isn)
+            && let Err(error) = ground.answers.send(&packet)
+        {
+            tracing::debug!(%error, "a half-open connection cannot be reset");
+        }
+    }
+
+    fn hold(self: &Arc<Self>, key: FlowKey, origin: Origin, socket_cookie: u64, syn: &[u8]) {
+        let Some(ground) = self.grounds.get(&key.netns_cookie()) else { return };
+        let syn = match Syn::parse(syn) {
+            Ok(syn) => syn,
+            Err(error) => {
+                // It cannot be sent again, but the program's own repetition can be let in.
+                tracing::warn!(%error, "a held SYN cannot be read: its connection is let in undialled");
+                let _ = self.verdicts.allow(&key, socket_cookie);
+                return;
+            }
+        };
+        let flow = Arc::new(self.context.flow_from(key.client(), origin, Arc::clone(&ground.sockets)));
+        let prospect = self.context.syn_prospect(&flow);
+        if prospect.mode == ConnectMode::Eager {
+            let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+            return self.say(&flow, prospect.state.as_deref(), report, HoldOutcome::Passed);
+        }
+        let promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
+            Ok(promise) => promise,
+            Err(HoldError::Already) => return,
+            Err(HoldError::Full) => {
+                let report =
+                    let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+                return self.say(&flow, prospect.state.as_deref(), report, HoldOutcome::Passed);
+            }
+        };
+        let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
+        let (this, answers) = (Arc::clone(self), Arc::clone(&ground.answers));
+        tokio::spawn(async move {
+            let SynProspect { state, denied, .. } = prospect;
+            let report = if denied {
+                let route = Arc::clone(&this.context.table().default_route.name);
+                this.context.reject(route, RejectReason::Denied);
+                holding.answer(Answer::Refuse, &*answers).await
+            } else {
+                let attempts = this.attempts(Arc::clone(&flow), state.clone());
+                holding.dial(attempts, &*this.verdicts, &*answers).await
+            };
+            let outcome = outcome_of(report.outcome);
+            this.say(&flow, state.as_deref(), report, outcome);
+        });
+    }
+
+    /// The dials of one held connection, each with its result, until policy has had enough. Silence and failures of
+    /// this machine say nothing about the destination: they are tried again for as long as the program waits.
+    fn attempts(
+        self: &Arc<Self>,
+        flow: Arc<Flow>,
+        state: Option<Arc<RouteState>>,
+    ) -> impl Stream<Item = Result<TcpStream, DialError>> + use<> {
+        let this = Arc::clone(self);
+        stream::unfold(Some(1), move |number: Option<u32>| {
+            let (this, flow, state) = (Arc::clone(&this), Arc::clone(&flow), state.clone());
+            async move {
+                let number = number?;
+                let result = this.dial(&flow, state.as_deref()).await;
+                let next = match &result {
+                    Ok(_) => None,
+                    Err(error) => this.next_attempt(error, state.as_deref(), number).await,
+                };
+                Some((result, next))
+            }
+        })
+    }
+
+    async fn dial(&self, flow: &Flow, state: Option<&RouteState>) -> Result<TcpStream, DialError> {
+        let (dst, telemetry) = (flow.original_dst, &self.context.telemetry);
+        let Some(state) = state else { return flow.dial(dst, UNLIMITED).await };
+        let Ok(permits) = state.admit(dst, None, telemetry) else {
+            self.context.reject(Arc::clone(&state.route.name), RejectReason::CircuitOpen);
+            return Err(refusal(dst));
+        };
+        let limit = if state.route.transparent { UNLIMITED } else { state.route.timeouts.connect };
+        let started = Instant::now();
+        let result = flow.dial(dst, limit).await;
+        let duration = started.elapsed();
+        if let Err(error) = &result {
+            // A success is told by the flow that uses the connection: it is one call, not two.
+            state.sample(permits, dial_outcome(error), duration, dst, None, telemetry);
+            let error = Some(error.failure.into());
+            telemetry.emit(&ConnectFinished { destination: state.destination(dst), duration, error }.into());
+        }
+        result
+    }
+
+    /// Waits for the time of the next attempt, and tells its number; `None` if there is to be none.
+    async fn next_attempt(&self, error: &DialError, state: Option<&RouteState>, number: u32) -> Option<u32> {
+        if matches!(error.failure, DialFailure::Local | DialFailure::TimedOut) {
+            sleep(LOCAL_PAUSE).await;
+            return Some(number);
+        }
+        let state = state.filter(|state| state.route.mode.acts())?;
+        let attempt =
+            Attempt { number, outcome: dial_outcome(error), retry_after: None, stale_retried: false };
+        let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
+        let shared = Shared { budget: &state.budget, breakers: &state.breakers };
+        let (policy, rng) = (&state.route.retry, &mut fastrand::Rng::new());
+        match decide(policy, &request, &attempt, shared, clock::now(), Deadline::NONE, rng) {
+            RetryDecision::Retry { after, .. } => {
+                sleep(after).await;
+                Some(number + 1)
+            }
+            RetryDecision::GiveUp(_) => None,
+        }
+    }
+
+    /// Says how it ended; a connection that no flow will speak of has its line here.
+    fn say(&self, flow: &Flow, state: Option<&RouteState>, report: Report, outcome: HoldOutcome) {
+        let default;
+        let state = match state {
+            Some(state) => state,
+            None => {
+                default = self.context.states().of(&self.context.table().default_route, flow.original_dst);
+                &default
+            }
+        };
+        let destination = state.destination(flow.original_dst);
+        let telemetry = &self.context.telemetry;
+        telemetry.emit(&ConnectHeld { destination: destination.clone(), outcome, held: report.held }.into());
+        let error = match report.outcome {
+            Outcome::Answered(Answer::Refuse) => ErrorType::ConnectRefused,
+            Outcome::Answered(_) => ErrorType::ConnectUnreachable,
+            Outcome::Abandoned => ErrorType::ClientGone,
+            _ => return,
+        };
+        telemetry.emit(
+            &FlowFinished {
+                route: Arc::clone(&state.route.name),
+                destination,
+                protocol: Protocol::Opaque.into(),
+                sni: None,
+                alpn: None,
+                error: Some(error),
+                duration: report.held,
+                attempts: 1,
+                rescued: false,
+                bytes_sent: 0,
+                bytes_received: 0,
+                reported: (0, 0),
+                caller: (&flow.app).into(),
+            }
+            .into(),
+        );
+    }
+}
+
+/// What the dialled address says of a connection that is held.
+pub(super) struct SynProspect {
+    pub(super) mode: ConnectMode,
+    /// The state of its route, if the address decides it.
+    pub(super) state: Option<Arc<RouteState>>,
+    pub(super) denied: bool,
+}
+
+impl Context {
+    fn syn_prospect(&self, flow: &Flow) -> SynProspect {
+        let names = self.endpoints.names();
+        let l4 = flow.l4();
+        let mode = self.table().connect_mode(&l4, &names);
+        match self.table().for_destination(&l4, &names) {
+            ByDestination::Decided(selection) => SynProspect {
+                mode,
+                state: Some(self.states().of(selection.route, flow.original_dst)),
+                denied: selection.denied && selection.route.mode.acts(),
+            },
+            ByDestination::Undecided { .. } => SynProspect { mode, state: None, denied: false },
+        }
+    }
+}
+
+fn dial_outcome(error: &DialError) -> AttemptOutcome {
+    facts::dial_outcome(error.failure)
+}
+
+fn outcome_of(outcome: Outcome) -> HoldOutcome {
+    match outcome {
+        Outcome::Allowed | Outcome::Lied(_) => HoldOutcome::Allowed,
+        Outcome::NotAllowed => HoldOutcome::Failed,
+        Outcome::Answered(Answer::Refuse) => HoldOutcome::Refused,
+        Outcome::Answered(_) => HoldOutcome::Unreachable,
+        Outcome::Silent(_) => HoldOutcome::Silent,
+        Outcome::Abandoned => HoldOutcome::Abandoned,
+    }
+}
+
+/// What an open circuit breaker makes of a dial.
+fn refusal(dst: SocketAddr) -> DialError {
+    let source = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+    DialError { dst, failure: DialFailure::Refused, source }
+}
+
+/// The program's own timers end a dial that nothing else does; Linux gives up after some two minutes by default.
+const UNLIMITED: Duration = Duration::from_hours(1);
+
+/// Between attempts that say nothing about the destination.
+const LOCAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the table is swept.
+const SWEEP: Duration = Duration::from_secs(5);
