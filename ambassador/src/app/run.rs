@@ -34,7 +34,7 @@ use crate::{
     net::{dial::Dialer, syn::table::Table},
     netns::NamespaceError,
     proxy::{
-        connection::{Context, Holding},
+        context::{Context, Holds},
         held::Held,
     },
     telemetry::{
@@ -146,22 +146,22 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
 
     let maps = Arc::clone(&interception.maps);
     telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
-    let holding = (!interception.grounds.is_empty())
-        .then(|| Holding { table: Arc::new(Table::new(HELD_MAX)), verdicts: Arc::clone(&maps) as _ });
+    let holds = (!interception.grounds.is_empty())
+        .then(|| Holds { table: Arc::new(Table::new(HELD_MAX)), verdicts: Arc::clone(&maps) as _ });
     let context = Arc::new(Context::new(
         config.table,
         Arc::clone(&maps) as _,
         Dialer::new(Arc::clone(&maps) as _),
-        holding.clone(),
+        holds.clone(),
         telemetry.clone(),
     ));
     let endpoints = Arc::clone(&context.endpoints);
-    let heartbeat = Arc::new(Heartbeat::new(workers + usize::from(holding.is_some()), maps));
+    let heartbeat = Arc::new(Heartbeat::new(workers + usize::from(holds.is_some()), maps));
     let (stop, stopped) = watch::channel(false);
     let mut threads = start_workers(&mut interception, &context, &heartbeat, &stopped, open_files)?;
-    if let (Some(holding), Some(events)) = (holding, interception.take_events()) {
+    if let (Some(holds), Some(events)) = (holds, interception.take_events()) {
         let grounds = std::mem::take(&mut interception.grounds);
-        let held = Arc::new(Held::new(Arc::clone(&context), holding, grounds));
+        let held = Arc::new(Held::new(Arc::clone(&context), holds, grounds));
         let holder = Holder { index: workers, events, held, heartbeat, stop: stopped };
         threads.push(holder.start().map_err(AppError::Process)?);
     }

@@ -16,7 +16,7 @@ use super::heartbeat::Heartbeat;
 use crate::{
     host::privileges,
     net::{accept::accept, dial::Sockets},
-    proxy::connection::{self, Context},
+    proxy::{connection, context::Context},
 };
 
 /// How long connections that are open at the end may take to finish.

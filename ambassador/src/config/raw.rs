@@ -109,7 +109,7 @@ shape! {
         "connectionPool" => limits: RawLimits;
         /// What happens to new connections while ambassador does not answer. Default: bypass.
         "onProxyDown" => on_proxy_down: Word<OnProxyDown>;
-        /// When connect() succeeds: when the destination has accepted, or at once. Default: truthful, and eager where
+        /// When a connect succeeds: when the destination has accepted, or at once. Default: truthful, and eager where
         /// the route's upstream has endpoints.
         "connect" => connect: Word<ConnectMode>;
     }
@@ -136,7 +136,7 @@ shape! {
         "connectionPool" => limits: RawLimits;
         /// What happens to new connections while ambassador does not answer. Default: bypass.
         "onProxyDown" => on_proxy_down: Word<OnProxyDown>;
-        /// When connect() succeeds: when the destination has accepted, or at once. Default: truthful, and eager where
+        /// When a connect succeeds: when the destination has accepted, or at once. Default: truthful, and eager where
         /// the route's upstream has endpoints.
         "connect" => connect: Word<ConnectMode>;
     }

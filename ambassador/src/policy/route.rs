@@ -228,10 +228,8 @@ impl RouteTable {
     /// Whether any connect may have to be held.
     pub fn any_connect_mode(&self) -> ConnectMode {
         let mut routes = self.routes.iter().chain([&self.default_route]);
-        match routes.any(|route| route.connect == ConnectMode::Truthful) {
-            true => ConnectMode::Truthful,
-            false => ConnectMode::Eager,
-        }
+        let truthful = routes.any(|route| route.connect == ConnectMode::Truthful);
+        if truthful { ConnectMode::Truthful } else { ConnectMode::Eager }
     }
 
     /// The route, once the first bytes are known or known to be opaque. Total: there always is one.

@@ -4,17 +4,7 @@
 //! The dial to the original destination begins at once and races the program's first bytes, so that no protocol waits
 //! for detection. Nothing is guessed: a connection whose destination the kernel does not know is reset.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    net::SocketAddr,
-    os::fd::AsFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -23,130 +13,31 @@ use tokio::{
 };
 
 use super::{
+    context::Context,
     http1::{self, server::FlowEnd},
     http2,
     opaque::{self, OpaqueFlow},
-    stack,
     tls::{self, Hello},
 };
 use crate::{
     kernel::detach_filter,
-    message::{
-        Stack,
-        flow::{Flow, FlowId},
-    },
+    message::flow::Flow,
     net::{
         copy::reset_on_close,
         detect::{Detected, Spare, detect},
-        dial::{Dialer, Sockets},
-        orig_dst::{OrigDstSource, Origin},
-        syn::{Claim, FlowKey, dialling::Verdicts, table::Table},
+        dial::Sockets,
+        syn::Claim,
     },
-    policy::{
-        facts::L7Facts,
-        matcher::Protocol,
-        route::{ByDestination, RouteTable},
-    },
+    policy::{facts::L7Facts, matcher::Protocol, route::ByDestination},
     telemetry::{
-        Telemetry,
-        event::{ConnectLied, Destination, MissingDestination, Rejected},
-        labels::{Enforcement, RejectReason},
+        event::{ConnectLied, Destination},
+        labels::RejectReason,
     },
     upstream::{
-        endpoints::Endpoints,
         pool::{self, Key},
-        state::{RouteState, States},
+        state::RouteState,
     },
 };
-
-/// What all connections of all workers share.
-pub struct Context {
-    table: Arc<RouteTable>,
-    origins: Arc<dyn OrigDstSource>,
-    dialer: Dialer,
-    holding: Option<Holding>,
-    states: Arc<States>,
-    /// The addresses of configured names.
-    pub endpoints: Arc<Endpoints>,
-    /// Where facts are said.
-    pub telemetry: Telemetry,
-    stack: Stack,
-    next_flow: AtomicU64,
-}
-
-/// How held connections and accepted ones find each other.
-#[derive(Clone)]
-pub struct Holding {
-    /// The connections that are held.
-    pub table: Arc<Table>,
-    /// Who lets them in.
-    pub verdicts: Arc<dyn Verdicts>,
-}
-
-impl Context {
-    /// Serves connections by `table`, whose origins `origins` knows; `holding` where connects are held.
-    pub fn new(
-        table: RouteTable,
-        origins: Arc<dyn OrigDstSource>,
-        dialer: Dialer,
-        holding: Option<Holding>,
-        telemetry: Telemetry,
-    ) -> Self {
-        let table = Arc::new(table);
-        let states = Arc::new(States::new(telemetry.clone()));
-        let endpoints = Arc::new(Endpoints::new(&table));
-        let stack = stack::build(&table, &states, &endpoints, &telemetry);
-        let next_flow = AtomicU64::new(1);
-        Self { table, origins, dialer, holding, states, endpoints, telemetry, stack, next_flow }
-    }
-
-    pub(super) fn table(&self) -> &RouteTable {
-        &self.table
-    }
-
-    pub(super) fn states(&self) -> &States {
-        &self.states
-    }
-
-    /// Counts what is refused before it comes to the stages.
-    pub(super) fn reject(&self, route: Arc<str>, reason: RejectReason) {
-        self.telemetry.emit(&Rejected { route, reason, enforcement: Enforcement::Enforce }.into());
-    }
-
-    /// A flow of `client` that `origin` tells of.
-    pub(super) fn flow_from(&self, client: SocketAddr, origin: Origin, sockets: Arc<dyn Sockets>) -> Flow {
-        Flow {
-            id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
-            original_dst: origin.dst,
-            client,
-            app: origin.app,
-            netns_cookie: origin.netns_cookie,
-            sockets,
-            dialer: self.dialer.clone(),
-            verdicts: self.holding.as_ref().map(|holding| Arc::clone(&holding.verdicts)),
-        }
-    }
-
-    /// Asks the kernel where an accepted connection was going.
-    fn origin(&self, client: &TcpStream, peer: SocketAddr) -> Option<Origin> {
-        let unknown = match self.origins.origin(client.as_fd()) {
-            Ok(Some(origin)) => return Some(origin),
-            unknown => unknown,
-        };
-        if let Err(error) = unknown {
-            tracing::error!(%error, "cannot ask the kernel for an original destination");
-        }
-        self.telemetry.emit(&MissingDestination { client: peer }.into());
-        None
-    }
-
-    /// The dial that was made for an accepted connection while its SYN was held.
-    async fn claim(&self, client: &TcpStream, peer: SocketAddr, origin: &Origin) -> Option<Claim> {
-        let holding = self.holding.as_ref().filter(|_| origin.announced)?;
-        let key = FlowKey::new(peer, client.local_addr().ok()?, origin.netns_cookie);
-        holding.table.take_for_accept(&key, origin.dst, Duration::ZERO).await
-    }
-}
 
 /// Serves one accepted connection to its end.
 pub async fn serve(client: TcpStream, sockets: Arc<dyn Sockets>, context: Arc<Context>) {
@@ -260,7 +151,7 @@ impl Connection {
 
     /// Says that `connect()` had succeeded in vain, if it should not have.
     fn lie(&self, target: SocketAddr) -> impl FnOnce() + Send + use<> {
-        let held = self.context.holding.is_some() && target == self.flow.original_dst;
+        let held = self.context.holds.is_some() && target == self.flow.original_dst;
         let telemetry = self.context.telemetry.clone();
         move || {
             if held {

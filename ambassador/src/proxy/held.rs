@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::connection::{self, Context};
+use super::context::{Context, Holds};
 use crate::{
     clock,
     kernel::SynEvent,
@@ -61,8 +61,8 @@ pub struct Held {
 
 impl Held {
     /// Dials and answers in the namespaces of `grounds`, by their cookies.
-    pub fn new(context: Arc<Context>, holding: connection::Holding, grounds: HashMap<u64, Ground>) -> Self {
-        let connection::Holding { table, verdicts } = holding;
+    pub fn new(context: Arc<Context>, holds: Holds, grounds: HashMap<u64, Ground>) -> Self {
+        let Holds { table, verdicts } = holds;
         Self { context, table, verdicts, grounds }
     }
 
@@ -81,7 +81,7 @@ impl Held {
     pub fn on_event(self: &Arc<Self>, event: SynEvent) {
         match event {
             SynEvent::Held { key, origin, syn } => {
-                self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn)
+                self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn);
             }
             // It is let in already; the flow that is accepted for it dials.
             SynEvent::Shortcut { .. } => {}
@@ -120,7 +120,7 @@ impl Held {
         let prospect = self.context.syn_prospect(&flow);
         if prospect.mode == ConnectMode::Eager {
             let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-            return self.say(&flow, prospect.state.as_deref(), report, HoldOutcome::Passed);
+            return self.say(&flow, prospect.state.as_ref(), report, HoldOutcome::Passed);
         }
         let promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
             Ok(promise) => promise,
@@ -128,7 +128,7 @@ impl Held {
             Err(HoldError::Full) => {
                 let report =
                     let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-                return self.say(&flow, prospect.state.as_deref(), report, HoldOutcome::Passed);
+                return self.say(&flow, prospect.state.as_ref(), report, HoldOutcome::Passed);
             }
         };
         let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
@@ -136,7 +136,7 @@ impl Held {
         tokio::spawn(async move {
             let SynProspect { state, denied, .. } = prospect;
             let report = if denied {
-                let route = Arc::clone(&this.context.table().default_route.name);
+                let route = Arc::clone(&this.context.table.default_route.name);
                 this.context.reject(route, RejectReason::Denied);
                 holding.answer(Answer::Refuse, &*answers).await
             } else {
@@ -144,7 +144,7 @@ impl Held {
                 holding.dial(attempts, &*this.verdicts, &*answers).await
             };
             let outcome = outcome_of(report.outcome);
-            this.say(&flow, state.as_deref(), report, outcome);
+            this.say(&flow, state.as_ref(), report, outcome);
         });
     }
 
@@ -212,15 +212,9 @@ impl Held {
     }
 
     /// Says how it ended; a connection that no flow will speak of has its line here.
-    fn say(&self, flow: &Flow, state: Option<&RouteState>, report: Report, outcome: HoldOutcome) {
-        let default;
-        let state = match state {
-            Some(state) => state,
-            None => {
-                default = self.context.states().of(&self.context.table().default_route, flow.original_dst);
-                &default
-            }
-        };
+    fn say(&self, flow: &Flow, state: Option<&Arc<RouteState>>, report: Report, outcome: HoldOutcome) {
+        let default = || self.context.states.of(&self.context.table.default_route, flow.original_dst);
+        let state = state.map_or_else(default, Arc::clone);
         let destination = state.destination(flow.original_dst);
         let telemetry = &self.context.telemetry;
         telemetry.emit(&ConnectHeld { destination: destination.clone(), outcome, held: report.held }.into());
@@ -263,11 +257,11 @@ impl Context {
     fn syn_prospect(&self, flow: &Flow) -> SynProspect {
         let names = self.endpoints.names();
         let l4 = flow.l4();
-        let mode = self.table().connect_mode(&l4, &names);
-        match self.table().for_destination(&l4, &names) {
+        let mode = self.table.connect_mode(&l4, &names);
+        match self.table.for_destination(&l4, &names) {
             ByDestination::Decided(selection) => SynProspect {
                 mode,
-                state: Some(self.states().of(selection.route, flow.original_dst)),
+                state: Some(self.states.of(selection.route, flow.original_dst)),
                 denied: selection.denied && selection.route.mode.acts(),
             },
             ByDestination::Undecided { .. } => SynProspect { mode, state: None, denied: false },

@@ -2,6 +2,7 @@
 //! One intercepted connection from its first bytes to its end, one file per protocol.
 
 pub mod held;
+pub mod context;
 pub mod connection;
 pub mod opaque;
 pub mod tls;

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{connection::Context, tls::Hello};
+use super::{context::Context, tls::Hello};
 use crate::{
     clock,
     message::{facts, flow::Flow},

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What all connections of all workers share, and how one of them becomes a flow.
+
+use std::{
+    net::SocketAddr,
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::net::TcpStream;
+
+use super::stack;
+use crate::{
+    message::{
+        Stack,
+        flow::{Flow, FlowId},
+    },
+    net::{
+        dial::{Dialer, Sockets},
+        orig_dst::{OrigDstSource, Origin},
+        syn::{Claim, FlowKey, dialling::Verdicts, table::Table},
+    },
+    policy::route::RouteTable,
+    telemetry::{
+        Telemetry,
+        event::{MissingDestination, Rejected},
+        labels::{Enforcement, RejectReason},
+    },
+    upstream::{endpoints::Endpoints, state::States},
+};
+
+/// What all connections of all workers share.
+pub struct Context {
+    pub(super) table: Arc<RouteTable>,
+    origins: Arc<dyn OrigDstSource>,
+    dialer: Dialer,
+    pub(super) holds: Option<Holds>,
+    pub(super) states: Arc<States>,
+    /// The addresses of configured names.
+    pub endpoints: Arc<Endpoints>,
+    /// Where facts are said.
+    pub telemetry: Telemetry,
+    pub(super) stack: Stack,
+    next_flow: AtomicU64,
+}
+
+/// How held connections and accepted ones find each other.
+#[derive(Clone)]
+pub struct Holds {
+    /// The connections that are held.
+    pub table: Arc<Table>,
+    /// Who lets them in.
+    pub verdicts: Arc<dyn Verdicts>,
+}
+
+impl Context {
+    /// Serves connections by `table`, whose origins `origins` knows; `holds` where connects are held.
+    pub fn new(
+        table: RouteTable,
+        origins: Arc<dyn OrigDstSource>,
+        dialer: Dialer,
+        holds: Option<Holds>,
+        telemetry: Telemetry,
+    ) -> Self {
+        let table = Arc::new(table);
+        let states = Arc::new(States::new(telemetry.clone()));
+        let endpoints = Arc::new(Endpoints::new(&table));
+        let stack = stack::build(&table, &states, &endpoints, &telemetry);
+        let next_flow = AtomicU64::new(1);
+        Self { table, origins, dialer, holds, states, endpoints, telemetry, stack, next_flow }
+    }
+
+    /// Counts what is refused before it comes to the stages.
+    pub(super) fn reject(&self, route: Arc<str>, reason: RejectReason) {
+        self.telemetry.emit(&Rejected { route, reason, enforcement: Enforcement::Enforce }.into());
+    }
+
+    /// A flow of `client` that `origin` tells of.
+    pub(super) fn flow_from(&self, client: SocketAddr, origin: Origin, sockets: Arc<dyn Sockets>) -> Flow {
+        Flow {
+            id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
+            original_dst: origin.dst,
+            client,
+            app: origin.app,
+            netns_cookie: origin.netns_cookie,
+            sockets,
+            dialer: self.dialer.clone(),
+            verdicts: self.holds.as_ref().map(|holds| Arc::clone(&holds.verdicts)),
+        }
+    }
+
+    /// Asks the kernel where an accepted connection was going.
+    pub(super) fn origin(&self, client: &TcpStream, peer: SocketAddr) -> Option<Origin> {
+        let unknown = match self.origins.origin(client.as_fd()) {
+            Ok(Some(origin)) => return Some(origin),
+            unknown => unknown,
+        };
+        if let Err(error) = unknown {
+            tracing::error!(%error, "cannot ask the kernel for an original destination");
+        }
+        self.telemetry.emit(&MissingDestination { client: peer }.into());
+        None
+    }
+
+    /// The dial that was made for an accepted connection while its SYN was held.
+    pub(super) async fn claim(&self, client: &TcpStream, peer: SocketAddr, origin: &Origin) -> Option<Claim> {
+        let holds = self.holds.as_ref().filter(|_| origin.announced)?;
+        let key = FlowKey::new(peer, client.local_addr().ok()?, origin.netns_cookie);
+        holds.table.take_for_accept(&key, origin.dst, Duration::ZERO).await
+    }
+}
