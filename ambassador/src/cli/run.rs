@@ -35,7 +35,7 @@ pub struct RunArgs {
     #[command(flatten)]
     policy: PolicyFlags,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
@@ -46,8 +46,8 @@ CMD keeps its standard streams, terminal, environment and directory. Standard er
 connection, and a summary at the end. The exit code is CMD's own, 128+n if signal n ended it, 125 if ambassador itself \
 failed, 126 if CMD cannot be executed, 127 if there is no such command.
 
-Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_SETPCAP and a cgroup that is delegated to you; they are given up once \
-the kernel programs are attached. CMD itself runs as the user who called sudo.";
+Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW (without which connect() succeeds early) and a cgroup that is \
+delegated to you; they are given up once the kernel programs are attached. CMD itself runs as the user who called sudo.";
 
 /// How `run` speaks on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -93,10 +93,15 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
     let selection = config.table.select(&l4, &l7, &names);
     let route = selection.route;
     let mut notes = notes(config, question, &verdicts);
+    if !route.endpoints().is_empty() && route.matcher.is_by_name() {
+        notes.push(
+            "the upstream's endpoints are used only if the program dials an address of that host, or of an endpoint; \
+             otherwise the request goes where it was dialled, and is counted as a host mismatch",
+        );
+    }
     if selection.denied {
         notes.push("no route matches and `outboundTrafficPolicy` is Deny: it is refused");
-    }
-    if route.transparent {
+    } else if route.transparent {
         notes.push(
             "no policy is configured for it: it is relayed and counted, and failures are passed on unchanged",
         );

@@ -9,7 +9,6 @@ const LATER: &[&str] = &[
     "admin",
     "cache",
     "cgroups",
-    "connect",
     "headers",
     "healthCheck",
     "loadBalancer",

@@ -30,7 +30,7 @@ pub enum CgroupError {
     /// No cgroup2 file system is mounted where this process can see it.
     #[error(
         "no cgroup2 file system is mounted here: mount one (mount -t cgroup2 none /sys/fs/cgroup), or, in a \
-         container, share the host's"
+         container, share the host's; `ip netns exec` hides it, `nsenter --net=/run/netns/NAME` does not"
     )]
     NotMounted,
     /// The caller's cgroup lies outside of the visible hierarchy (a cgroup namespace hides it).

@@ -60,10 +60,11 @@ impl Serve for Log {
         Box::pin(async move {
             let mut guard = guard;
             let result = reply.await;
-            let Some(entry) = guard.0.take() else { return result };
+            let Some(mut entry) = guard.0.take() else { return result };
             match result {
                 Ok(response) => Ok(entry.follow(response)),
                 Err(error) => {
+                    entry.endpoint = dialled(&error).unwrap_or(entry.endpoint);
                     entry.reject(&error);
                     entry.finish(Answer { error: Some((&error).into()), ..Answer::default() });
                     Err(error)
@@ -111,6 +112,7 @@ impl Entry {
         }
         if let Some(cause) = &response.cause {
             self.reject(cause);
+            self.endpoint = dialled(cause).unwrap_or(self.endpoint);
         }
         let head = Answer {
             status: Some(response.status()),
@@ -158,7 +160,7 @@ impl Entry {
         self.telemetry.emit(
             &RequestFinished {
                 route: Arc::clone(&self.plan.state.route.name),
-                destination: self.plan.state.destination(self.endpoint),
+                destination: self.plan.destination(self.endpoint),
                 protocol: match self.head {
                     RequestHead::Http1(_) => Protocol::Http1,
                     RequestHead::Http2(_) => Protocol::Http2,
@@ -179,6 +181,14 @@ impl Entry {
             }
             .into(),
         );
+    }
+}
+
+/// Where the dial went that failed.
+fn dialled(error: &ProxyError) -> Option<SocketAddr> {
+    match error {
+        ProxyError::Connect(dial) => Some(dial.dst),
+        _ => None,
     }
 }
 

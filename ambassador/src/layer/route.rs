@@ -4,7 +4,13 @@
 //! The Host header selects a policy. It never selects an address that the program did not dial: a name that does not
 //! fit the dialled address is counted, and the request goes on to where it was going.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crate::{
     clock,
@@ -30,6 +36,7 @@ pub struct RouteStage {
     states: Arc<States>,
     endpoints: Arc<Endpoints>,
     telemetry: Telemetry,
+    mismatch_said: AtomicBool,
 }
 
 impl RouteStage {
@@ -41,7 +48,8 @@ impl RouteStage {
         endpoints: Arc<Endpoints>,
         telemetry: Telemetry,
     ) -> Stage {
-        Stage::new(Self { inner, table, states, endpoints, telemetry })
+        let mismatch_said = AtomicBool::new(false);
+        Stage::new(Self { inner, table, states, endpoints, telemetry, mismatch_said })
     }
 
     /// The plan of a request.
@@ -61,6 +69,15 @@ impl RouteStage {
         };
         let selection = self.table.select(&l4, &l7, &names);
         if selection.host_mismatch {
+            if !self.mismatch_said.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    route = &*selection.route.name,
+                    dialled = %request.flow.original_dst,
+                    "a request names a host of this route, but its program dialled none of that host's addresses: \
+                     it goes where it was dialled, not to the route's upstream (said once; see \
+                     ambassador_host_mismatch_total)"
+                );
+            }
             self.telemetry.emit(
                 &HostMismatch {
                     route: Arc::clone(&selection.route.name),

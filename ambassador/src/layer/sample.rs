@@ -55,7 +55,7 @@ impl Serve for Sample {
             },
         };
         plan.trail.attempt();
-        let measured = Measured {
+        let mut measured = Measured {
             plan,
             head: request.head.clone(),
             permits,
@@ -68,6 +68,9 @@ impl Serve for Sample {
             match attempt.await {
                 Ok(response) => Ok(measured.follow(response)),
                 Err(error) => {
+                    if let ProxyError::Connect(dial) = &error {
+                        measured.endpoint = dial.dst;
+                    }
                     measured.finish(None, outcome_of(&error), Some((&error).into()));
                     Err(error)
                 }

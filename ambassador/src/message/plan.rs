@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the stages of one request tell each other: the route that was matched, and the trail that the request left.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use crate::{
     policy::{deadline::Deadline, route::Route},
-    telemetry::{event::RetryReason, labels::ErrorType},
+    telemetry::{
+        event::{Destination, RetryReason},
+        labels::ErrorType,
+    },
     upstream::state::RouteState,
 };
 
@@ -28,6 +34,15 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What the request is accounted to at `endpoint`: not to an upstream whose endpoints it did not go to.
+    pub fn destination(&self, endpoint: SocketAddr) -> Destination {
+        if self.host_mismatch {
+            Destination { upstream: None, endpoint }
+        } else {
+            self.state.destination(endpoint)
+        }
+    }
+
     /// The matched route.
     pub fn route(&self) -> &Route {
         &self.state.route

@@ -15,13 +15,16 @@ pub struct RoundRobin {
 impl RoundRobin {
     /// The index below `endpoints` whose turn it is; `None` if there are none.
     ///
-    /// `avoid` is the endpoint that just failed this request: another one is named if there is one.
+    /// `avoid` is the endpoint that just failed this request: the one after it is named. A retry takes no turn, or two
+    /// endpoints of which one is down would have every request begin with that one.
     pub fn pick(&self, endpoints: usize, avoid: Option<usize>) -> Option<usize> {
         if endpoints == 0 {
             return None;
         }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % endpoints;
-        if avoid == Some(turn) { Some((turn + 1) % endpoints) } else { Some(turn) }
+        Some(match avoid {
+            Some(failed) => (failed + 1) % endpoints,
+            None => self.next.fetch_add(1, Ordering::Relaxed) % endpoints,
+        })
     }
 }
 

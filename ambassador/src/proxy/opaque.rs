@@ -71,7 +71,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
     let _active = context.telemetry.connection(finished.protocol);
     let permits: Option<Vec<_>> =
         state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
-    let mut dialling = Dialling { flow, state, context, attempts: 0 };
+    let mut dialling = Dialling { flow, state, context, attempts: 0, endpoint: dialled };
     let connected = match permits {
         _ if denied && state.route.mode.acts() => {
             Err(dialling.reject(RejectReason::Denied, ErrorType::Denied))
@@ -80,6 +80,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         _ => dialling.connect(detected.spare, dialled).await,
     };
     finished.attempts = dialling.attempts;
+    finished.destination.endpoint = dialling.endpoint;
     match connected {
         Ok((upstream, endpoint)) => {
             finished.destination.endpoint = endpoint;
@@ -112,6 +113,7 @@ struct Dialling<'a> {
     state: &'a RouteState,
     context: &'a Context,
     attempts: u32,
+    endpoint: SocketAddr,
 }
 
 impl Dialling<'_> {
@@ -136,6 +138,7 @@ impl Dialling<'_> {
                 return Err(self.reject(RejectReason::CircuitOpen, ErrorType::CircuitOpen));
             };
             self.attempts += 1;
+            self.endpoint = endpoint;
             let started = Instant::now();
             let limit = deadline.connect_limit(clock::now(), &state.route.timeouts);
             let limit = limit.duration().unwrap_or(state.route.timeouts.connect);

@@ -5,6 +5,8 @@ use std::{
     fs::File,
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
     sync::Arc,
 };
 
@@ -25,13 +27,13 @@ use crate::{
 pub(super) fn options(telemetry: &settings::Telemetry, quiet: bool, json: bool) -> Result<Options, AppError> {
     let access_log = match &telemetry.access_log {
         Some(log) => {
-            let open = File::options().create(true).append(true).open(&log.path);
-            let file = open.map_err(|source| AppError::AccessLog { path: log.path.clone(), source })?;
+            let sink = open_log(&log.path)
+                .map_err(|source| AppError::AccessLog { path: log.path.clone(), source })?;
             let format = match log.format {
                 LogFormat::Json => Format::Json,
                 LogFormat::Text => Format::Text(Colour::Never),
             };
-            Some(AccessLog::new(Box::new(file), format))
+            Some(AccessLog::new(sink, format))
         }
         None if quiet => None,
         None => {
@@ -40,6 +42,18 @@ pub(super) fn options(telemetry: &settings::Telemetry, quiet: bool, json: bool) 
         }
     };
     Ok(Options { access_log, ..Options::default() })
+}
+
+/// Opens the access log. Standard error is used as it is: opened anew by its path it would be truncated or, where it
+/// is a socket, could not be opened at all. A FIFO that nobody reads fails instead of waiting for a reader.
+fn open_log(path: &Path) -> io::Result<Box<dyn Write + Send>> {
+    if path == Path::new("/dev/stderr") {
+        return Ok(Box::new(io::stderr()));
+    }
+    let mut options = File::options();
+    let file = options.create(true).append(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    nix::fcntl::fcntl(&file, nix::fcntl::F_SETFL(nix::fcntl::OFlag::O_APPEND))?;
+    Ok(Box::new(file))
 }
 
 /// Opens the listener of `telemetry.metrics.listen`.

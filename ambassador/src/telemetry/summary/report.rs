@@ -68,8 +68,8 @@ impl Summary {
         if self.access_log_dropped > 0 {
             let _ = writeln!(
                 text,
-                "{} access log lines were dropped: their reader is too slow",
-                self.access_log_dropped
+                "ambassador: {} dropped: its reader is too slow, or it cannot be written",
+                counted(self.access_log_dropped, "access log line")
             );
         }
         text
