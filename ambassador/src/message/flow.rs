@@ -50,6 +50,13 @@ impl Flow {
         result
     }
 
+    /// Notes that connects to the original destination are no longer to be let in unasked: its breaker is not closed.
+    pub fn doubt(&self) {
+        if let Some(verdicts) = &self.verdicts {
+            verdicts.not_good(self.netns_cookie, self.original_dst);
+        }
+    }
+
     /// What routes are matched by before the first byte.
     pub fn l4(&self) -> L4Facts<'_> {
         L4Facts { destination: self.original_dst, app: &self.app.comm }
