@@ -196,7 +196,7 @@ impl Connection {
             return Spare::NotDialled;
         }
         let key = Key { netns_cookie: self.flow.netns_cookie, destination: prospect.target };
-        let speaks_first = learnt((key.netns_cookie, key.destination)) == Some(Protocol::Http1);
+        let speaks_first = learnt((key.netns_cookie, self.flow.original_dst)) == Some(Protocol::Http1);
         // A destination that spoke HTTP will again, and an idle connection can carry it; but not for longer than a
         // moment: another program may speak another protocol to the same port.
         if speaks_first
