@@ -4,7 +4,7 @@
 //! It stands right behind the match to a route and outside of everything else, so that what the program saw is what
 //! is said. A request ends with the last byte of its reply.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -43,12 +43,13 @@ impl Serve for Log {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
         let trail = Arc::clone(&plan.trail);
         trail.sent(request.head.wire_length());
-        if !request.body.is_empty() {
+        if let Some(bytes) = request.body.length_at_hand() {
+            trail.sent(bytes);
+        } else {
             let body = std::mem::take(&mut request.body);
             request.body = body.on_end(Box::new(move |end| trail.sent(end.bytes)));
         }
         let entry = Entry {
-            endpoint: request.flow.original_dst,
             head: request.head.clone(),
             flow: Arc::clone(&request.flow),
             arrived: request.arrived,
@@ -88,7 +89,6 @@ impl Drop for Unanswered {
 struct Entry {
     head: RequestHead,
     flow: Arc<Flow>,
-    endpoint: SocketAddr,
     arrived: Instant,
     plan: Plan,
     telemetry: Telemetry,
@@ -105,10 +105,7 @@ struct Answer {
 
 impl Entry {
     /// Waits for the end of the reply's body.
-    fn follow(mut self, mut response: Response) -> Response {
-        if let Some(attempt) = response.attempt {
-            self.endpoint = attempt.endpoint;
-        }
+    fn follow(self, mut response: Response) -> Response {
         if let Some(cause) = &response.cause {
             self.reject(cause);
         }
@@ -158,7 +155,7 @@ impl Entry {
         self.telemetry.emit(
             &RequestFinished {
                 route: Arc::clone(&self.plan.state.route.name),
-                destination: self.plan.state.destination(self.endpoint),
+                destination: self.plan.state.destination(trail.endpoint().unwrap_or(self.flow.original_dst)),
                 protocol: match self.head {
                     RequestHead::Http1(_) => Protocol::Http1,
                     RequestHead::Http2(_) => Protocol::Http2,

@@ -88,13 +88,12 @@ struct Measured {
 
 impl Measured {
     /// Waits for the end of the body.
-    fn follow(mut self, mut response: Response) -> Response {
-        if let Some(info) = response.attempt {
-            self.endpoint = info.endpoint;
-            if let Some(duration) = info.connect {
-                let destination = self.plan.state.destination(info.endpoint);
-                self.telemetry.emit(&ConnectFinished { destination, duration, error: None }.into());
-            }
+    fn follow(self, mut response: Response) -> Response {
+        if let Some(info) = response.attempt
+            && let Some(duration) = info.connect
+        {
+            let destination = self.plan.state.destination(info.endpoint);
+            self.telemetry.emit(&ConnectFinished { destination, duration, error: None }.into());
         }
         let status = response.status();
         let outcome = response_outcome(&response);
@@ -115,6 +114,7 @@ impl Measured {
 
     fn finish(self, status: Option<u16>, outcome: AttemptOutcome, error: Option<ErrorType>) {
         let Self { plan, head, permits, endpoint, started, telemetry } = self;
+        let endpoint = plan.trail.endpoint().unwrap_or(endpoint);
         let duration = started.elapsed();
         let destination = plan.state.destination(endpoint);
         if let Some(

@@ -163,6 +163,15 @@ impl Body {
         self.bytes == 0 && matches!(self.kind, Kind::Empty | Kind::Whole(_))
     }
 
+    /// Bytes of a body that is at hand as a whole. It may be sent by copies, so that its own end tells nothing.
+    pub fn length_at_hand(&self) -> Option<u64> {
+        match &self.kind {
+            _ if !self.is_at_hand() => None,
+            Kind::Whole(bytes) => Some(bytes.len() as u64),
+            _ => Some(0),
+        }
+    }
+
     /// Goes on with what must not wait until the reader of this body takes more.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
         if let Kind::Source(source) = &mut self.kind {

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the stages of one request tell each other: the route that was matched, and the trail that the request left.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
 };
+
+use arc_swap::ArcSwapOption;
 
 use crate::{
     policy::{deadline::Deadline, route::Route},
@@ -40,6 +45,7 @@ pub struct Trail {
     attempts: AtomicU32,
     retry_reason: AtomicU32,
     sent: AtomicU64,
+    endpoint: ArcSwapOption<SocketAddr>,
 }
 
 impl Trail {
@@ -51,6 +57,16 @@ impl Trail {
     /// Attempts so far.
     pub fn attempts(&self) -> u32 {
         self.attempts.load(Relaxed)
+    }
+
+    /// Notes which of its upstream's endpoints the present attempt goes to, for those who see only its failure.
+    pub fn goes_to(&self, endpoint: SocketAddr) {
+        self.endpoint.store(Some(Arc::new(endpoint)));
+    }
+
+    /// Where the last attempt went; `None` if none was made, or only to the original destination.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.endpoint.load().as_deref().copied()
     }
 
     /// Notes why the request is tried again.
