@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections from their first bytes on, by a table of routes: everything but the kernel.
+
+use std::{io, os::fd::BorrowedFd};
+
+use super::*;
+use crate::{
+    net::orig_dst::{OrigDstSource, Origin as Dialled},
+    policy::{
+        bulkhead::BulkheadLimits,
+        mode::Mode,
+        route::{Route, RouteTable},
+        timeouts::Timeouts,
+    },
+    proxy::connection::{self, Context},
+    telemetry::{
+        Recorder, Telemetry,
+        event::Event,
+        labels::{Enforcement, ErrorType, RejectReason},
+    },
+};
+
+/// Every connection was going to one address.
+struct Fixed(SocketAddr);
+
+impl OrigDstSource for Fixed {
+    fn origin(&self, _: BorrowedFd<'_>) -> io::Result<Option<Dialled>> {
+        Ok(Some(Dialled { dst: self.0, app: App::default(), netns_cookie: 1 }))
+    }
+}
+
+/// A program's connection to `dst` by `table`, and what is said of it.
+async fn through(table: RouteTable, dst: SocketAddr) -> (TcpStream, Recorder) {
+    let (telemetry, said) = Telemetry::recording();
+    let context = Arc::new(Context::new(table, Arc::new(Fixed(dst)), Dialer::unmarked(), telemetry));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let program = connect(listener.local_addr().expect("address")).await;
+    let (stream, _) = listener.accept().await.expect("accept");
+    tokio::spawn(connection::serve(stream, Arc::new(LocalSockets), context));
+    (program, said)
+}
+
+fn by(route: Route) -> RouteTable {
+    RouteTable { default_route: Arc::new(route), ..RouteTable::default() }
+}
+
+#[tokio::test]
+async fn mode_shadow_says_what_would_refuse_an_opaque_flow() {
+    let limits = BulkheadLimits { max_connections: Some(0), ..BulkheadLimits::default() };
+    let full = by(Route { mode: Mode::Shadow, limits, ..Route::default() });
+    let denied = RouteTable {
+        deny_unmatched: true,
+        ..by(Route { mode: Mode::Shadow, transparent: false, ..Route::default() })
+    };
+    for (table, want) in [(full, RejectReason::Overflow), (denied, RejectReason::Denied)] {
+        let origin = Origin::play(&[&[Send(b"hello"), Drain]]).await;
+        let (mut program, said) = through(table, origin.addr).await;
+        expect(&mut program, b"hello").await;
+        let rejected = said.take().into_iter().find_map(|event| match event {
+            Event::Rejected(rejected) => Some((rejected.reason, rejected.enforcement)),
+            _ => None,
+        });
+        assert_eq!(rejected, Some((want, Enforcement::Shadow)));
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_request_ends_also_for_a_program_that_does_not_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let origin = listener.local_addr().expect("address");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await.expect("head");
+        while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
+    });
+    let timeouts = Timeouts { request: Some(Duration::from_millis(300)), ..Timeouts::default() };
+    let table = by(Route { timeouts, transparent: false, ..Route::default() });
+    let (mut program, said) = through(table, origin).await;
+    send(&mut program, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let finished = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let error = said.take().into_iter().find_map(|event| match event {
+                Event::RequestFinished(request) => Some(request.error),
+                _ => None,
+            });
+            if let Some(error) = error {
+                return error;
+            }
+        }
+    };
+    assert_eq!(within(finished).await, Some(ErrorType::TimeoutRequest));
+}
