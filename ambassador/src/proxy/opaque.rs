@@ -65,7 +65,6 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         rescued: false,
         bytes_sent: 0,
         bytes_received: 0,
-        reported: (0, 0),
         caller: (&flow.app).into(),
     };
     let _active = context.telemetry.connection(finished.protocol);
