@@ -8,6 +8,7 @@ use crate::{
     net::orig_dst::{OrigDstSource, Origin as Dialled},
     policy::{
         bulkhead::BulkheadLimits,
+        matcher::Match,
         mode::Mode,
         route::{Route, RouteTable},
         timeouts::Timeouts,
@@ -61,6 +62,29 @@ async fn mode_shadow_says_what_would_refuse_an_opaque_flow() {
             _ => None,
         });
         assert_eq!(rejected, Some((want, Enforcement::Shadow)));
+    }
+}
+
+#[tokio::test]
+async fn what_only_a_name_could_allow_is_not_dialled_before_it_is_claimed() {
+    for (host, want) in [("other.example", &b"HTTP/1.1 403 "[..]), ("a.example", b"HTTP/1.1 204 ")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let origin = listener.local_addr().expect("address");
+        let hosts = vec!["a.example".parse().expect("a pattern")];
+        let matcher = Match { hosts, ..Match::default() };
+        let route = Arc::new(Route { name: "a".into(), matcher, ..Route::default() });
+        let table = RouteTable { routes: vec![route], deny_unmatched: true, ..RouteTable::default() };
+        let (mut program, _) = through(table, origin).await;
+        // Time enough for a dial that should not be, and for a program that opens connections ahead.
+        assert!(tokio::time::timeout(Duration::from_millis(100), listener.accept()).await.is_err(), "{host}");
+        send(&mut program, format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await;
+        let origin = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accept");
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("write");
+            expect(&mut stream, b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n").await;
+        });
+        expect(&mut program, want).await;
+        origin.abort();
     }
 }
 
