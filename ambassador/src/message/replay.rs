@@ -80,7 +80,7 @@ impl ReplayBody {
     }
 
     /// As [`Self::attempt`], once the attempt that has the body has handed it back. An HTTP/2 upload lets go of it in a
-    /// task of its own, a moment after its stream has failed.
+    /// task of its own, which may come after its stream's failure.
     pub async fn next_attempt(&mut self) -> Option<Body> {
         if let Kept::Lent(receiver, _) = &mut self.kept
             && let Ok(Ok(recording)) = timeout(HOMEWARD, receiver).await

@@ -3,6 +3,10 @@
 
 use std::{io, os::fd::BorrowedFd};
 
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+
 use super::*;
 use crate::{
     net::orig_dst::{OrigDstSource, Origin as Dialled},
@@ -10,6 +14,7 @@ use crate::{
         bulkhead::BulkheadLimits,
         matcher::Match,
         mode::Mode,
+        retry::{RetryCondition, RetryOn, RetryPolicy},
         route::{Route, RouteTable},
         timeouts::Timeouts,
     },
@@ -86,6 +91,45 @@ async fn what_only_a_name_could_allow_is_not_dialled_before_it_is_claimed() {
         expect(&mut program, want).await;
         origin.abort();
     }
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_again_while_its_body_still_comes() {
+    let (more, pieces) = tokio::sync::mpsc::channel::<&'static [u8]>(2);
+    more.try_send(b"a ").expect("room");
+    let more = Arc::new(std::sync::Mutex::new(Some(more)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let origin = listener.local_addr().expect("address");
+    let refused = Arc::new(AtomicUsize::new(0));
+    let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let first = refused.fetch_add(1, Ordering::Relaxed) == 0;
+        let more = if first { None } else { more.lock().expect("no panic").take() };
+        async move {
+            if first {
+                return Err(h2::Error::from(h2::Reason::REFUSED_STREAM));
+            }
+            more.expect("one retry").try_send(b"body").expect("room");
+            let body = request.into_body().collect().await.expect("body").to_bytes();
+            Ok::<http2::Reply, _>(http::Response::new(BodyExt::boxed(Full::from(body))))
+        }
+    });
+    tokio::spawn(http2::serve_origin(listener, service));
+    let retry_on = RetryOn::EMPTY.with(RetryCondition::RefusedStream);
+    let retry = RetryPolicy { attempts: 1, retry_on, ..RetryPolicy::default() };
+    let table = by(Route { retry, transparent: false, ..Route::default() });
+    let (program, _) = through(table, origin).await;
+    let builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let io = hyper_util::rt::TokioIo::new(program);
+    let (mut program, connection) = builder.handshake(io).await.expect("handshake");
+    tokio::spawn(connection);
+    let body = futures_util::stream::unfold(pieces, |mut pieces| async {
+        let frame = Frame::data(Bytes::from_static(pieces.recv().await?));
+        Some((Ok::<_, std::convert::Infallible>(frame), pieces))
+    });
+    let request = http2::call("").map(|_| StreamBody::new(Box::pin(body)));
+    let reply = within(program.send_request(request)).await.expect("reply");
+    assert_eq!(reply.status(), 200);
+    assert_eq!(within(reply.into_body().collect()).await.expect("body").to_bytes(), "a body");
 }
 
 #[tokio::test]
