@@ -215,10 +215,12 @@ fn start_workers(
     stop: &watch::Receiver<bool>,
     open_files: (u64, u64),
 ) -> Result<Vec<JoinHandle<()>>, AppError> {
-    // A flow takes two descriptors; some are the proxy's own, and pooled connections take one each.
-    let flows = usize::try_from(open_files.1.saturating_sub(OWN_FILES) / 2).unwrap_or(usize::MAX);
-    let permits = Arc::new(Semaphore::new(flows.clamp(1, Semaphore::MAX_PERMITS)));
     let landings = std::mem::take(&mut interception.per_worker);
+    // A flow takes two descriptors; a listener takes one, and may hold one connection that waits for its permit.
+    let listeners: u64 = landings.iter().map(|landings| landings.len() as u64).sum();
+    let flows = open_files.1.saturating_sub(OWN_FILES + 2 * listeners) / 2;
+    let flows = usize::try_from(flows).unwrap_or(usize::MAX);
+    let permits = Arc::new(Semaphore::new(flows.clamp(1, Semaphore::MAX_PERMITS)));
     let start = |(index, landings): (usize, Vec<_>)| {
         let landings =
             landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
@@ -232,7 +234,7 @@ fn start_workers(
 /// Connects that may be held at once.
 const HELD_MAX: usize = 65_536;
 
-/// Descriptors that are not flows': listeners, maps, programs, the pool.
+/// Descriptors that are neither flows' nor listeners': maps, programs, threads, the pool.
 const OWN_FILES: u64 = 128;
 
 /// Starts CMD, passes signals on to it, and waits for its end.

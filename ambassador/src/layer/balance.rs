@@ -38,6 +38,7 @@ impl Serve for Balance {
                     .filter(|dialled| self.endpoints.may_go_to(&plan.state, original_dst, *dialled));
                 let endpoint =
                     dialled.unwrap_or_else(|| self.endpoints.pick(&plan.state, original_dst, failed));
+                plan.trail.goes_to(endpoint);
                 request.endpoint = (endpoint != request.flow.original_dst).then_some(endpoint);
             }
         }

@@ -4,7 +4,7 @@
 //! It stands right behind the match to a route and outside of everything else, so that what the program saw is what
 //! is said. A request ends with the last byte of its reply.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -43,12 +43,13 @@ impl Serve for Log {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
         let trail = Arc::clone(&plan.trail);
         trail.sent(request.head.wire_length());
-        if !request.body.is_empty() {
+        if let Some(bytes) = request.body.length_at_hand() {
+            trail.sent(bytes);
+        } else {
             let body = std::mem::take(&mut request.body);
             request.body = body.on_end(Box::new(move |end| trail.sent(end.bytes)));
         }
         let entry = Entry {
-            endpoint: request.flow.original_dst,
             head: request.head.clone(),
             flow: Arc::clone(&request.flow),
             arrived: request.arrived,
@@ -60,11 +61,10 @@ impl Serve for Log {
         Box::pin(async move {
             let mut guard = guard;
             let result = reply.await;
-            let Some(mut entry) = guard.0.take() else { return result };
+            let Some(entry) = guard.0.take() else { return result };
             match result {
                 Ok(response) => Ok(entry.follow(response)),
                 Err(error) => {
-                    entry.endpoint = dialled(&error).unwrap_or(entry.endpoint);
                     entry.reject(&error);
                     entry.finish(Answer { error: Some((&error).into()), ..Answer::default() });
                     Err(error)
@@ -89,7 +89,6 @@ impl Drop for Unanswered {
 struct Entry {
     head: RequestHead,
     flow: Arc<Flow>,
-    endpoint: SocketAddr,
     arrived: Instant,
     plan: Plan,
     telemetry: Telemetry,
@@ -106,13 +105,9 @@ struct Answer {
 
 impl Entry {
     /// Waits for the end of the reply's body.
-    fn follow(mut self, mut response: Response) -> Response {
-        if let Some(attempt) = response.attempt {
-            self.endpoint = attempt.endpoint;
-        }
+    fn follow(self, mut response: Response) -> Response {
         if let Some(cause) = &response.cause {
             self.reject(cause);
-            self.endpoint = dialled(cause).unwrap_or(self.endpoint);
         }
         let head = Answer {
             status: Some(response.status()),
@@ -160,7 +155,7 @@ impl Entry {
         self.telemetry.emit(
             &RequestFinished {
                 route: Arc::clone(&self.plan.state.route.name),
-                destination: self.plan.destination(self.endpoint),
+                destination: self.plan.destination(trail.endpoint().unwrap_or(self.flow.original_dst)),
                 protocol: match self.head {
                     RequestHead::Http1(_) => Protocol::Http1,
                     RequestHead::Http2(_) => Protocol::Http2,
@@ -181,14 +176,6 @@ impl Entry {
             }
             .into(),
         );
-    }
-}
-
-/// Where the dial went that failed.
-fn dialled(error: &ProxyError) -> Option<SocketAddr> {
-    match error {
-        ProxyError::Connect(dial) => Some(dial.dst),
-        _ => None,
     }
 }
 

@@ -14,3 +14,6 @@ pub mod retry;
 pub mod sample;
 pub mod per_try;
 pub mod balance;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@
 //! up to `maxReplayBytes`; beyond that it streams on, the request has one attempt, and that is said.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -27,8 +26,10 @@ use crate::{
         stage::{Reply, Serve, Stage},
     },
     policy::{
+        breaker::CallOutcome,
+        bulkhead::Permit,
         classify::AttemptOutcome,
-        retry::{self, Attempt, GiveUp, RequestFacts, RetryDecision, RetryReason, Shared},
+        retry::{self, Attempt, GiveUp, RequestFacts, RetryDecision, RetryPolicy, RetryReason, Shared},
         retry_after,
     },
     telemetry::{
@@ -53,9 +54,7 @@ impl Retry {
 
 impl Serve for Retry {
     fn serve(&self, request: Request) -> Reply {
-        let Some(plan) = request.plan.clone().filter(|plan| plan.route().mode.decides()) else {
-            return self.inner.serve(request);
-        };
+        let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
         let retries = Retries { inner: self.inner.clone(), telemetry: self.telemetry.clone(), plan };
         Box::pin(retries.run(request))
     }
@@ -86,9 +85,7 @@ impl Retries {
             let result = self.inner.serve(next).await;
             let outcome = result.as_ref().map_or_else(outcome_of, response_outcome);
             let ended = Ended { result, outcome };
-            if retried {
-                let outcome =
-                    if ended.outcome.is_failure() { RetryOutcome::Failure } else { RetryOutcome::Success };
+            if let Some(outcome) = ended.retry_outcome().filter(|_| retried) {
                 self.say(outcome);
             }
             let attempt = Attempt { number, outcome, retry_after: ended.retry_after(), stale_retried };
@@ -96,11 +93,11 @@ impl Retries {
                 RetryDecision::Retry { after, reason } => (after, reason),
                 RetryDecision::GiveUp(reason) => {
                     self.give_up(reason);
-                    return ended.result;
+                    return ended.holding(retry_permit);
                 }
             };
             if !self.plan.route().mode.acts() && reason != RetryReason::StaleConnection {
-                // Mode shadow. (A stale connection is retried all the same: it is ambassador's own doing, not a policy.)
+                // Mode shadow. (A stale connection is retried in every mode: it is ambassador's own doing, not a policy.)
                 self.plan.trail.retry_because(ended.reason());
                 self.say(RetryOutcome::Shadow);
                 return ended.result;
@@ -123,10 +120,8 @@ impl Retries {
             }
             self.plan.trail.retry_because(ended.reason());
             // The next attempt needs the body, which a reply that is dropped gives back.
-            let failed = ended.endpoint(&request);
-            let Some(body) = ended.discard(&mut replay) else {
-                return Err(ProxyError::MalformedRequest("its body ended before it could be sent again"));
-            };
+            let failed = self.plan.trail.endpoint().unwrap_or_else(|| request.destination());
+            let body = ended.discard(&mut replay).await?;
             sleep(after).await;
             next = request.again(body);
             next.endpoint = Some(failed);
@@ -141,11 +136,16 @@ impl Retries {
             replayable: replay.is_replayable() && !request.head.is_upgrade(),
         };
         let shared = Shared { budget: &self.plan.state.budget, breakers: &self.plan.state.breakers };
-        let (policy, deadline) = (&self.plan.route().retry, self.plan.deadline);
+        let (route, deadline) = (self.plan.route(), self.plan.deadline);
+        let none = RetryPolicy::default();
+        let policy = if route.mode.decides() { &route.retry } else { &none };
         retry::decide(policy, &facts, attempt, shared, clock::now(), deadline, &mut fastrand::Rng::new())
     }
 
     fn give_up(&self, reason: GiveUp) {
+        if !self.plan.route().mode.decides() {
+            return;
+        }
         if let Some(outcome) = retry_outcome_of(reason) {
             self.say(outcome);
         }
@@ -179,18 +179,35 @@ impl Ended {
         }
     }
 
-    /// Where the attempt went.
-    fn endpoint(&self, request: &Request) -> SocketAddr {
-        let info = self.result.as_ref().ok().and_then(|response| response.attempt);
-        info.map_or_else(|| request.destination(), |info| info.endpoint)
+    /// What came, with the places of its retries, which are taken until the reply's body has ended.
+    fn holding(self, permits: Option<Vec<Permit>>) -> Result<Response, ProxyError> {
+        let mut response = self.result?;
+        if let Some(permits) = permits {
+            response.body = response.body.on_end(Box::new(move |_| drop(permits)));
+        }
+        Ok(response)
+    }
+
+    /// What came of it as a retry; `None` if the program went away.
+    fn retry_outcome(&self) -> Option<RetryOutcome> {
+        match (&self.result, self.outcome.call_outcome()) {
+            (Err(ProxyError::CircuitOpen { .. }), _) => Some(RetryOutcome::CircuitOpen),
+            (Err(ProxyError::ClientGone(_)), _) => None,
+            (Ok(_), Some(CallOutcome::Success)) => Some(RetryOutcome::Success),
+            _ => Some(RetryOutcome::Failure),
+        }
     }
 
     /// Lets go of the reply and takes the request's body for the next attempt. What is there of the reply's body
     /// already is read, so that a short one leaves its connection usable.
-    fn discard(self, replay: &mut ReplayBody) -> Option<Body> {
-        if let Ok(mut response) = self.result {
-            while let Some(Some(Ok(_))) = response.body.frame().now_or_never() {}
-        }
-        replay.attempt()
+    async fn discard(self, replay: &mut ReplayBody) -> Result<Body, ProxyError> {
+        let lost = match self.result {
+            Ok(mut response) => {
+                while let Some(Some(Ok(_))) = response.body.frame().now_or_never() {}
+                ProxyError::MalformedRequest("its body ended before it could be sent again")
+            }
+            Err(error) => error,
+        };
+        replay.next_attempt().await.ok_or(lost)
     }
 }

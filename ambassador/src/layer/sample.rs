@@ -55,7 +55,7 @@ impl Serve for Sample {
             },
         };
         plan.trail.attempt();
-        let mut measured = Measured {
+        let measured = Measured {
             plan,
             head: request.head.clone(),
             permits,
@@ -68,9 +68,6 @@ impl Serve for Sample {
             match attempt.await {
                 Ok(response) => Ok(measured.follow(response)),
                 Err(error) => {
-                    if let ProxyError::Connect(dial) = &error {
-                        measured.endpoint = dial.dst;
-                    }
                     measured.finish(None, outcome_of(&error), Some((&error).into()));
                     Err(error)
                 }
@@ -91,13 +88,12 @@ struct Measured {
 
 impl Measured {
     /// Waits for the end of the body.
-    fn follow(mut self, mut response: Response) -> Response {
-        if let Some(info) = response.attempt {
-            self.endpoint = info.endpoint;
-            if let Some(duration) = info.connect {
-                let destination = self.plan.state.destination(info.endpoint);
-                self.telemetry.emit(&ConnectFinished { destination, duration, error: None }.into());
-            }
+    fn follow(self, mut response: Response) -> Response {
+        if let Some(info) = response.attempt
+            && let Some(duration) = info.connect
+        {
+            let destination = self.plan.state.destination(info.endpoint);
+            self.telemetry.emit(&ConnectFinished { destination, duration, error: None }.into());
         }
         let status = response.status();
         let outcome = response_outcome(&response);
@@ -118,6 +114,7 @@ impl Measured {
 
     fn finish(self, status: Option<u16>, outcome: AttemptOutcome, error: Option<ErrorType>) {
         let Self { plan, head, permits, endpoint, started, telemetry } = self;
+        let endpoint = plan.trail.endpoint().unwrap_or(endpoint);
         let duration = started.elapsed();
         let destination = plan.state.destination(endpoint);
         if let Some(

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use thiserror::Error;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Called once when a body has ended, or was dropped before its end.
 pub type EndHook = Box<dyn FnOnce(BodyEnd) + Send + Sync>;
@@ -44,9 +44,11 @@ pub trait BodySource: Send + Sync {
     /// Nothing more will be yielded, and the end was clean.
     fn is_ended(&self) -> bool;
 
-    /// Goes on with what must not wait until the reader of this body takes more (the rest of an upload).
-    fn drive(&mut self, cx: &mut Context<'_>) {
+    /// Goes on with what must not wait until the reader of this body takes more (the rest of an upload). `Ready` when
+    /// the body is cut meanwhile.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         let _ = cx;
+        Poll::Pending
     }
 }
 
@@ -163,11 +165,21 @@ impl Body {
         self.bytes == 0 && matches!(self.kind, Kind::Empty | Kind::Whole(_))
     }
 
-    /// Goes on with what must not wait until the reader of this body takes more.
-    pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Kind::Source(source) = &mut self.kind {
-            source.drive(cx);
+    /// Bytes of a body that is at hand as a whole. It may be sent by copies, so that its own end tells nothing.
+    pub fn length_at_hand(&self) -> Option<u64> {
+        match &self.kind {
+            _ if !self.is_at_hand() => None,
+            Kind::Whole(bytes) => Some(bytes.len() as u64),
+            _ => Some(0),
         }
+    }
+
+    /// Goes on with what must not wait until the reader of this body takes more. `Ready` when the body is cut meanwhile.
+    pub fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Kind::Source(source) = &mut self.kind else { return Poll::Pending };
+        let error = ready!(source.drive(cx));
+        self.end(Err(error.kind()));
+        Poll::Ready(error)
     }
 
     /// Counts bytes that were relayed past this body (an upgraded connection), so that its end reports them.
@@ -209,7 +221,10 @@ struct Bounded {
 
 impl BodySource for Bounded {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) {
+        // A body of which there is always more must not keep the timer from being asked.
+        if Instant::now() < self.timer.deadline()
+            && let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx)
+        {
             return Poll::Ready(next);
         }
         self.timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Overdue)))
@@ -219,8 +234,12 @@ impl BodySource for Bounded {
         self.body.is_end_stream()
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        self.body.drive(cx);
+    /// A reader that takes nothing must not hold the request beyond its time.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        match self.body.drive(cx) {
+            Poll::Pending => self.timer.as_mut().poll(cx).map(|()| BodyError::Overdue),
+            cut @ Poll::Ready(_) => cut,
+        }
     }
 }
 

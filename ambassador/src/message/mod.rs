@@ -20,7 +20,7 @@ use tokio::{net::TcpStream, time::Instant};
 
 use self::{body::Body, error::ProxyError, flow::Flow, local::LocalReply, plan::Plan};
 use crate::{
-    http1::{framing::Version, head, peer::InterimSink},
+    http1::{head, peer::InterimSink},
     upstream::admission::Permits,
 };
 
@@ -159,26 +159,12 @@ impl RequestHead {
         }
     }
 
-    /// The protocol as access logs write it.
-    pub fn protocol(&self) -> &'static str {
-        match self {
-            Self::Http1(head) if head.version() == Version::Http10 => "HTTP/1.0",
-            Self::Http1(_) => "HTTP/1.1",
-            Self::Http2(_) => "HTTP/2",
-        }
-    }
-
     /// The request asks to change the protocol of its connection, or for a tunnel.
     pub fn is_upgrade(&self) -> bool {
         match self {
             Self::Http1(head) => head.is_upgrade(),
             Self::Http2(parts) => parts.method == http::Method::CONNECT,
         }
-    }
-
-    /// The method may be repeated without harm (RFC 9110 §9.2.2).
-    pub fn is_idempotent_method(&self) -> bool {
-        matches!(self.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
 
     /// A gRPC call.

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use arc_swap::ArcSwapOption;
+
 use crate::{
     policy::{deadline::Deadline, route::Route},
     telemetry::{
@@ -55,6 +57,7 @@ pub struct Trail {
     attempts: AtomicU32,
     retry_reason: AtomicU32,
     sent: AtomicU64,
+    endpoint: ArcSwapOption<SocketAddr>,
 }
 
 impl Trail {
@@ -66,6 +69,16 @@ impl Trail {
     /// Attempts so far.
     pub fn attempts(&self) -> u32 {
         self.attempts.load(Relaxed)
+    }
+
+    /// Notes which of its upstream's endpoints the present attempt goes to, for those who see only its failure.
+    pub fn goes_to(&self, endpoint: SocketAddr) {
+        self.endpoint.store(Some(Arc::new(endpoint)));
+    }
+
+    /// Where the last attempt went; `None` if none was made, or only to the original destination.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.endpoint.load().as_deref().copied()
     }
 
     /// Notes why the request is tried again.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request body that can be sent again.
 //!
-//! A retry needs the bytes that an earlier attempt has already consumed. They are kept as they pass, by reference,
-//! up to a cap; beyond it the body streams on and can no longer be replayed, which its owner can see and report. It
-//! must never copy a body, nor hold more than the cap.
+//! A retry needs the bytes that an earlier attempt has already consumed. They are copied as they pass, up to a cap;
+//! beyond it the body streams on and can no longer be replayed, which its owner can see and report. They are not kept
+//! by reference: a piece of one byte would hold the whole buffer that it was read into. It must never hold more than
+//! the cap.
 
 use std::{
     mem,
@@ -13,12 +14,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::body::{Body, BodyError, BodySource};
 
@@ -45,9 +47,8 @@ impl ReplayBody {
             Kept::Home(Box::new(Recording {
                 rest: body,
                 cap,
-                chunks: Vec::new(),
+                kept: Vec::new(),
                 trailers: None,
-                size: 0,
                 over: Arc::default(),
                 taken: 0,
             }))
@@ -78,6 +79,17 @@ impl ReplayBody {
         }
     }
 
+    /// As [`Self::attempt`], once the attempt that has the body has handed it back. An HTTP/2 upload lets go of it in a
+    /// task of its own, which may come after its stream's failure.
+    pub async fn next_attempt(&mut self) -> Option<Body> {
+        if let Kept::Lent(receiver, _) = &mut self.kept
+            && let Ok(Ok(recording)) = timeout(HOMEWARD, receiver).await
+        {
+            self.kept = Kept::Home(recording);
+        }
+        self.attempt()
+    }
+
     /// The body can be sent from its start, once the attempt that has it is dropped.
     pub fn is_replayable(&mut self) -> bool {
         self.call_home();
@@ -97,13 +109,16 @@ impl ReplayBody {
     }
 }
 
+/// How long the way home of a body may take.
+const HOMEWARD: Duration = Duration::from_secs(1);
+
 struct Recording {
     rest: Body,
     cap: usize,
-    chunks: Vec<Bytes>,
+    kept: Vec<u8>,
     trailers: Option<HeaderMap>,
-    size: usize,
     over: Arc<AtomicBool>,
+    /// How many of the kept bytes the present attempt has had.
     taken: usize,
 }
 
@@ -116,16 +131,16 @@ impl Recording {
         if self.is_over() {
             return;
         }
-        if let Some(data) = frame.data_ref() {
-            self.size += data.len();
-            self.chunks.push(data.clone());
-            self.taken += 1;
-        } else {
-            self.trailers = frame.trailers_ref().cloned();
-        }
-        if self.size > self.cap {
-            self.over.store(true, Ordering::Relaxed);
-            self.chunks = Vec::new();
+        match frame.data_ref() {
+            Some(data) if data.len() > self.cap - self.kept.len() => {
+                self.over.store(true, Ordering::Relaxed);
+                self.kept = Vec::new();
+            }
+            Some(data) => {
+                self.kept.extend_from_slice(data);
+                self.taken = self.kept.len();
+            }
+            None => self.trailers = frame.trailers_ref().cloned(),
         }
     }
 }
@@ -140,9 +155,10 @@ struct Attempt {
 impl BodySource for Attempt {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(recording) = &mut self.recording else { return Poll::Ready(None) };
-        if let Some(chunk) = recording.chunks.get(recording.taken).filter(|_| !recording.is_over()) {
-            recording.taken += 1;
-            return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
+        if recording.taken < recording.kept.len() {
+            let again = Bytes::copy_from_slice(&recording.kept[recording.taken..]);
+            recording.taken = recording.kept.len();
+            return Poll::Ready(Some(Ok(Frame::data(again))));
         }
         if let Some(trailers) = recording.trailers.as_ref().filter(|_| !self.ended) {
             self.ended = true;
@@ -166,7 +182,7 @@ impl BodySource for Attempt {
             || self.recording.as_ref().is_none_or(|recording| {
                 recording.rest.is_end_stream()
                     && recording.trailers.is_none()
-                    && (recording.is_over() || recording.taken == recording.chunks.len())
+                    && (recording.is_over() || recording.taken == recording.kept.len())
             })
     }
 }
@@ -221,6 +237,40 @@ mod tests {
         assert_eq!(collect(replay.attempt().expect("first")).await, "abcdef");
         assert!(!replay.is_replayable());
         assert!(replay.attempt().is_none());
+    }
+
+    #[tokio::test]
+    async fn pieces_of_a_byte_do_not_hold_the_buffers_that_they_came_in() {
+        struct Trickle(usize);
+        impl BodySource for Trickle {
+            fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+                let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+                self.0 = left;
+                let read = Bytes::from(vec![b'x'; 64 * 1024]);
+                Poll::Ready(Some(Ok(Frame::data(read.slice(..1)))))
+            }
+
+            fn is_ended(&self) -> bool {
+                self.0 == 0
+            }
+        }
+        let mut replay = ReplayBody::new(Body::source(Trickle(1000)), 1000);
+        drop(collect(replay.attempt().expect("first")).await);
+        let mut second = replay.attempt().expect("second");
+        let kept = second.frame().await.expect("frame").expect("frame").into_data().expect("data");
+        assert_eq!(kept.len(), 1000, "one copy of what passed, and nothing else");
+    }
+
+    #[tokio::test]
+    async fn the_next_attempt_waits_for_the_body_to_come_home() {
+        let mut replay = ReplayBody::new(Body::source(Pieces(vec![b"ab", b"cd"])), 6);
+        let first = replay.attempt().expect("first");
+        let letting_go = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(replay.next_attempt(), letting_go);
+        assert_eq!(collect(second.expect("second")).await, "abcd");
     }
 
     #[tokio::test]

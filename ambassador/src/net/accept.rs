@@ -13,17 +13,20 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts from `listener` for ever, handing each connection and its permit to `serve`.
 ///
-/// A permit is taken before a connection is: while there is none, new connections wait in the kernel's backlog
-/// instead of being accepted and then failed.
+/// While there is no permit, one connection per listener waits for it and the others in the kernel's backlog, instead
+/// of being accepted and then failed. A listener that nobody connects to must hold none: with few permits and many
+/// listeners, none would be left for those that somebody does.
 pub async fn accept(
     listener: TcpListener,
     permits: Arc<Semaphore>,
     serve: impl Fn(TcpStream, OwnedSemaphorePermit),
 ) {
     loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => serve(stream, permit),
+            Ok((stream, _)) => {
+                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+                serve(stream, permit);
+            }
             Err(error) if is_exhaustion(&error) => {
                 tracing::warn!(%error, "cannot accept: new connections wait");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
@@ -36,4 +39,34 @@ pub async fn accept(
 
 fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a test is a client")]
+    async fn idle_listeners_hold_no_permit_and_connections_wait_for_one() {
+        let permits = Arc::new(Semaphore::new(1));
+        let (served, mut serving) = mpsc::unbounded_channel();
+        let mut addresses = Vec::new();
+        for _ in 0..3 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+            addresses.push(listener.local_addr().expect("address"));
+            let served = served.clone();
+            tokio::spawn(accept(listener, Arc::clone(&permits), move |stream, permit| {
+                served.send((stream, permit)).expect("the test waits");
+            }));
+        }
+        let _first = TcpStream::connect(addresses[2]).await.expect("connect");
+        let first = serving.recv().await.expect("served");
+        let _second = TcpStream::connect(addresses[0]).await.expect("connect");
+        tokio::task::yield_now().await;
+        assert!(serving.try_recv().is_err(), "no permit is left");
+        drop(first);
+        let _second = serving.recv().await.expect("served in its turn");
+    }
 }

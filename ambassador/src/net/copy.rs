@@ -60,6 +60,7 @@ pub async fn relay(
 ) -> Relayed {
     let mut up = Direction::new(from_client);
     let mut down = Direction::new(from_upstream);
+    let mut unfinished = ResetUnlessFinished { sides: [&client, &upstream], finished: false };
     let end = relay_until_idle(&client, &upstream, &mut up, &mut down, idle).await;
     let end = match end {
         None => RelayEnd::Idle,
@@ -67,10 +68,8 @@ pub async fn relay(
         Some((Err(Broken::Source), _) | (_, Err(Broken::Destination))) => RelayEnd::ClientReset,
         Some((Err(Broken::Destination), _) | (_, Err(Broken::Source))) => RelayEnd::UpstreamReset,
     };
-    if end != RelayEnd::Closed {
-        reset_on_close(&client);
-        reset_on_close(&upstream);
-    }
+    unfinished.finished = end == RelayEnd::Closed;
+    drop(unfinished);
     Relayed { sent: up.moved, received: down.moved, end }
 }
 
@@ -78,6 +77,20 @@ pub async fn relay(
 pub fn reset_on_close(stream: &TcpStream) {
     // It fails only on a socket that is gone already, which is what it would bring about.
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Makes both sides end by a reset, also where the relay itself is dropped in the middle (the end of the process).
+struct ResetUnlessFinished<'s> {
+    sides: [&'s TcpStream; 2],
+    finished: bool,
+}
+
+impl Drop for ResetUnlessFinished<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.sides.into_iter().for_each(reset_on_close);
+        }
+    }
 }
 
 /// Both directions have ended, each in its way; `Poll::Pending` while one may still move.
@@ -220,6 +233,10 @@ impl Direction {
             let n = ready!(poll_write(cx, destination, &self.first))?;
             self.first.advance(n);
             self.moved += n as u64;
+            if self.first.is_empty() {
+                // Even an empty one holds what it was cut from, for as long as the flow lives.
+                self.first = Bytes::new();
+            }
         }
         if let Some(buffer) = &mut self.buffer {
             while !buffer.pending().is_empty() {

@@ -20,6 +20,9 @@ use crate::policy::matcher::Protocol;
 /// are those of a known HTTP method waits at all.
 const REQUEST_LINE_LIMIT: Duration = Duration::from_secs(1);
 
+/// Room for the first read, in bytes: most requests and `ClientHello`s. Without it a read takes 64.
+const FIRST_READ: usize = 2 * 1024;
+
 /// Longest request line that is waited for.
 const MAX_REQUEST_LINE: usize = 8 * 1024;
 
@@ -96,6 +99,7 @@ pub async fn detect(
         if spoke == Spoke::Upstream {
             return Ok(Detected { protocol: Protocol::Opaque, from_client, spare });
         }
+        from_client.reserve(FIRST_READ);
         match client.try_read_buf(&mut from_client) {
             Ok(0) => return Ok(Detected { protocol: Protocol::Opaque, from_client, spare }),
             Ok(_) => break,

@@ -19,7 +19,8 @@ pub struct BulkheadLimits {
     pub max_requests: Option<u32>,
     /// Retries under way, the wait before them included (`maxRetries`).
     pub max_retries: Option<u32>,
-    /// How long a request may wait for a place (`maxWait`); `None` refuses at once.
+    /// How long a request may wait for a place (`maxWait`); `None` refuses at once, unless `max_pending_requests` lets
+    /// requests wait: then it is the caller's own limit.
     pub max_wait: Option<Duration>,
 }
 
@@ -34,7 +35,7 @@ pub struct Bulkhead {
     pub requests: Arc<Gate>,
     /// Retries under way.
     pub retries: Arc<Gate>,
-    /// How long a pending request may wait; `None` refuses at once.
+    /// How long a pending request may wait, as [`BulkheadLimits::max_wait`] says.
     pub max_wait: Option<Duration>,
 }
 

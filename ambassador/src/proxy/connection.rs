@@ -71,18 +71,20 @@ struct Prospect {
     target: SocketAddr,
     /// How long a dial may take.
     connect: Duration,
-    /// Whether a failed dial must wait for the program's first bytes, so that HTTP can be answered in HTTP.
-    answers: bool,
-    /// No route matches, and that is refused.
+    /// How long the program's first bytes are awaited without a connection that could speak first, so that HTTP can
+    /// be answered in HTTP.
+    patience: Duration,
+    /// No route matches a flow that says nothing, and that is refused.
     denied: bool,
 }
 
 impl Connection {
     async fn serve(self, claim: Option<Claim>) {
         let prospect = self.prospect();
-        let patience = if prospect.answers { PATIENCE } else { Duration::ZERO };
         let spare = self.spare(&prospect, claim).await;
-        let Ok(mut detected) = detect(&self.client, spare, prospect.declared, patience).await else { return };
+        let Ok(mut detected) = detect(&self.client, spare, prospect.declared, prospect.patience).await else {
+            return;
+        };
         learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
         match detected.protocol {
             Protocol::Http1 | Protocol::Http2 => self.serve_http(detected, prospect.target).await,
@@ -97,27 +99,33 @@ impl Connection {
 
     fn prospect(&self) -> Prospect {
         let names = self.context.endpoints.names();
-        let original_dst = self.flow.original_dst;
-        match self.context.table.for_destination(&self.flow.l4(), &names) {
+        let (original_dst, table) = (self.flow.original_dst, &self.context.table);
+        match table.for_destination(&self.flow.l4(), &names) {
             ByDestination::Decided(selection) => {
                 let state = self.context.states.of(selection.route, original_dst);
+                let answers = selection.denied || !selection.route.transparent && selection.route.mode.acts();
                 Prospect {
                     target: self.context.endpoints.pick(&state, original_dst, None),
                     decided: Some(state),
                     declared: selection.route.declared_protocol,
                     connect: selection.route.timeouts.connect,
-                    answers: selection.denied || !selection.route.transparent && selection.route.mode.acts(),
+                    patience: if answers { PATIENCE } else { Duration::ZERO },
                     denied: selection.denied && selection.route.mode.acts(),
                 }
             }
-            ByDestination::Undecided { first } => Prospect {
-                decided: None,
-                declared: None,
-                target: original_dst,
-                connect: first.timeouts.connect,
-                answers: true,
-                denied: false,
-            },
+            ByDestination::Undecided { first } => {
+                // Only first bytes may still allow it: a denied destination must not even be dialled before them.
+                let silent = table.select(&self.flow.l4(), &L7Facts::of(Protocol::Opaque), &names);
+                let denied = silent.denied && silent.route.mode.acts();
+                Prospect {
+                    decided: None,
+                    declared: None,
+                    target: original_dst,
+                    connect: first.timeouts.connect,
+                    patience: if denied { SILENCE } else { PATIENCE },
+                    denied,
+                }
+            }
         }
     }
 
@@ -137,7 +145,7 @@ impl Connection {
             return Spare::NotDialled;
         }
         let key = Key { netns_cookie: self.flow.netns_cookie, destination: prospect.target };
-        let speaks_first = learnt((key.netns_cookie, key.destination)) == Some(Protocol::Http1);
+        let speaks_first = learnt((key.netns_cookie, self.flow.original_dst)) == Some(Protocol::Http1);
         // A destination that spoke HTTP will again, and an idle connection can carry it; but not for longer than a
         // moment: another program may speak another protocol to the same port.
         if speaks_first
@@ -202,6 +210,10 @@ impl Connection {
 
 /// How long a program may take to say its first bytes after its dial has failed, before it is reset.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long a program may take to say its first bytes where only they can allow what is denied otherwise: programs
+/// open connections ahead of their requests.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// How long a program may be silent towards a destination that used to speak HTTP, before it is dialled all the same.
 const LEARNT_PATIENCE: Duration = Duration::from_secs(1);

@@ -237,7 +237,6 @@ impl Held {
                 rescued: false,
                 bytes_sent: 0,
                 bytes_received: 0,
-                reported: (0, 0),
                 caller: (&flow.app).into(),
             }
             .into(),

@@ -65,19 +65,25 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         rescued: false,
         bytes_sent: 0,
         bytes_received: 0,
-        reported: (0, 0),
         caller: (&flow.app).into(),
     };
     let _active = context.telemetry.connection(finished.protocol);
     let permits: Option<Vec<_>> =
         state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
+    let refused = if denied {
+        Some((RejectReason::Denied, ErrorType::Denied))
+    } else {
+        permits.is_none().then_some((RejectReason::Overflow, ErrorType::Overflow))
+    };
     let mut dialling = Dialling { flow, state, context, attempts: 0, endpoint: dialled };
-    let connected = match permits {
-        _ if denied && state.route.mode.acts() => {
-            Err(dialling.reject(RejectReason::Denied, ErrorType::Denied))
+    let connected = match refused {
+        Some((reason, error)) if state.route.mode.acts() => Err(dialling.reject(reason, error)),
+        refused => {
+            if let Some((reason, _)) = refused.filter(|_| state.route.mode.decides()) {
+                state.would_reject(reason, &context.telemetry);
+            }
+            dialling.connect(detected.spare, dialled).await
         }
-        None if state.route.mode.acts() => Err(dialling.reject(RejectReason::Overflow, ErrorType::Overflow)),
-        _ => dialling.connect(detected.spare, dialled).await,
     };
     finished.attempts = dialling.attempts;
     finished.destination.endpoint = dialling.endpoint;

@@ -22,7 +22,6 @@ use crate::telemetry::labels::{
 pub enum Event<'a> {
     RequestFinished(RequestFinished<'a>),
     AttemptFinished(AttemptFinished),
-    FlowProgress(FlowProgress),
     FlowFinished(FlowFinished<'a>),
     ConnectFinished(ConnectFinished),
     BreakerCreated(BreakerCreated),
@@ -148,17 +147,6 @@ pub struct AttemptFinished {
     pub duration: Duration,
 }
 
-/// Bytes of a flow that lives on, so that a connection open for days is visible before it ends. Optional.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FlowProgress {
-    /// What the flow speaks.
-    pub protocol: Protocol,
-    /// Bytes towards the upstream since the last report.
-    pub bytes_sent: u64,
-    /// Bytes towards the program since the last report.
-    pub bytes_received: u64,
-}
-
 /// A flow that is relayed as bytes (opaque or TLS) has ended. HTTP flows end in [`RequestFinished`] instead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowFinished<'a> {
@@ -184,8 +172,6 @@ pub struct FlowFinished<'a> {
     pub bytes_sent: u64,
     /// All bytes towards the program.
     pub bytes_received: u64,
-    /// How many of `bytes_sent` and `bytes_received` [`FlowProgress`] has already said; 0 and 0 if it was not used.
-    pub reported: (u64, u64),
     /// Who dialled.
     pub caller: Caller,
 }
@@ -310,7 +296,6 @@ macro_rules! into_event {
 into_event!(
     RequestFinished<'a>,
     AttemptFinished,
-    FlowProgress,
     FlowFinished<'a>,
     ConnectFinished,
     BreakerCreated,

@@ -237,7 +237,6 @@ fn trace(event: &Event<'_>) {
         }
         Event::RequestFinished(_)
         | Event::AttemptFinished(_)
-        | Event::FlowProgress(_)
         | Event::FlowFinished(_)
         | Event::BreakerCreated(_) => {}
     }

@@ -62,7 +62,6 @@ pub(crate) fn tls() -> FlowFinished<'static> {
         rescued: false,
         bytes_sent: 1_536,
         bytes_received: 3 << 20,
-        reported: (0, 0),
         caller: caller("psql"),
     }
 }

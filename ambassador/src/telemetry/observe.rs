@@ -18,12 +18,7 @@ impl Metrics {
         match event {
             Event::RequestFinished(request) => self.request(request),
             Event::AttemptFinished(attempt) => self.attempt(attempt),
-            Event::FlowProgress(flow) => self.bytes(flow.protocol, flow.bytes_sent, flow.bytes_received),
-            Event::FlowFinished(flow) => self.bytes(
-                flow.protocol,
-                flow.bytes_sent.saturating_sub(flow.reported.0),
-                flow.bytes_received.saturating_sub(flow.reported.1),
-            ),
+            Event::FlowFinished(flow) => self.bytes(flow.protocol, flow.bytes_sent, flow.bytes_received),
             Event::ConnectFinished(dial) => self.dial(dial),
             Event::BreakerCreated(breaker) => self.breaker_state(&breaker.destination, breaker.state),
             Event::BreakerTransition(transition) => self.transition(transition),

@@ -45,7 +45,6 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
         }
         Event::HostMismatch(fact) => Event::HostMismatch(HostMismatch { host: owned(fact.host), ..fact }),
         Event::AttemptFinished(fact) => Event::AttemptFinished(fact),
-        Event::FlowProgress(fact) => Event::FlowProgress(fact),
         Event::ConnectFinished(fact) => Event::ConnectFinished(fact),
         Event::BreakerCreated(fact) => Event::BreakerCreated(fact),
         Event::Rejected(fact) => Event::Rejected(fact),

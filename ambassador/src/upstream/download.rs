@@ -129,8 +129,9 @@ impl BodySource for Download {
         self.begun.is_empty() && self.connection.is_none()
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         // A failure shows when the body is asked for more.
         let _ = self.send(cx);
+        Poll::Pending
     }
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The addresses of configured endpoints and hosts, looked up again and again, and the choice among them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::ready, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use futures_util::stream::{self, StreamExt};
 use tokio::time::sleep;
 
 use super::state::RouteState;
@@ -17,6 +18,9 @@ const REFRESH_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// How long the first look-up may take before traffic is served without it.
 const FIRST_LIMIT: Duration = Duration::from_secs(5);
+
+/// Names that are looked up at a time: each takes a thread.
+const AT_A_TIME: usize = 8;
 
 /// The names that a configuration mentions, and their addresses.
 pub struct Endpoints {
@@ -48,28 +52,39 @@ impl Endpoints {
         if self.wanted.is_empty() {
             return;
         }
-        let mut pause = REFRESH;
+        let names = self.names();
+        let all = self.wanted.iter().all(|name| !names.addresses(name).is_empty());
+        let mut pause = if all { REFRESH } else { REFRESH_AFTER_FAILURE };
         loop {
             sleep(pause).await;
             pause = if self.resolve().await { REFRESH } else { REFRESH_AFTER_FAILURE };
         }
     }
 
-    /// Looks all names up; a name that cannot be keeps its last addresses. `false` if there was one.
+    /// Looks all names up, a few at a time; `false` if one could not be. Each is known as soon as it is found, so that
+    /// one whose server is silent does not hold up the others.
     async fn resolve(&self) -> bool {
-        let mut names = Names::clone(&self.names.load());
-        let mut all = true;
-        for name in &self.wanted {
-            match tokio::net::lookup_host((name.as_str(), 0)).await {
-                Ok(found) => names.insert(name, found.map(|address| address.ip()).collect()),
-                Err(error) => {
-                    all = false;
-                    tracing::warn!(name, %error, "cannot look up a name of the configuration");
-                }
+        let lookups: Vec<_> = self.wanted.iter().map(|name| self.look_up(name)).collect();
+        stream::iter(lookups).buffer_unordered(AT_A_TIME).fold(true, |all, found| ready(all && found)).await
+    }
+
+    /// Looks a name up; one that cannot be keeps its last addresses.
+    async fn look_up(&self, name: &str) -> bool {
+        match tokio::net::lookup_host((name, 0)).await {
+            Ok(found) => {
+                let addresses: Vec<_> = found.map(|address| address.ip()).collect();
+                self.names.rcu(|names| {
+                    let mut names = Names::clone(names);
+                    names.insert(name, addresses.clone());
+                    names
+                });
+                true
+            }
+            Err(error) => {
+                tracing::warn!(name, %error, "cannot look up a name of the configuration");
+                false
             }
         }
-        self.names.store(Arc::new(names));
-        all
     }
 
     /// Where the next attempt of `state`'s route goes: its upstream's endpoint whose turn it is, another one than the

@@ -21,6 +21,7 @@ use crate::{
         flow::Flow,
         stage::{Reply, Serve},
     },
+    policy::retry::is_idempotent,
 };
 
 /// Sends a request to its upstream.
@@ -57,7 +58,7 @@ async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), P
     let destination = request.destination();
     let key = Key { netns_cookie: flow.netns_cookie, destination };
     let repeatable =
-        request.head.is_idempotent_method() && request.body.is_at_hand() && !request.head.is_upgrade();
+        is_idempotent(request.head.method()) && request.body.is_at_hand() && !request.head.is_upgrade();
     let careful = if repeatable { AskKernel::No } else { AskKernel::Yes };
     let may_reuse = request.reuse == Reuse::Allowed;
     if may_reuse && let Some(mut own) = pool::take_own(flow.id, key, careful) {

@@ -180,10 +180,11 @@ pub(crate) fn give_back(mut connection: Connection) {
     drop(evicted);
 }
 
-/// The flow's HTTP/2 connection to `destination`: one, shared by all of its streams.
+/// The flow's HTTP/2 connection to `destination`: one, shared by all of its streams. A stream that outlives its flow
+/// gets one that nobody keeps.
 pub(crate) fn multiplexed(flow: FlowId, destination: SocketAddr) -> Multiplexed {
     POOL.with_borrow_mut(|pool| {
-        let own = pool.own.entry(flow).or_default();
+        let Some(own) = pool.own.get_mut(&flow) else { return Multiplexed::default() };
         if let Some((_, connection)) = own.http2.iter().find(|(leads_to, _)| *leads_to == destination) {
             return connection.clone();
         }
@@ -309,3 +310,16 @@ const OWN_MAX: usize = 4;
 const SHARED_PER_KEY_MAX: usize = 64;
 /// The most shared idle connections of one worker.
 const SHARED_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_outlives_its_flow_leaves_nothing_behind() {
+        let (flow, destination) = (FlowId(u64::MAX), ([10, 0, 0, 1], 80).into());
+        let (one, other) = (multiplexed(flow, destination), multiplexed(flow, destination));
+        assert!(!one.is(&other), "nobody keeps it");
+        POOL.with_borrow(|pool| assert!(!pool.own.contains_key(&flow)));
+    }
+}

@@ -7,7 +7,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Destinations that have a state; beyond that, those that nobody uses are forgotten.
+/// Destinations that have a state; beyond that, those that nobody uses are forgotten. Also how many a worker caches.
 const MAX_STATES: usize = 4096;
 
 /// The shared state behind one route to one upstream.
@@ -64,6 +64,8 @@ pub struct States {
 struct Shared {
     upstreams: HashMap<Key, Arc<UpstreamState>>,
     routes: HashMap<(Arc<str>, Key), Arc<RouteState>>,
+    /// How many routes there must be before it is worth looking for unused ones again.
+    sweep_at: usize,
 }
 
 /// A configured upstream by its name, or an original destination as one route sees it.
@@ -157,14 +159,16 @@ impl States {
 }
 
 impl Shared {
-    /// Forgets original destinations that no flow and no worker's cache holds, once there are too many.
+    /// Forgets original destinations that no flow and no worker's cache holds, once there are too many. What is left
+    /// is in use, so the next look waits for as many again: it takes a moment, with the lock held.
     fn make_room(&mut self) {
-        if self.routes.len() < MAX_STATES {
+        if self.routes.len() < self.sweep_at.max(MAX_STATES) {
             return;
         }
         self.routes.retain(|_, state| state.route.upstream.is_some() || Arc::strong_count(state) > 1);
-        let used: Vec<_> = self.routes.keys().map(|(_, key)| key.clone()).collect();
+        let used: HashSet<_> = self.routes.keys().map(|(_, key)| key).collect();
         self.upstreams.retain(|key, _| used.contains(key));
+        self.sweep_at = 2 * self.routes.len();
     }
 }
 
@@ -217,5 +221,17 @@ mod tests {
         }
         let shared = states.shared.lock().expect("no panic");
         assert!(shared.routes.len() <= 2 * MAX_STATES && shared.upstreams.len() <= 2 * MAX_STATES);
+    }
+
+    #[test]
+    fn destinations_in_use_are_not_looked_through_again_and_again() {
+        let states = States::new(Telemetry::silent());
+        let route = Arc::new(Route::default());
+        let used: Vec<_> = (0..MAX_STATES + 2)
+            .map(|port| states.of(&route, dst(u16::try_from(port).expect("a port"))))
+            .collect();
+        let shared = states.shared.lock().expect("no panic");
+        assert_eq!(shared.routes.len(), used.len());
+        assert!(shared.sweep_at >= 2 * MAX_STATES, "the next look waits");
     }
 }

@@ -113,3 +113,14 @@ async fn an_idle_flow_is_reset_and_a_busy_one_is_not() {
     assert!(origin.read(&mut [0; 1]).await.is_err(), "idle: reset");
     assert_eq!(relay.await.expect("relay").end, RelayEnd::Idle);
 }
+
+#[tokio::test]
+async fn a_relay_that_is_dropped_in_the_middle_resets_both() {
+    let Rig { mut program, mut origin, relay } = Rig::new(b"x", None).await;
+    origin.read_exact(&mut [0]).await.expect("the relay runs");
+    relay.abort();
+    for side in [&mut program, &mut origin] {
+        let end = side.read(&mut [0; 8]).await;
+        assert_eq!(end.expect_err("no orderly end").kind(), io::ErrorKind::ConnectionReset);
+    }
+}

@@ -93,23 +93,6 @@ pub enum GiveUp {
     TooManyRetries,
 }
 
-impl GiveUp {
-    /// The word of labels and of the access log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotRetriable => "not-retriable",
-            Self::AttemptsExhausted => "attempts-exhausted",
-            Self::UnsafeMethod => "unsafe-method",
-            Self::BodyNotReplayable => "body-not-replayable",
-            Self::RetryAfterBeyondDeadline => "retry-after-beyond-deadline",
-            Self::DeadlineTooClose => "deadline-too-close",
-            Self::BudgetExhausted => "budget-exhausted",
-            Self::BreakerOpen => "breaker-open",
-            Self::TooManyRetries => "too-many-retries",
-        }
-    }
-}
-
 /// Decides, and takes the retry from the budget if there is to be one.
 ///
 /// A stale connection is retried once, at once, where that is safe: without a condition, an attempt or the budget,

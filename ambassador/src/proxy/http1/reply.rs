@@ -67,8 +67,7 @@ impl Relay<'_> {
                 Poll::Ready(written) => written.map_err(|_| Cut::Client)?,
                 Poll::Pending => {
                     // The program may read nothing before its request has been taken.
-                    body.drive(cx);
-                    return Poll::Pending;
+                    return body.drive(cx).map(|cut| Err(Cut::Upstream(cut)));
                 }
             }
             if let Some(ended) = self.ended.take() {

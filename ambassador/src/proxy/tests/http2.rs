@@ -17,9 +17,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::*;
 use crate::proxy::http2::serve;
 
-type Reply = Response<BoxBody<Bytes, Infallible>>;
+pub(super) type Reply = Response<BoxBody<Bytes, Infallible>>;
 
-async fn serve_origin<S>(listener: TcpListener, service: S)
+pub(super) async fn serve_origin<S>(listener: TcpListener, service: S)
 where
     S: HttpService<Incoming, ResBody = BoxBody<Bytes, Infallible>> + Clone + std::marker::Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + std::marker::Send + Sync>>,
@@ -53,7 +53,7 @@ where
     client_of(addr).await
 }
 
-fn call(body: &'static str) -> Request<Full<Bytes>> {
+pub(super) fn call(body: &'static str) -> Request<Full<Bytes>> {
     Request::post("http://pay.example:81/a.B/C?x")
         .header("te", "trailers")
         .header("x-a", "1")

@@ -7,6 +7,7 @@ mod ends;
 mod fidelity;
 mod http2;
 mod refusals;
+mod whole;
 
 use std::{
     net::SocketAddr,

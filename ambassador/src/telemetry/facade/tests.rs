@@ -12,8 +12,8 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::telemetry::event::{
-    AttemptFinished, BreakerCreated, BreakerTransition, ConnectFinished, FlowFinished, FlowProgress,
-    HostMismatch, MissingDestination, Rejected, RequestFinished, Retried, RetryGivenUp,
+    AttemptFinished, BreakerCreated, BreakerTransition, ConnectFinished, HostMismatch, MissingDestination,
+    Rejected, RequestFinished, Retried, RetryGivenUp,
 };
 use crate::telemetry::fixtures::{dead_redis, original, refused, rescued, tls, upstream};
 use crate::telemetry::labels::{BreakerCause, Enforcement, RejectReason, RetryOutcome};
@@ -54,8 +54,7 @@ fn everything() -> Vec<Event<'static>> {
         rescued().into(),
         RequestFinished { grpc_status: Some(14), ..refused() }.into(),
         attempt.into(),
-        FlowProgress { protocol: Protocol::Tls, bytes_sent: 36, bytes_received: 0 }.into(),
-        FlowFinished { reported: (36, 0), ..tls() }.into(),
+        tls().into(),
         ConnectFinished { error: Some(ErrorType::ConnectRefused), ..dial.clone() }.into(),
         dial.into(),
         created.into(),

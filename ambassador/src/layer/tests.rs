@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The stages around a mock of the upstream that plays a list of outcomes.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+
+use super::{admit::Admit, balance::Balance, log::Log, retry::Retry, route::RouteStage, sample::Sample};
+use crate::{
+    http1::{head, peer::InterimSink},
+    message::{
+        Request, RequestHead, Response, ResponseHead,
+        body::Body,
+        error::{ProxyError, Sent},
+        flow::{Flow, FlowId},
+        stage::{Reply, Serve, Stage},
+    },
+    net::{
+        dial::{Dialer, LocalSockets},
+        orig_dst::App,
+    },
+    policy::{
+        breaker::BreakerPolicy,
+        bulkhead::BulkheadLimits,
+        mode::Mode,
+        retry::{RetryCondition, RetryOn, RetryPolicy},
+        route::{Endpoint, Route, RouteTable, Upstream},
+    },
+    telemetry::{Recorder, Telemetry, event::Event, labels::RetryOutcome},
+    upstream::{endpoints::Endpoints, state::States},
+};
+
+/// What the upstream does with one attempt.
+enum Play {
+    /// Answers with this status and a body that ends when it is dropped.
+    Status(u16),
+    /// Ends a connection that has carried a request before.
+    Stale,
+    /// Ends a fresh connection.
+    Reset,
+}
+
+/// Plays a list and keeps where each attempt was sent.
+struct Mock {
+    plays: Mutex<VecDeque<Play>>,
+    seen: Arc<Mutex<Vec<SocketAddr>>>,
+}
+
+impl Serve for Mock {
+    fn serve(&self, request: Request) -> Reply {
+        self.seen.lock().expect("no panic").push(request.destination());
+        let play = self.plays.lock().expect("no panic").pop_front().expect("no more attempts");
+        let disconnected = |reused| ProxyError::Disconnected {
+            reused,
+            sent: Sent::Fully,
+            replied: false,
+            source: io::ErrorKind::ConnectionReset.into(),
+        };
+        Box::pin(std::future::ready(match play {
+            Play::Status(status) => {
+                let wire = format!("HTTP/1.1 {status} X\r\ncontent-length: 1\r\n\r\n");
+                let head = head::ResponseHead::parse(wire.as_bytes(), "GET").expect("a head").expect("whole");
+                Ok(Response::new(ResponseHead::Http1(head), Body::whole(Bytes::from_static(b"x"))))
+            }
+            Play::Stale => Err(disconnected(true)),
+            Play::Reset => Err(disconnected(false)),
+        }))
+    }
+}
+
+/// A route's stages around the mock.
+struct World {
+    stack: Stage,
+    states: Arc<States>,
+    route: Arc<Route>,
+    seen: Arc<Mutex<Vec<SocketAddr>>>,
+    said: Recorder,
+}
+
+impl World {
+    fn new(route: Route, plays: impl IntoIterator<Item = Play>) -> Self {
+        let (telemetry, said) = Telemetry::recording();
+        let route = Arc::new(route);
+        let table = Arc::new(RouteTable { routes: vec![Arc::clone(&route)], ..RouteTable::default() });
+        let states = Arc::new(States::new(telemetry.clone()));
+        let endpoints = Arc::new(Endpoints::new(&table));
+        let seen = Arc::default();
+        let mock = Mock { plays: Mutex::new(plays.into_iter().collect()), seen: Arc::clone(&seen) };
+        let say = || telemetry.clone();
+        let stage = Balance::layer(Stage::new(mock), Arc::clone(&endpoints));
+        let stage = Retry::layer(Sample::layer(stage, say()), say());
+        let stage = Log::layer(Admit::layer(stage, say()), say());
+        let stack = RouteStage::layer(stage, table, Arc::clone(&states), endpoints, say());
+        Self { stack, states, route, seen, said }
+    }
+
+    async fn send(&self, wire: &str, body: &'static str) -> Result<Response, ProxyError> {
+        let flow = Flow {
+            id: FlowId(0),
+            original_dst: DIALLED.parse().expect("an address"),
+            client: DIALLED.parse().expect("an address"),
+            app: App::default(),
+            netns_cookie: 1,
+            sockets: Arc::new(LocalSockets),
+            dialer: Dialer::unmarked(),
+            verdicts: None,
+        };
+        let head = head::RequestHead::parse(wire.as_bytes()).expect("a head").expect("whole");
+        let body = Body::whole(Bytes::from_static(body.as_bytes()));
+        let head = RequestHead::Http1(head);
+        self.stack.serve(Request::new(head, body, Arc::new(flow), InterimSink::none())).await
+    }
+
+    fn retries(&self) -> Vec<RetryOutcome> {
+        let outcome = |event| if let Event::Retried(retried) = event { Some(retried.outcome) } else { None };
+        self.said.take().into_iter().filter_map(outcome).collect()
+    }
+}
+
+fn retrying(attempts: u32) -> RetryPolicy {
+    let retry_on = RetryOn::EMPTY.with(RetryCondition::Reset).with(RetryCondition::GatewayError);
+    RetryPolicy { attempts, retry_on, ..RetryPolicy::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_connection_is_retried_in_every_mode_and_nothing_else_in_mode_off() {
+    for mode in [Mode::Enforce, Mode::Shadow, Mode::Off] {
+        let world = World::new(Route { mode, ..Route::default() }, [Play::Stale, Play::Status(200)]);
+        assert_eq!(world.send(GET, "").await.expect("a reply").status(), 200, "{mode:?}");
+    }
+    let off = Route { mode: Mode::Off, retry: retrying(3), ..Route::default() };
+    let world = World::new(off, [Play::Status(503)]);
+    assert_eq!(world.send(GET, "").await.expect("a reply").status(), 503);
+    assert_eq!(world.retries(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_failed_is_avoided_and_named() {
+    let endpoint = |host: &str| Endpoint { host: host.into(), port: 80 };
+    let upstream = Upstream {
+        name: "u".into(),
+        endpoints: vec![endpoint("10.0.0.1"), endpoint("10.0.0.2")],
+        ..Upstream::default()
+    };
+    let route = Route { upstream: Some(Arc::new(upstream)), retry: retrying(1), ..Route::default() };
+    let world = World::new(route, [Play::Reset, Play::Reset]);
+    let state = world.states.of(&world.route, DIALLED.parse().expect("an address"));
+    // Another request takes the turn in between, so that it comes round to the endpoint that failed.
+    let sent = world.send(GET, "");
+    let turn = async {
+        tokio::task::yield_now().await;
+        state.balance.pick(2, None)
+    };
+    let (sent, _) = tokio::join!(sent, turn);
+    assert!(sent.is_err());
+    let seen = world.seen.lock().expect("no panic").clone();
+    assert_ne!(seen[0], seen[1], "the other one is tried");
+    let named = world.said.take().into_iter().filter_map(|event| match event {
+        Event::AttemptFinished(attempt) => Some(attempt.destination.endpoint),
+        Event::RequestFinished(request) => Some(request.destination.endpoint),
+        _ => None,
+    });
+    assert_eq!(named.collect::<Vec<_>>(), [seen[0], seen[1], seen[1]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_the_breaker_refuses_is_no_success() {
+    let breaker = BreakerPolicy { consecutive_failures: Some(1), ..BreakerPolicy::default() };
+    let route = Route { retry: retrying(1), breaker: Some(breaker), ..Route::default() };
+    let world = World::new(route, [Play::Status(503)]);
+    assert!(matches!(world.send(GET, "").await, Err(ProxyError::CircuitOpen { .. })));
+    assert_eq!(world.retries(), [RetryOutcome::CircuitOpen]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_keeps_its_place_until_the_body_ends() {
+    let limits = BulkheadLimits { max_retries: Some(1), ..BulkheadLimits::default() };
+    let route = Route { retry: retrying(1), limits, ..Route::default() };
+    let world = World::new(route, [Play::Status(503), Play::Status(200)]);
+    let state = world.states.of(&world.route, DIALLED.parse().expect("an address"));
+    let reply = world.send(GET, "").await.expect("a reply");
+    assert_eq!((reply.status(), state.bulkheads[0].retries.inside()), (200, 1));
+    drop(reply);
+    assert_eq!(state.bulkheads[0].retries.inside(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_came_with_its_head_is_counted() {
+    let world = World::new(Route::default(), [Play::Status(200)]);
+    let head = "POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: 5\r\n\r\n";
+    drop(world.send(head, "hello").await);
+    let sent = world.said.take().into_iter().find_map(|event| match event {
+        Event::RequestFinished(request) => Some(request.bytes_sent),
+        _ => None,
+    });
+    assert_eq!(sent, Some(head.len() as u64 + 5));
+}
+
+const DIALLED: &str = "192.0.2.1:80";
+const GET: &str = "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n";
