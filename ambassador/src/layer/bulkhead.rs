@@ -4,9 +4,9 @@
 //! A place is held until the reply's body has ended. When all are taken the request is refused at once, or waits as
 //! long as `connectionPool.maxWait` says if `maxPendingRequests` allows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     message::{
@@ -15,8 +15,9 @@ use crate::{
         plan::Plan,
         stage::{Reply, Serve, Stage},
     },
-    policy::bulkhead::{Bulkhead, Permit},
+    policy::bulkhead::Permit,
     telemetry::{Telemetry, labels::RejectReason},
+    upstream::state::Limits,
 };
 
 /// Admits as many requests as `connectionPool` allows.
@@ -46,8 +47,8 @@ impl Serve for BulkheadStage {
             for bulkhead in &plan.state.bulkheads {
                 if plan.route().mode.acts() {
                     permits.push(enter(bulkhead).await?);
-                } else if let Some(permit) = bulkhead.requests.try_enter() {
-                    permits.push(permit);
+                } else if let Some(place) = Place::take(bulkhead) {
+                    permits.push(place);
                 } else {
                     plan.state.would_reject(RejectReason::Overflow, &telemetry);
                 }
@@ -62,26 +63,45 @@ impl Serve for BulkheadStage {
 /// How long a request waits where `maxPendingRequests` lets it but `maxWait` does not say how long.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// How often a waiting request looks for a place. Places come free in no order, so waiting is first come, first
-/// served only roughly.
-const LOOK: Duration = Duration::from_millis(2);
+/// A place among `maxRequests`; whoever has waited longest is woken when it is given up.
+struct Place {
+    permit: Option<Permit>,
+    freed: Arc<Notify>,
+}
 
-async fn enter(bulkhead: &Bulkhead) -> Result<Permit, ProxyError> {
+impl Place {
+    fn take(bulkhead: &Limits) -> Option<Self> {
+        let permit = bulkhead.requests.try_enter()?;
+        Some(Self { permit: Some(permit), freed: Arc::clone(&bulkhead.freed) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.freed.notify_one();
+    }
+}
+
+async fn enter(bulkhead: &Limits) -> Result<Place, ProxyError> {
     let full = || ProxyError::Overflow { limit: "maxRequests" };
-    if let Some(permit) = bulkhead.requests.try_enter() {
-        return Ok(permit);
+    if let Some(place) = Place::take(bulkhead) {
+        return Ok(place);
     }
     let unbounded = bulkhead.pending.limit().map(|_| MAX_WAIT);
     let limit = bulkhead.max_wait.or(unbounded).ok_or_else(full)?;
     let Some(_pending) = bulkhead.pending.try_enter() else {
         return Err(ProxyError::Overflow { limit: "maxPendingRequests" });
     };
-    let started = Instant::now();
-    while started.elapsed() < limit {
-        sleep(LOOK.min(limit)).await;
-        if let Some(permit) = bulkhead.requests.try_enter() {
-            return Ok(permit);
+    let wait = async {
+        loop {
+            let freed = bulkhead.freed.notified();
+            // Between the last look and here a place may have come free.
+            if let Some(place) = Place::take(bulkhead) {
+                return place;
+            }
+            freed.await;
         }
-    }
-    Err(full())
+    };
+    timeout(limit, wait).await.map_err(|_| full())
 }

@@ -133,9 +133,9 @@ impl Retries {
         let facts = RequestFacts {
             method: request.head.method(),
             idempotency_key: request.head.header("idempotency-key").is_some(),
-            replayable: replay.is_replayable() && !request.head.is_upgrade(),
+            replayable: replay.is_replayable(),
         };
-        let shared = Shared { budget: &self.plan.state.budget, breakers: &self.plan.state.breakers };
+        let shared = Shared { budget: self.plan.state.budget(), breakers: &self.plan.state.breakers };
         let (route, deadline) = (self.plan.route(), self.plan.deadline);
         let none = RetryPolicy::default();
         let policy = if route.mode.decides() { &route.retry } else { &none };

@@ -88,7 +88,7 @@ struct Measured {
 
 impl Measured {
     /// Waits for the end of the body.
-    fn follow(self, mut response: Response) -> Response {
+    fn follow(mut self, mut response: Response) -> Response {
         if let Some(info) = response.attempt
             && let Some(duration) = info.connect
         {
@@ -97,6 +97,13 @@ impl Measured {
         }
         let status = response.status();
         let outcome = response_outcome(&response);
+        if self.permits.is_probe() {
+            // A half-open breaker must not wait for the end of a stream that may last for hours.
+            let permits = std::mem::take(&mut self.permits);
+            let endpoint = self.plan.trail.endpoint().unwrap_or(self.endpoint);
+            let (state, host) = (&self.plan.state, self.head.authority());
+            state.sample(permits, outcome, self.started.elapsed(), endpoint, host, &self.telemetry);
+        }
         if response.upgrade.is_some() {
             // The reply is complete; what follows belongs to another protocol, and may last for days.
             self.finish(Some(status), outcome, None);

@@ -10,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{admit::Admit, balance::Balance, log::Log, retry::Retry, route::RouteStage, sample::Sample};
+use super::{
+    admit::Admit, balance::Balance, bulkhead::BulkheadStage, deadline::DeadlineStage, log::Log,
+    per_try::PerTry, retry::Retry, route::RouteStage, sample::Sample,
+};
 use crate::{
     http1::{head, peer::InterimSink},
     message::{
@@ -43,6 +46,8 @@ enum Play {
     Stale,
     /// Ends a fresh connection.
     Reset,
+    /// Never answers.
+    Silence,
 }
 
 /// Plays a list and keeps where each attempt was sent.
@@ -61,7 +66,11 @@ impl Serve for Mock {
             replied: false,
             source: io::ErrorKind::ConnectionReset.into(),
         };
+        if matches!(play, Play::Silence) {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(std::future::ready(match play {
+            Play::Silence => unreachable!("handled above"),
             Play::Status(status) => {
                 let wire = format!("HTTP/1.1 {status} X\r\ncontent-length: 1\r\n\r\n");
                 let head = head::ResponseHead::parse(wire.as_bytes(), "GET").expect("a head").expect("whole");
@@ -92,9 +101,10 @@ impl World {
         let seen = Arc::default();
         let mock = Mock { plays: Mutex::new(plays.into_iter().collect()), seen: Arc::clone(&seen) };
         let say = || telemetry.clone();
-        let stage = Balance::layer(Stage::new(mock), Arc::clone(&endpoints));
+        let stage = PerTry::layer(Balance::layer(Stage::new(mock), Arc::clone(&endpoints)));
         let stage = Retry::layer(Sample::layer(stage, say()), say());
-        let stage = Log::layer(Admit::layer(stage, say()), say());
+        let stage = BulkheadStage::layer(Admit::layer(stage, say()), say());
+        let stage = Log::layer(DeadlineStage::layer(stage), say());
         let stack = RouteStage::layer(stage, table, Arc::clone(&states), endpoints, say());
         Self { stack, states, route, seen, said }
     }
@@ -126,6 +136,8 @@ fn retrying(attempts: u32) -> RetryPolicy {
     let retry_on = RetryOn::EMPTY.with(RetryCondition::Reset).with(RetryCondition::GatewayError);
     RetryPolicy { attempts, retry_on, ..RetryPolicy::default() }
 }
+
+mod limits;
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_connection_is_retried_in_every_mode_and_nothing_else_in_mode_off() {

@@ -200,7 +200,7 @@ impl Held {
         let attempt =
             Attempt { number, outcome: dial_outcome(error), retry_after: None, stale_retried: false };
         let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
-        let shared = Shared { budget: &state.budget, breakers: &state.breakers };
+        let shared = Shared { budget: state.budget(), breakers: &state.breakers };
         let (policy, rng) = (&state.route.retry, &mut fastrand::Rng::new());
         match decide(policy, &request, &attempt, shared, clock::now(), Deadline::NONE, rng) {
             RetryDecision::Retry { after, .. } => {

@@ -172,7 +172,7 @@ impl Dialling<'_> {
                 stale_retried: false,
             };
             let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
-            let shared = Shared { budget: &state.budget, breakers: &state.breakers };
+            let shared = Shared { budget: state.budget(), breakers: &state.breakers };
             let rng = &mut fastrand::Rng::new();
             match decide(policy, &request, &attempt, shared, clock::now(), deadline, rng) {
                 RetryDecision::Retry { after, .. } if state.route.mode.acts() => {

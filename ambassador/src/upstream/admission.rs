@@ -30,6 +30,13 @@ pub struct Refused {
     pub retry_after: Duration,
 }
 
+impl Permits {
+    /// Whether the call is a probe of a half-open breaker.
+    pub fn is_probe(&self) -> bool {
+        self.0.iter().any(Permit::is_probe)
+    }
+}
+
 impl RouteState {
     /// Asks for one call to `endpoint`, on behalf of a request that names `host`. In mode `shadow` a refusal is `Ok` without permits; in mode `off` nobody is
     /// asked.

@@ -11,17 +11,16 @@ use tokio::{net::TcpStream, time::Instant};
 
 use super::{
     http1, http2,
-    pool::{self, Connection, Key},
+    pool::{self, Connection, Key, Spare},
 };
 use crate::{
     http1::{head, wire::AskKernel},
     message::{
         AttemptInfo, Request, RequestHead, Response, Reuse,
         error::ProxyError,
-        flow::Flow,
         stage::{Reply, Serve},
     },
-    policy::retry::is_idempotent,
+    policy::{bulkhead::Permit, retry::is_idempotent},
 };
 
 /// Sends a request to its upstream.
@@ -65,22 +64,43 @@ async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), P
         own.idle_limit = own.idle_limit.min(request.idle_timeout);
         return Ok((own, None));
     }
-    let fresh = |stream| Connection::new(stream, key, flow.id, request.idle_timeout);
-    let started = Instant::now();
-    if let Some(spare) = pool::take_spare(flow.id, destination) {
-        let stream = spare.await.map_err(ProxyError::Connect)?;
-        return Ok((fresh(stream), Some(started.elapsed())));
-    }
-    if may_reuse
+    let spare = pool::take_spare(flow.id, destination);
+    if spare.is_none()
+        && may_reuse
         && repeatable
         && let Some(shared) = pool::take_shared(flow.id, key)
     {
         return Ok((shared, None));
     }
-    let stream = dial(flow, request).await?;
-    Ok((fresh(stream), Some(started.elapsed())))
+    let started = Instant::now();
+    let (stream, places) = open(request, spare).await?;
+    let fresh = Connection::new(stream, key, flow.id, request.idle_timeout, places);
+    Ok((fresh, Some(started.elapsed())))
 }
 
-pub(super) async fn dial(flow: &Flow, request: &Request) -> Result<TcpStream, ProxyError> {
-    flow.dial(request.destination(), request.connect_timeout).await.map_err(ProxyError::Connect)
+/// Opens a connection, or takes `spare`, if `maxConnections` has a place for it; the place is the connection's for as
+/// long as it is open.
+pub(super) async fn open(
+    request: &Request,
+    spare: Option<Spare>,
+) -> Result<(TcpStream, Vec<Permit>), ProxyError> {
+    let (flow, destination) = (&request.flow, request.destination());
+    let places = places(request, Key { netns_cookie: flow.netns_cookie, destination })?;
+    let dialled = match spare {
+        Some(spare) => spare.await,
+        None => flow.dial(destination, request.connect_timeout).await,
+    };
+    Ok((dialled.map_err(ProxyError::Connect)?, places))
+}
+
+fn places(request: &Request, key: Key) -> Result<Vec<Permit>, ProxyError> {
+    let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.acts()) else {
+        return Ok(Vec::new());
+    };
+    let bulkheads = &plan.state.bulkheads;
+    let take = || bulkheads.iter().map(|limits| limits.connections.try_enter()).collect::<Option<Vec<_>>>();
+    // An idle connection gives its place up to a request that needs one.
+    take()
+        .or_else(|| pool::close_idle(key).then(take).flatten())
+        .ok_or(ProxyError::Overflow { limit: "maxConnections" })
 }

@@ -81,10 +81,8 @@ pub(super) async fn exchange(
 
 async fn dial(request: &Request) -> Result<Open, ProxyError> {
     let started = Instant::now();
-    let stream = match pool::take_spare(request.flow.id, request.destination()) {
-        Some(spare) => spare.await.map_err(ProxyError::Connect)?,
-        None => exchange::dial(&request.flow, request).await?,
-    };
+    let spare = pool::take_spare(request.flow.id, request.destination());
+    let (stream, places) = exchange::open(request, spare).await?;
     let connect = started.elapsed();
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -97,6 +95,7 @@ async fn dial(request: &Request) -> Result<Open, ProxyError> {
     let task = tokio::spawn(async move {
         // Each stream reports the failure that it sees.
         let _ = connection.await;
+        drop(places);
     });
     Ok(Open { sender, connect, task })
 }

@@ -28,6 +28,7 @@ use crate::{
     http1::wire::{self, AskKernel, Idle},
     message::flow::{Flow, FlowId},
     net::dial::DialError,
+    policy::bulkhead::Permit,
 };
 
 thread_local! {
@@ -58,12 +59,21 @@ pub(crate) struct Connection {
     /// How long it may be idle: what is configured, or what its origin announced if that is less.
     pub(crate) idle_limit: Duration,
     idle_since: Instant,
+    /// Its places among `maxConnections`.
+    _places: Vec<Permit>,
 }
 
 impl Connection {
     /// A connection that was just dialled.
-    pub(crate) fn new(stream: TcpStream, key: Key, flow: FlowId, idle_limit: Duration) -> Self {
-        Self { stream, key, flow, reused: false, unshared: false, idle_limit, idle_since: Instant::now() }
+    pub(crate) fn new(
+        stream: TcpStream,
+        key: Key,
+        flow: FlowId,
+        idle_limit: Duration,
+        places: Vec<Permit>,
+    ) -> Self {
+        let idle_since = Instant::now();
+        Self { stream, key, flow, reused: false, unshared: false, idle_limit, idle_since, _places: places }
     }
 
     fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {
@@ -154,6 +164,22 @@ pub(crate) fn spare_destination(flow: FlowId) -> Option<SocketAddr> {
 /// Whether an idle connection waits that any flow may take.
 pub(crate) fn has_shared(key: Key) -> bool {
     POOL.with_borrow(|pool| pool.shared.get(&key).is_some_and(|idle| !idle.is_empty()))
+}
+
+/// Closes one idle connection to `key`, of those that this worker keeps: a shared one, or another flow's own. `false`
+/// if there is none.
+pub(crate) fn close_idle(key: Key) -> bool {
+    let closed = POOL.with_borrow_mut(|pool| {
+        if let Some(shared) = pool.shared.get_mut(&key).and_then(VecDeque::pop_front) {
+            pool.shared_count -= 1;
+            return Some(shared);
+        }
+        pool.own.values_mut().find_map(|own| {
+            let at = own.idle.iter().position(|idle| idle.key == key)?;
+            Some(own.idle.swap_remove(at))
+        })
+    });
+    closed.is_some()
 }
 
 /// Takes the connection that was dialled in advance for `flow`, if it leads to `destination`; one that does not is

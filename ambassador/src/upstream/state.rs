@@ -9,15 +9,18 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     net::SocketAddr,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
+
+use tokio::sync::Notify;
 
 use crate::{
     policy::{
         balance::RoundRobin,
         breaker::{Breaker, BreakerPolicy},
         budget::Budget,
-        bulkhead::Bulkhead,
+        bulkhead::{Bulkhead, BulkheadLimits},
         route::Route,
     },
     telemetry::{
@@ -39,18 +42,45 @@ pub struct RouteState {
     /// Retries that all requests share.
     pub budget: Arc<Budget>,
     /// The upstream's limits, and the route's own if it has an upstream.
-    pub bulkheads: Vec<Bulkhead>,
+    pub bulkheads: Vec<Limits>,
     /// Whose turn it is among the upstream's endpoints.
     pub balance: Arc<RoundRobin>,
 }
 
 impl RouteState {
+    /// What retries are paid from; mode shadow, which only thinks of them, spends nothing of what others share.
+    pub fn budget(&self) -> Option<&Budget> {
+        self.route.mode.acts().then_some(&*self.budget)
+    }
+
     /// What a flow or request to `endpoint` is accounted to.
     pub fn destination(&self, endpoint: SocketAddr) -> Destination {
         Destination {
             upstream: self.route.upstream.as_ref().map(|upstream| Arc::clone(&upstream.name)),
             endpoint,
         }
+    }
+}
+
+/// Limits, and who waits for a place within them.
+#[derive(Clone)]
+pub struct Limits {
+    gates: Bulkhead,
+    /// Told whenever a request gives up its place.
+    pub freed: Arc<Notify>,
+}
+
+impl Limits {
+    fn new(limits: &BulkheadLimits) -> Self {
+        Self { gates: Bulkhead::new(limits), freed: Arc::default() }
+    }
+}
+
+impl Deref for Limits {
+    type Target = Bulkhead;
+
+    fn deref(&self) -> &Bulkhead {
+        &self.gates
     }
 }
 
@@ -78,7 +108,7 @@ enum Key {
 struct UpstreamState {
     breaker: Option<Arc<Breaker>>,
     budget: Arc<Budget>,
-    bulkhead: Bulkhead,
+    bulkhead: Limits,
     balance: Arc<RoundRobin>,
 }
 
@@ -136,7 +166,7 @@ impl States {
             Arc::new(UpstreamState {
                 breaker: breaker_of(breaker),
                 budget: Arc::new(Budget::new(&route.retry.budget)),
-                bulkhead: Bulkhead::new(limits),
+                bulkhead: Limits::new(limits),
                 balance: Arc::default(),
             })
         }));
@@ -144,7 +174,7 @@ impl States {
         let mut bulkheads = vec![upstream.bulkhead.clone()];
         if route.upstream.is_some() {
             breakers.extend(breaker_of(&route.breaker));
-            bulkheads.push(Bulkhead::new(&route.limits));
+            bulkheads.push(Limits::new(&route.limits));
         }
         let state = Arc::new(RouteState {
             route: Arc::clone(route),

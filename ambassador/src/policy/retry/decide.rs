@@ -41,8 +41,8 @@ pub struct Attempt {
 /// What a request shares with others.
 #[derive(Clone, Copy, Debug)]
 pub struct Shared<'a> {
-    /// The upstream's retry budget.
-    pub budget: &'a Budget,
+    /// The upstream's retry budget; `None` where a retry is only thought of (mode shadow).
+    pub budget: Option<&'a Budget>,
     /// Every breaker that the next attempt must pass.
     pub breakers: &'a [Arc<Breaker>],
 }
@@ -146,7 +146,7 @@ fn next(
     if shared.breakers.iter().any(|breaker| breaker.refuses(now.after(after))) {
         return Err(GiveUp::BreakerOpen);
     }
-    if !shared.budget.withdraw(now) {
+    if shared.budget.is_some_and(|budget| !budget.withdraw(now)) {
         return Err(GiveUp::BudgetExhausted);
     }
     Ok((after, RetryReason::Condition(condition)))

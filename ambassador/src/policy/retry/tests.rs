@@ -38,7 +38,7 @@ fn decision(
     deadline: Deadline,
 ) -> RetryDecision {
     let budget = Budget::new(&policy.budget);
-    let shared = Shared { budget: &budget, breakers: &[] };
+    let shared = Shared { budget: Some(&budget), breakers: &[] };
     decide(policy, &request, &attempt, shared, Now::ORIGIN, deadline, &mut fastrand::Rng::with_seed(1))
 }
 
@@ -161,7 +161,7 @@ fn an_open_breaker_and_an_empty_budget_end_the_retries() {
     budget.deposit(Now::ORIGIN);
     let mut rng = fastrand::Rng::with_seed(1);
     let mut decide = || {
-        let shared = Shared { budget: &budget, breakers: std::slice::from_ref(&breaker) };
+        let shared = Shared { budget: Some(&budget), breakers: std::slice::from_ref(&breaker) };
         let attempt = first(Outcome::Status(503));
         reason(super::decide(&policy(3), &GET, &attempt, shared, Now::ORIGIN, Deadline::NONE, &mut rng))
     };
@@ -205,7 +205,7 @@ proptest! {
             min_retries_per_second: per_second,
             ..BudgetPolicy::default()
         });
-        let shared = Shared { budget: &budget, breakers: &[] };
+        let shared = Shared { budget: Some(&budget), breakers: &[] };
         let mut rng = fastrand::Rng::with_seed(seed);
         let deadline = limit.map_or(Deadline::NONE, |limit| Deadline::at(Now::ORIGIN.after(secs(limit))));
         let (mut now, mut sent, mut may_have_acted) = (Now::ORIGIN, 0, false);

@@ -74,6 +74,24 @@ struct Server {
     stack: Stack,
 }
 
+/// An exchange under way. One that is dropped, as when ambassador ends, is reset: a reply that is cut must not look
+/// complete because its end is that of the connection.
+struct Unfinished(Option<Arc<Peer>>);
+
+impl Unfinished {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(peer) = &self.0 {
+            wire::reset_on_close(&peer.stream);
+        }
+    }
+}
+
 /// What follows a reply.
 enum Next {
     Request,
@@ -115,6 +133,13 @@ impl Server {
     }
 
     async fn exchange(&mut self, head: RequestHead, body: Body) -> Result<Next, FlowEnd> {
+        let unfinished = Unfinished(Some(Arc::clone(&self.peer)));
+        let next = self.exchange_once(head, body).await;
+        unfinished.done();
+        next
+    }
+
+    async fn exchange_once(&mut self, head: RequestHead, body: Body) -> Result<Next, FlowEnd> {
         let request = Request::new(
             message::RequestHead::Http1(head.clone()),
             body,

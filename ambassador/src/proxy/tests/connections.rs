@@ -239,7 +239,13 @@ async fn the_shared_pool_is_bounded() {
         let stream = connect(addr).await;
         origins.push(listener.accept().await.expect("accept"));
         let key = pool::Key { netns_cookie: 1, destination: addr };
-        pool::give_back(pool::Connection::new(stream, key, FlowId(u64::MAX), Duration::from_secs(9)));
+        pool::give_back(pool::Connection::new(
+            stream,
+            key,
+            FlowId(u64::MAX),
+            Duration::from_secs(9),
+            Vec::new(),
+        ));
     }
     assert_eq!(pool::shared_idle(), 64);
 }

@@ -159,3 +159,40 @@ async fn the_time_of_a_request_ends_also_for_a_program_that_does_not_read() {
     };
     assert_eq!(within(finished).await, Some(ErrorType::TimeoutRequest));
 }
+
+#[tokio::test]
+async fn connections_to_an_upstream_are_bounded_and_idle_ones_make_room() {
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let limits = BulkheadLimits { max_connections: Some(1), ..BulkheadLimits::default() };
+    let route = Route { limits, transparent: false, ..Route::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let dst = listener.local_addr().expect("address");
+    let (telemetry, _) = Telemetry::recording();
+    let context =
+        Arc::new(Context::new(by(route), Arc::new(Fixed(dst)), Dialer::unmarked(), None, telemetry));
+    let mut programs = Vec::new();
+    for _ in 0..2 {
+        let accept = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let program = connect(accept.local_addr().expect("address")).await;
+        let (stream, _) = accept.accept().await.expect("accept");
+        tokio::spawn(connection::serve(stream, Arc::new(LocalSockets), Arc::clone(&context)));
+        programs.push(program);
+    }
+    let [first, second] = &mut programs[..] else { panic!("two programs") };
+    send(first, GET).await;
+    let (mut origin, _) = listener.accept().await.expect("accept");
+    expect(&mut origin, GET).await;
+    // The only place is taken by a request under way.
+    send(second, GET).await;
+    expect(second, b"HTTP/1.1 503 Service Unavailable\r\n").await;
+    let mut rest = [0; 1024];
+    let read = second.read(&mut rest).await.expect("read");
+    let rest = rest[..read].escape_ascii().to_string();
+    assert!(rest.contains("x-ambassador-error: overflow") && rest.contains("maxConnections"), "{rest}");
+    // An idle connection gives it up.
+    send(&mut origin, OK).await;
+    expect(first, OK).await;
+    send(second, GET).await;
+    expect_end(&mut origin).await;
+}
