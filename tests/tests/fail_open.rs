@@ -69,23 +69,27 @@ fn connections_made_before_the_stop_go_on_after_it() -> Result<()> {
 }
 
 #[test]
-fn a_connect_to_the_listener_itself_is_reset() -> Result<()> {
-    // Nothing says where such a connection wants to go: it is closed, never guessed.
+fn a_connect_to_the_listener_itself_is_refused() -> Result<()> {
+    // Nothing says where such a connection wants to go: it is answered as by a closed port, and nothing is guessed.
     let (link, _witness, ambassador) = start()?;
     let script = r#"
 import os, re, socket
-listeners = [re.split(r"\s+", line.strip()) for line in open("/proc/net/tcp").readlines()[1:]]
-found = [line[1].split(":") for line in listeners if line[3] == "0A"]
-assert found, "ambassador has no listener in this namespace"
-for address, port in found:
+def listeners(table):
+    lines = [re.split(r"\s+", line.strip()) for line in open(table).readlines()[1:]]
+    found = {tuple(line[1].split(":")) for line in lines if line[3] == "0A"}
+    assert found, "ambassador has no listener in this namespace"
+    return found
+v4 = [(socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)) for address, port in listeners("/proc/net/tcp")]
+v6 = [("::1", int(port, 16)) for _, port in listeners("/proc/net/tcp6")]
+for address in v4 + v6:
     try:
-        s = socket.create_connection((socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)), 5)
+        s = socket.create_connection(address, 0.5)
         s.sendall(b"\0\1\2\3")
         print("data" if s.recv(1) else "end of file")
     except OSError as error:
         print(type(error).__name__)
 "#;
     let finished = ambassador.output(&link.client, &["/usr/bin/python3", "-c", script])?.expect_success()?;
-    ensure!(finished.text().lines().all(|line| line == "ConnectionResetError"), "{}", finished.text());
+    ensure!(finished.text().lines().all(|line| line == "ConnectionRefusedError"), "{}", finished.text());
     Ok(())
 }
