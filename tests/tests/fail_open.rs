@@ -53,6 +53,44 @@ fn a_stopped_proxy_is_passed_by_and_used_again_when_it_continues() -> Result<()>
     ambassador.cgroup.until_clean()
 }
 
+/// Stops and continues ambassador twice; in between `guarded` is refused and `other` is direct, else both are proxied.
+fn refuses_while_stopped(policy: &str, guarded: u16, other: u16) -> Result<()> {
+    let link = Link::new()?;
+    let guarded = Witness::start(&link.server, Link::v4(guarded))?;
+    let other = Witness::start(&link.server, Link::v4(other))?;
+    let ambassador = Ambassador::with_policy("-q", policy)?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    for _ in 0..2 {
+        until_path(&mut driver, &guarded, "proxied", Duration::from_secs(2))?;
+        until_path(&mut driver, &other, "proxied", Duration::from_secs(2))?;
+        driver.signal(Signal::SIGSTOP)?;
+        until_path(&mut driver, &guarded, "error ConnectionRefused", Duration::from_secs(1))?;
+        ensure!(driver.path_to(other.address())? == "direct");
+        ensure!(driver.path_to(guarded.address())? == "error ConnectionRefused");
+        driver.signal(Signal::SIGCONT)?;
+    }
+    until_path(&mut driver, &guarded, "proxied", Duration::from_secs(2))?;
+    driver.signal(Signal::SIGKILL)?;
+    wait::until_true("no program after kill -9", Duration::from_secs(5), || {
+        ambassador.cgroup.attached_programs() == 0
+    })?;
+    ensure!(driver.path_to(guarded.address())? == "direct", "nothing is left that could refuse");
+    Ok(())
+}
+
+#[test]
+fn a_route_that_refuses_is_refused_while_the_proxy_is_stopped() -> Result<()> {
+    let policy = "version: v1\nroutes:\n  - {name: guarded, match: {ports: [7002]}, onProxyDown: refuse}\n";
+    refuses_while_stopped(policy, 7002, 7001)
+}
+
+#[test]
+fn a_default_that_refuses_spares_the_route_that_is_to_be_passed_by() -> Result<()> {
+    let policy = "version: v1\ndefaults: {onProxyDown: refuse}\nroutes:\n  \
+                  - {name: spared, match: {cidrs: [10.77.0.0/24], ports: [7001]}, onProxyDown: bypass}\n";
+    refuses_while_stopped(policy, 7002, 7001)
+}
+
 #[test]
 fn connections_made_before_the_stop_go_on_after_it() -> Result<()> {
     let (link, witness, ambassador) = start()?;
