@@ -47,7 +47,7 @@ pub enum Counter {
     EventLost = 19,
     /// A SYN was dropped because it belonged to an earlier connection of the same addresses.
     SynWrongIsn = 20,
-    /// A SYN was dropped because no connection was known by its addresses.
+    /// A SYN was refused because no connection was known by its addresses: somebody dialled a listener.
     SynNoFlow = 21,
     /// A SYN was let in because its headers could not be read (an IPv6 extension header).
     SynUnreadable = 22,

@@ -84,8 +84,8 @@ pub enum Reason {
 
 /// Decides about one `connect()`.
 ///
-/// The refuse list comes before the heartbeat, so that a denial survives the proxy's death if it is meant to
-/// (`onProxyDown: refuse`); the exclusions come before the refuse list, because ambassador has no say over what it is
+/// The refuse list comes before the passing by of a stale heartbeat, so that a denial survives a stuck proxy if it is
+/// meant to, and `onProxyDown: refuse` begins with it; the exclusions come before the refuse list, because ambassador has no say over what it is
 /// told to leave alone.
 #[inline(always)]
 pub fn decide(facts: &impl Facts) -> Verdict {

@@ -86,6 +86,8 @@ fn withdraw(ctx: &SockOpsContext) {
     let flow = flows::find_own(&key, kept.origin.socket_cookie);
     if flow.is_some() {
         flows::remove(&key);
+    } else {
+        flows::forget_lost(&key);
     }
     let held = kept.admission == HELD;
     let verdict = held && VERDICT.remove(kept.origin.socket_cookie).is_ok();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What user space is told of the connections that wait, or do not wait, for their destination.
 //!
-//! Records of the ring buffer `EVENTS`: an [`Event`], which [`SYN_BYTES`] follow when a SYN is held.
+//! Records of the ring buffer `EVENTS`: an [`Event`], which [`SYN_BYTES`] follow when a SYN is kept back.
 
 use crate::{origin::Origin, plain::Plain, tuple::Tuple};
 
@@ -14,14 +14,18 @@ pub const HELD: u32 = 1;
 pub const SHORTCUT: u32 = 2;
 /// Kind of an [`Event`]: the client gave up before its connection was established.
 pub const CLOSED: u32 = 3;
+/// Kind of an [`Event`]: a SYN came to a listener, but nobody was redirected from there. The record is a
+/// [`HeldEvent`] without origin.
+pub const STRAY: u32 = 4;
 
 /// One event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// [`HELD`], [`SHORTCUT`] or [`CLOSED`].
+    /// [`HELD`], [`SHORTCUT`], [`CLOSED`] or [`STRAY`].
     pub kind: u32,
-    /// Initial sequence number of the client, in host byte order; 0 in a shortcut, whose SYN is not made yet.
+    /// Initial sequence number of the client, in host byte order; 0 in a shortcut, whose SYN is not made yet, and in a
+    /// stray, whose record has the SYN itself.
     pub isn: u32,
     /// How many bytes of the SYN are valid; 0 when the SYN is not part of the record.
     pub syn_len: u32,
@@ -33,7 +37,7 @@ pub struct Event {
     pub origin: Origin,
 }
 
-/// A [`HELD`] event.
+/// A [`HELD`] or [`STRAY`] event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldEvent {

@@ -10,8 +10,9 @@ use core::{
 };
 
 use ambassador_ebpf::{
+    address::Address,
     counter::Counter,
-    event::{CLOSED, Event, HELD, HeldEvent, SHORTCUT},
+    event::{CLOSED, Event, HELD, HeldEvent, SHORTCUT, STRAY},
     flow::Flow,
     origin::Origin,
     tuple::Tuple,
@@ -40,6 +41,17 @@ pub(crate) fn closed(key: &Tuple, flow: &Flow, admitted: u32) {
 /// A SYN is held; false when user space could not be told.
 #[inline(always)]
 pub(crate) fn held(segment: &Segment<'_>, key: &Tuple, flow: &Flow) -> bool {
+    with_syn(segment, HELD, key, flow)
+}
+
+/// A SYN came to a listener from where nobody was redirected. The ring buffer bounds how many of them are told.
+#[inline(always)]
+pub(crate) fn stray(segment: &Segment<'_>, key: &Tuple) {
+    with_syn(segment, STRAY, key, &NOBODY);
+}
+
+#[inline(always)]
+fn with_syn(segment: &Segment<'_>, kind: u32, key: &Tuple, flow: &Flow) -> bool {
     let Some(mut room) = reserve::<HeldEvent>() else { return false };
     let record = room.as_mut_ptr();
     // SAFETY: the record is reserved for us and as large as the type.
@@ -50,7 +62,7 @@ pub(crate) fn held(segment: &Segment<'_>, key: &Tuple, flow: &Flow) -> bool {
     };
     // SAFETY: as above; the two types have the same layout when nothing of it is initialised.
     let event = unsafe { &mut *addr_of_mut!((*record).event).cast::<MaybeUninit<Event>>() };
-    fill(event, HELD, key, flow, 0);
+    fill(event, kind, key, flow, 0);
     // SAFETY: as above.
     unsafe { addr_of_mut!((*record).event.syn_len).write(length) };
     room.submit(0);
@@ -96,3 +108,23 @@ fn copy(from: &Origin, to: *mut Origin) {
         unsafe { to.add(word).write_volatile(from.add(word).read_volatile()) };
     }
 }
+
+/// The connection of a stray SYN: none.
+static NOBODY: Flow = Flow {
+    origin: Origin {
+        address: Address { words_be: [0; 4] },
+        netns_cookie: 0,
+        socket_cookie: 0,
+        cgroup_id: 0,
+        pid: 0,
+        uid: 0,
+        comm: [0; 16],
+        port_be: 0,
+        padding: [0; 6],
+    },
+    isn: 0,
+    has_isn: 0,
+    admission: 0,
+    told: 0,
+    padding: 0,
+};

@@ -2,7 +2,8 @@
 //! `lfilter`: the filter of a listener, which holds the SYN of a connection until its destination has answered.
 //!
 //! What a filter drops, TCP drops in silence: the client stays in `SYN_SENT` and its own timer runs, as towards a
-//! destination that has not answered yet. User space answers later, with the client's own SYN or with an error.
+//! destination that has not answered yet. User space answers later, with the client's own SYN or with an error. A SYN
+//! that nobody redirected here is told too, so that it can be refused as by a closed port.
 //! The filter sees every segment to the listener, and those to accepted sockets until it is taken off them.
 
 use ambassador_ebpf::{
@@ -46,6 +47,9 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
         }
         Fate::NoFlow => {
             count(Counter::SynNoFlow);
+            if !flows::is_lost(&key) {
+                events::stray(&segment, &key);
+            }
             DROP
         }
         Fate::WrongIsn => {

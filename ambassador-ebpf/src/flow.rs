@@ -43,7 +43,7 @@ pub enum Fate {
     Hold,
     /// As `Hold`, and tell user space.
     Tell,
-    /// Drop it: no connection is known by its addresses.
+    /// Drop it, and have user space refuse it: no connection is known by its addresses.
     NoFlow,
     /// Drop it: it belongs to an earlier connection of the same addresses, and was delayed or replayed.
     WrongIsn,

@@ -6,9 +6,9 @@
 //! limit lies far enough below the size of the map.
 
 use ambassador_ebpf::{flow::Flow, tuple::Tuple};
-use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 
-use crate::maps::{FLOW, OPEN};
+use crate::maps::{FLOW, LOST, OPEN};
 
 /// How many redirected connections are open.
 #[inline(always)]
@@ -25,7 +25,25 @@ pub(crate) fn enter(key: &Tuple, flow: &Flow) -> bool {
         add(1);
         return true;
     }
-    FLOW.insert(key, flow, u64::from(BPF_EXIST)).is_ok()
+    if FLOW.insert(key, flow, u64::from(BPF_EXIST)).is_ok() {
+        return true;
+    }
+    let _ = LOST.insert(key, 1, u64::from(BPF_ANY));
+    false
+}
+
+/// Whether a connection was redirected from there for which there was no room: nothing is known of it, and so nothing
+/// may be said of its destination.
+#[inline(always)]
+pub(crate) fn is_lost(key: &Tuple) -> bool {
+    // SAFETY: only its presence matters.
+    unsafe { LOST.get(key) }.is_some()
+}
+
+/// Nobody is lost there any more.
+#[inline(always)]
+pub(crate) fn forget_lost(key: &Tuple) {
+    let _ = LOST.remove(key);
 }
 
 /// The entry of a tuple, whoever's it is.

@@ -41,6 +41,9 @@ pub(crate) static BYPASS_SK: SkStorage<u64> = SkStorage::new();
 /// Redirected connections by tuple, from connect to close.
 #[map]
 pub(crate) static FLOW: HashMap<Tuple, Flow> = HashMap::with_max_entries(MAX_FLOWS, BPF_F_NO_PREALLOC);
+/// Redirected connections that found no room in `FLOW`.
+#[map]
+pub(crate) static LOST: LruHashMap<Tuple, u32> = LruHashMap::with_max_entries(256, 0);
 /// How many entries `FLOW` has: the kernel does not tell.
 #[map]
 pub(crate) static OPEN: Array<u64> = Array::with_max_entries(1, 0);

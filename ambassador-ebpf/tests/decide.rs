@@ -123,6 +123,10 @@ fn refusal(until_ns: u64, while_stale: u8) -> Option<Refusal> {
     Some(Refusal { until_ns, errno: 111, while_stale, padding: [0; 5] })
 }
 
+fn exception(while_stale: u8) -> Option<Refusal> {
+    refusal(0, while_stale).map(|refusal| Refusal { errno: 0, ..refusal })
+}
+
 #[test]
 fn every_verdict_follows_from_its_fact() {
     let case = Case::default;
@@ -174,6 +178,28 @@ fn every_verdict_follows_from_its_fact() {
             "refused also when the proxy is down",
             Case { refusal: refusal(0, 1), beat_ns: stale, ..case() },
             Some(Verdict::Refuse(111)),
+        ),
+        ("refused only when the proxy is down", Case { refusal: refusal(0, 2), ..case() }, redirect),
+        (
+            "refused only when the proxy is down, and it is",
+            Case { refusal: refusal(0, 2), beat_ns: stale, ..case() },
+            Some(Verdict::Refuse(111)),
+        ),
+        (
+            "refused only when the proxy is down, before its first beat",
+            Case { refusal: refusal(0, 2), beat_ns: 0, ..case() },
+            Some(Verdict::Refuse(111)),
+        ),
+        (
+            "refused only when the proxy is down, until now",
+            Case { refusal: refusal(NOW, 2), beat_ns: stale, ..case() },
+            pass(Reason::Stale),
+        ),
+        ("an exception", Case { refusal: exception(1), ..case() }, redirect),
+        (
+            "an exception, proxy down",
+            Case { refusal: exception(2), beat_ns: stale, ..case() },
+            pass(Reason::Stale),
         ),
         (
             "refused in a namespace without listener",

@@ -53,6 +53,44 @@ fn a_stopped_proxy_is_passed_by_and_used_again_when_it_continues() -> Result<()>
     ambassador.cgroup.until_clean()
 }
 
+/// Stops and continues ambassador twice; in between `guarded` is refused and `other` is direct, else both are proxied.
+fn refuses_while_stopped(policy: &str, guarded: u16, other: u16) -> Result<()> {
+    let link = Link::new()?;
+    let guarded = Witness::start(&link.server, Link::v4(guarded))?;
+    let other = Witness::start(&link.server, Link::v4(other))?;
+    let ambassador = Ambassador::with_policy("-q", policy)?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    for _ in 0..2 {
+        until_path(&mut driver, &guarded, "proxied", Duration::from_secs(2))?;
+        until_path(&mut driver, &other, "proxied", Duration::from_secs(2))?;
+        driver.signal(Signal::SIGSTOP)?;
+        until_path(&mut driver, &guarded, "error ConnectionRefused", Duration::from_secs(1))?;
+        ensure!(driver.path_to(other.address())? == "direct");
+        ensure!(driver.path_to(guarded.address())? == "error ConnectionRefused");
+        driver.signal(Signal::SIGCONT)?;
+    }
+    until_path(&mut driver, &guarded, "proxied", Duration::from_secs(2))?;
+    driver.signal(Signal::SIGKILL)?;
+    wait::until_true("no program after kill -9", Duration::from_secs(5), || {
+        ambassador.cgroup.attached_programs() == 0
+    })?;
+    ensure!(driver.path_to(guarded.address())? == "direct", "nothing is left that could refuse");
+    Ok(())
+}
+
+#[test]
+fn a_route_that_refuses_is_refused_while_the_proxy_is_stopped() -> Result<()> {
+    let policy = "version: v1\nroutes:\n  - {name: guarded, match: {ports: [7002]}, onProxyDown: refuse}\n";
+    refuses_while_stopped(policy, 7002, 7001)
+}
+
+#[test]
+fn a_default_that_refuses_spares_the_route_that_is_to_be_passed_by() -> Result<()> {
+    let policy = "version: v1\ndefaults: {onProxyDown: refuse}\nroutes:\n  \
+                  - {name: spared, match: {cidrs: [10.77.0.0/24], ports: [7001]}, onProxyDown: bypass}\n";
+    refuses_while_stopped(policy, 7002, 7001)
+}
+
 #[test]
 fn connections_made_before_the_stop_go_on_after_it() -> Result<()> {
     let (link, witness, ambassador) = start()?;
@@ -69,23 +107,27 @@ fn connections_made_before_the_stop_go_on_after_it() -> Result<()> {
 }
 
 #[test]
-fn a_connect_to_the_listener_itself_is_reset() -> Result<()> {
-    // Nothing says where such a connection wants to go: it is closed, never guessed.
+fn a_connect_to_the_listener_itself_is_refused() -> Result<()> {
+    // Nothing says where such a connection wants to go: it is answered as by a closed port, and nothing is guessed.
     let (link, _witness, ambassador) = start()?;
     let script = r#"
 import os, re, socket
-listeners = [re.split(r"\s+", line.strip()) for line in open("/proc/net/tcp").readlines()[1:]]
-found = [line[1].split(":") for line in listeners if line[3] == "0A"]
-assert found, "ambassador has no listener in this namespace"
-for address, port in found:
+def listeners(table):
+    lines = [re.split(r"\s+", line.strip()) for line in open(table).readlines()[1:]]
+    found = {tuple(line[1].split(":")) for line in lines if line[3] == "0A"}
+    assert found, "ambassador has no listener in this namespace"
+    return found
+v4 = [(socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)) for address, port in listeners("/proc/net/tcp")]
+v6 = [("::1", int(port, 16)) for _, port in listeners("/proc/net/tcp6")]
+for address in v4 + v6:
     try:
-        s = socket.create_connection((socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)), 5)
+        s = socket.create_connection(address, 0.5)
         s.sendall(b"\0\1\2\3")
         print("data" if s.recv(1) else "end of file")
     except OSError as error:
         print(type(error).__name__)
 "#;
     let finished = ambassador.output(&link.client, &["/usr/bin/python3", "-c", script])?.expect_success()?;
-    ensure!(finished.text().lines().all(|line| line == "ConnectionResetError"), "{}", finished.text());
+    ensure!(finished.text().lines().all(|line| line == "ConnectionRefusedError"), "{}", finished.text());
     Ok(())
 }

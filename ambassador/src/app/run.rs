@@ -19,6 +19,7 @@ use super::{
     heartbeat::Heartbeat,
     holder::Holder,
     interception::Interception,
+    proxy_down::ProxyDown,
     worker::{Landing, Worker},
 };
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
     kernel::KernelError,
     net::{dial::Dialer, syn::table::Table},
     netns::NamespaceError,
+    policy::facts::Names,
     proxy::{
         context::{Context, Holds},
         held::Held,
@@ -126,6 +128,8 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         config.table.any_connect_mode(),
         workers,
     )?;
+    let mut proxy_down = ProxyDown::new(Arc::clone(&interception.maps), config.table.clone());
+    proxy_down.refresh(&Names::default())?;
     let sinks = sinks::options(&config.telemetry, quiet, json)?;
     let metrics = config.telemetry.metrics_listen.map(sinks::listen_metrics).transpose()?;
     let mut keep = Vec::new();
@@ -175,7 +179,8 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         if let Some(log) = kernel_log {
             tokio::spawn(log.run());
         }
-        tokio::spawn(Arc::clone(&endpoints).keep_resolved());
+        proxy_down.keep(&endpoints.names());
+        tokio::spawn(Arc::clone(&endpoints).keep_resolved(move |names| proxy_down.keep(names)));
         let readiness = Arc::new(Readiness::new());
         readiness.set(Phase::Ready);
         if let Some(listener) = metrics {

@@ -61,6 +61,14 @@ pub enum SynEvent {
         /// Whether the connection had been admitted, so that the listener may hold a half-open connection of it.
         admitted: bool,
     },
+    /// A SYN came to a listener, but nobody was redirected from there: a program dials the listener itself. It waits
+    /// for an answer, a reset.
+    Stray {
+        /// The connection's addresses.
+        key: FlowKey,
+        /// The SYN, as that of [`Held`](Self::Held).
+        syn: Box<[u8]>,
+    },
 }
 
 /// Why a record of the ring buffer is none of the known events.
@@ -90,15 +98,19 @@ impl SynEvent {
     /// The connection's addresses.
     pub fn key(&self) -> &FlowKey {
         match self {
-            Self::Held { key, .. } | Self::Shortcut { key, .. } | Self::Closed { key, .. } => key,
+            Self::Held { key, .. }
+            | Self::Shortcut { key, .. }
+            | Self::Closed { key, .. }
+            | Self::Stray { key, .. } => key,
         }
     }
 
-    /// Cookie of the client's socket, unique for the life of the kernel.
+    /// Cookie of the client's socket, unique for the life of the kernel; 0 of a stray.
     pub fn socket_cookie(&self) -> u64 {
         match self {
             Self::Held { origin, .. } | Self::Shortcut { origin, .. } => origin.socket_cookie,
             Self::Closed { socket_cookie, .. } => *socket_cookie,
+            Self::Stray { .. } => 0,
         }
     }
 }
@@ -110,13 +122,8 @@ impl TryFrom<&[u8]> for SynEvent {
         let event: abi::Event = read(record)?;
         let key = FlowKey::from(&event.tuple);
         match event.kind {
-            abi::HELD => {
-                let held: abi::HeldEvent = read(record)?;
-                let len = usize::try_from(event.syn_len).ok();
-                let syn = len.and_then(|len| held.syn.get(..len));
-                let syn = syn.ok_or(SynEventError::SynTooLong { syn_len: event.syn_len })?;
-                Ok(Self::Held { key, origin: Origin::announced(&event.origin), syn: syn.into() })
-            }
+            abi::HELD => Ok(Self::Held { key, origin: Origin::announced(&event.origin), syn: syn(record)? }),
+            abi::STRAY => Ok(Self::Stray { key, syn: syn(record)? }),
             abi::SHORTCUT => Ok(Self::Shortcut { key, origin: Origin::announced(&event.origin) }),
             abi::CLOSED => Ok(Self::Closed {
                 key,
@@ -155,6 +162,13 @@ pub(super) fn endpoint(address: SocketAddr) -> Endpoint {
     Endpoint { address: Address::from(address.ip()), port_be: address.port().to_be() }
 }
 
+/// The SYN that a record ends with.
+fn syn(record: &[u8]) -> Result<Box<[u8]>, SynEventError> {
+    let abi::HeldEvent { event: abi::Event { syn_len, .. }, syn } = read(record)?;
+    let syn = usize::try_from(syn_len).ok().and_then(|len| syn.get(..len).map(Box::from));
+    syn.ok_or(SynEventError::SynTooLong { syn_len })
+}
+
 fn read<T: Plain>(record: &[u8]) -> Result<T, SynEventError> {
     plain::read(record).ok_or(SynEventError::TooShort { len: record.len() })
 }
@@ -178,7 +192,7 @@ mod tests {
 
         #[test]
         fn any_bytes_of_a_known_kind_are_decoded_or_too_long(
-            kind in 0_u32..5,
+            kind in 0_u32..6,
             syn_len in 0_u32..200,
             body in proptest::collection::vec(any::<u8>(), HELD_LEN),
         ) {
@@ -187,11 +201,11 @@ mod tests {
             record[8..12].copy_from_slice(&syn_len.to_ne_bytes());
             let decoded = SynEvent::try_from(record.as_slice());
             match kind {
-                abi::HELD if syn_len > 128 => prop_assert_eq!(decoded, Err(SynEventError::SynTooLong { syn_len })),
-                abi::HELD => {
+                abi::HELD | abi::STRAY if syn_len > 128 => prop_assert_eq!(decoded, Err(SynEventError::SynTooLong { syn_len })),
+                abi::HELD | abi::STRAY => {
                     let len = usize::try_from(syn_len).unwrap();
                     let want = &record[size_of::<abi::Event>()..][..len];
-                    let held = matches!(decoded, Ok(SynEvent::Held { syn, .. }) if *syn == *want);
+                    let held = matches!(decoded, Ok(SynEvent::Held { syn, .. } | SynEvent::Stray { syn, .. }) if *syn == *want);
                     prop_assert!(held);
                 }
                 abi::SHORTCUT => {

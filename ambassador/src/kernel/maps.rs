@@ -16,7 +16,7 @@ use ambassador_ebpf::{
     flow::{Flow, MAX_FLOWS},
     known::Known,
     landing::Landing,
-    refusal::Refusal,
+    refusal::{HOLDS_ONLY_WHILE_STALE, HOLDS_WHILE_STALE, LAPSES_WHILE_STALE, Refusal},
     settings::{Heartbeat, Setting},
     target::TargetKey,
     tuple::Tuple,
@@ -66,6 +66,8 @@ pub enum WhileStale {
     Lapse,
     /// It holds: what is denied stays denied.
     Hold,
+    /// It holds then, and only then: what nobody guards is not dialled.
+    HoldOnly,
 }
 
 impl KernelMaps {
@@ -130,13 +132,23 @@ impl KernelMaps {
         let refusal = Refusal {
             until_ns: rule.until_ns.unwrap_or(0),
             errno: u16::try_from(rule.errno).unwrap_or(0),
-            while_stale: u8::from(rule.while_stale == WhileStale::Hold),
+            while_stale: match rule.while_stale {
+                WhileStale::Lapse => LAPSES_WHILE_STALE,
+                WhileStale::Hold => HOLDS_WHILE_STALE,
+                WhileStale::HoldOnly => HOLDS_ONLY_WHILE_STALE,
+            },
             padding: [0; 5],
         };
         self.deny.set(&key(net, port), &refusal)
     }
 
-    /// Takes back [`refuse`](Self::refuse) for exactly this network and port.
+    /// Refuses nothing to a network, on one port or on all: an exception from a wider rule of
+    /// [`refuse`](Self::refuse).
+    pub fn spare(&self, net: IpNet, port: Option<u16>) -> Result<(), KernelError> {
+        self.deny.set(&key(net, port), &Refusal::default())
+    }
+
+    /// Takes back [`refuse`](Self::refuse) or [`spare`](Self::spare) for exactly this network and port.
     pub fn allow(&self, net: IpNet, port: Option<u16>) -> Result<(), KernelError> {
         self.deny.remove(&key(net, port)).map(drop)
     }

@@ -243,6 +243,11 @@ impl Match {
         })
     }
 
+    /// Whether something other than addresses, ports and names takes part.
+    pub(super) fn needs_more_than_names(&self) -> bool {
+        !self.apps.is_empty() || self.protocol.is_some() || !self.methods.is_empty() || !self.paths.is_empty()
+    }
+
     fn needs_l7(&self) -> bool {
         self.is_by_name() || self.protocol.is_some() || !self.methods.is_empty() || !self.paths.is_empty()
     }

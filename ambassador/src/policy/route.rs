@@ -67,13 +67,15 @@ impl Default for Route {
     }
 }
 
-/// What happens to new connects when the proxy is dead or stuck (`onProxyDown`).
+/// What happens to new connects while the proxy is stuck: stopped, or deadlocked (`onProxyDown`).
+///
+/// A killed proxy takes the kernel programs with it: from then on every connect is direct, whatever is said here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnProxyDown {
     /// They go direct.
     #[default]
     Bypass,
-    /// They fail.
+    /// They fail with `ECONNREFUSED`, as far as addresses and ports tell; see [`down`](super::down).
     Refuse,
 }
 

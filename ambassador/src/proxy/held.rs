@@ -92,6 +92,18 @@ impl Held {
                     self.forget_half_open(&key, isn);
                 }
             }
+            SynEvent::Stray { key, syn } => self.refuse_stray(key.netns_cookie, &syn),
+        }
+    }
+
+    /// A listener is no service: who dials it itself is answered as by a closed port. It cannot meet a connection
+    /// that has reused the port since, whose sequence numbers are others.
+    fn refuse_stray(&self, netns_cookie: u64, syn: &[u8]) {
+        if let Some(ground) = self.grounds.get(&netns_cookie)
+            && let Ok(syn) = Syn::parse(syn)
+            && let Err(error) = ground.answers.send(&syn.refuse())
+        {
+            tracing::debug!(%error, "a connection to a listener cannot be refused");
         }
     }
 

@@ -47,8 +47,8 @@ impl Endpoints {
         }
     }
 
-    /// Looks all names up for ever.
-    pub async fn keep_resolved(self: Arc<Self>) {
+    /// Looks all names up for ever, and tells their addresses each time.
+    pub async fn keep_resolved(self: Arc<Self>, mut tell: impl FnMut(&Names)) {
         if self.wanted.is_empty() {
             return;
         }
@@ -58,6 +58,7 @@ impl Endpoints {
         loop {
             sleep(pause).await;
             pause = if self.resolve().await { REFRESH } else { REFRESH_AFTER_FAILURE };
+            tell(&self.names());
         }
     }
 

@@ -93,6 +93,7 @@ fn a_connection_that_is_abandoned_is_told_of_and_can_no_longer_be_admitted() {
         truth.ends_empty();
         held.syn.replay(&truth.world.sites[0].namespace);
         assert!(truth.world.sites[0].try_accept(MOMENT).is_none(), "a late replay goes nowhere");
+        assert_eq!(truth.stray().0, held.key);
     }
     assert_eq!(truth.world.maps.counters().unwrap().of(Counter::SynNoFlow), 2);
 }
@@ -130,10 +131,27 @@ fn only_the_very_syn_of_the_connection_gets_in() {
     assert!(site.try_accept(MOMENT).is_none());
     let counters = truth.world.maps.counters().unwrap();
     assert_eq!((counters.of(Counter::SynWrongIsn), counters.of(Counter::SynNoFlow)), (1, 1));
+    assert_eq!(truth.stray().0.client.port(), 9);
     // A verdict for another socket changes nothing.
     let (_other, waiting) = begin(&mut truth, "10.1.2.3:80");
     waiting.syn.replay(&truth.world.sites[0].namespace);
     assert!(truth.world.sites[0].try_accept(MOMENT).is_none());
+}
+
+#[test]
+fn a_listener_that_is_dialled_itself_can_refuse() {
+    let mut truth = Truth::new();
+    let listeners = truth.world.sites[0].listeners.iter().map(|listener| listener.local_addr().unwrap());
+    for listener in listeners.collect::<Vec<_>>() {
+        let mut client = Client::start(&truth.world.sites[0], &truth.world.cgroup);
+        client.dial(Manner::Plain, listener);
+        let (key, syn) = truth.stray();
+        assert_eq!((key.listener, key.netns_cookie), (listener, truth.world.sites[0].namespace.cookie()));
+        assert_eq!(client.answer_within(MOMENT), None);
+        syn.refuse(&truth.world.sites[0].namespace);
+        assert_eq!(client.answer(), Answer::Errno(libc::ECONNREFUSED), "{listener}");
+        truth.ends_empty();
+    }
 }
 
 #[test]

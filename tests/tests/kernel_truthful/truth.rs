@@ -95,6 +95,15 @@ impl Truth {
         admitted
     }
 
+    /// The next event, which tells of a SYN that nobody redirected.
+    pub(crate) fn stray(&mut self) -> (FlowKey, Syn) {
+        let event = self.event();
+        let SynEvent::Stray { key, syn } = event else { panic!("no stray: {event:?}") };
+        let syn = Syn::parse(&syn);
+        assert_eq!((syn.source(), syn.destination()), (key.client, key.listener));
+        (key, syn)
+    }
+
     /// Admits a held connection and sends its SYN.
     pub(crate) fn let_in(&self, held: &Held) {
         assert!(self.world.maps.admit(&held.key, held.origin.socket_cookie).unwrap());
