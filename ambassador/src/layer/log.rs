@@ -115,7 +115,7 @@ impl Entry {
             error: response.cause.as_ref().map(ErrorType::from),
             received: response.head.wire_length(),
         };
-        response.body = response.body.on_end(Box::new(move |BodyEnd { bytes, clean }| {
+        response.body = response.body.on_end(Box::new(move |BodyEnd { bytes, clean, grpc_status }| {
             let cut = clean.err().map(|cut| match cut {
                 BodyErrorKind::Abandoned => ErrorType::ClientGone,
                 BodyErrorKind::Overdue => ErrorType::TimeoutRequest,
@@ -123,7 +123,9 @@ impl Entry {
                 BodyErrorKind::Malformed => ErrorType::MalformedResponse,
                 BodyErrorKind::Reset | BodyErrorKind::Stream => ErrorType::Reset,
             });
-            self.finish(Answer { error: head.error.or(cut), received: head.received + bytes, ..head });
+            let grpc_status = head.grpc_status.or(grpc_status);
+            let (error, received) = (head.error.or(cut), head.received + bytes);
+            self.finish(Answer { grpc_status, error, received, ..head });
         }));
         response
     }

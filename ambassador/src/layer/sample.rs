@@ -110,7 +110,10 @@ impl Measured {
             return response;
         }
         response.body = response.body.on_end(Box::new(move |end| match end.clean {
-            Ok(()) | Err(BodyErrorKind::Abandoned) => self.finish(Some(status), outcome, None),
+            Ok(()) | Err(BodyErrorKind::Abandoned) => {
+                let outcome = end.grpc_status.map_or(outcome, AttemptOutcome::Grpc);
+                self.finish(Some(status), outcome, None);
+            }
             Err(_) => {
                 let cut = AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: true };
                 self.finish(Some(status), cut, Some(ErrorType::Reset));

@@ -6,9 +6,13 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
+use http_body_util::BodyExt;
 
 use super::{
     admit::Admit, balance::Balance, bulkhead::BulkheadStage, deadline::DeadlineStage, log::Log,
@@ -18,7 +22,7 @@ use crate::{
     http1::{head, peer::InterimSink},
     message::{
         Request, RequestHead, Response, ResponseHead,
-        body::Body,
+        body::{Body, BodyError, BodySource},
         error::{ProxyError, Sent},
         flow::{Flow, FlowId},
         stage::{Reply, Serve, Stage},
@@ -46,6 +50,8 @@ enum Play {
     Stale,
     /// Ends a fresh connection.
     Reset,
+    /// Answers 200 with this `grpc-status` in the trailers.
+    Grpc(&'static str),
     /// Never answers.
     Silence,
 }
@@ -71,6 +77,10 @@ impl Serve for Mock {
         }
         Box::pin(std::future::ready(match play {
             Play::Silence => unreachable!("handled above"),
+            Play::Grpc(status) => {
+                let (parts, ()) = http::Response::new(()).into_parts();
+                Ok(Response::new(ResponseHead::Http2(Box::new(parts)), Body::source(Trailers(Some(status)))))
+            }
             Play::Status(status) => {
                 let wire = format!("HTTP/1.1 {status} X\r\ncontent-length: 1\r\n\r\n");
                 let head = head::ResponseHead::parse(wire.as_bytes(), "GET").expect("a head").expect("whole");
@@ -79,6 +89,22 @@ impl Serve for Mock {
             Play::Stale => Err(disconnected(true)),
             Play::Reset => Err(disconnected(false)),
         }))
+    }
+}
+
+/// A body of nothing but trailers.
+struct Trailers(Option<&'static str>);
+
+impl BodySource for Trailers {
+    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(self.0.take().map(|status| {
+            let status = HeaderValue::from_static(status);
+            Ok(Frame::trailers(HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), status)])))
+        }))
+    }
+
+    fn is_ended(&self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -199,6 +225,22 @@ async fn a_retry_keeps_its_place_until_the_body_ends() {
     assert_eq!((reply.status(), state.bulkheads[0].retries.inside()), (200, 1));
     drop(reply);
     assert_eq!(state.bulkheads[0].retries.inside(), 0);
+}
+
+#[tokio::test]
+async fn a_grpc_status_in_the_trailers_counts_and_is_said() {
+    let breaker = BreakerPolicy { consecutive_failures: Some(2), ..BreakerPolicy::default() };
+    let route = Route { breaker: Some(breaker), ..Route::default() };
+    let world = World::new(route, [Play::Grpc("14"), Play::Grpc("0"), Play::Grpc("14"), Play::Grpc("14")]);
+    for _ in 0..4 {
+        world.send(GET, "").await.expect("a reply").body.collect().await.expect("trailers");
+    }
+    assert!(matches!(world.send(GET, "").await, Err(ProxyError::CircuitOpen { .. })));
+    let said = world.said.take().into_iter().filter_map(|event| match event {
+        Event::RequestFinished(request) => request.grpc_status,
+        _ => None,
+    });
+    assert_eq!(said.collect::<Vec<_>>(), [14, 0, 14, 14]);
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ pub type EndHook = Box<dyn FnOnce(BodyEnd) + Send + Sync>;
 pub struct Body {
     kind: Kind,
     bytes: u64,
+    grpc_status: Option<u16>,
     hooks: Vec<EndHook>,
 }
 
@@ -59,6 +60,8 @@ pub struct BodyEnd {
     pub bytes: u64,
     /// Whether the end was clean.
     pub clean: Result<(), BodyErrorKind>,
+    /// `grpc-status` of its trailers, if it had one.
+    pub grpc_status: Option<u16>,
 }
 
 /// Why a body was cut.
@@ -201,12 +204,12 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, bytes: 0, hooks: Vec::new() }
+        Self { kind, bytes: 0, grpc_status: None, hooks: Vec::new() }
     }
 
     fn end(&mut self, clean: Result<(), BodyErrorKind>) {
         self.kind = Kind::Empty;
-        let end = BodyEnd { bytes: self.bytes, clean };
+        let end = BodyEnd { bytes: self.bytes, clean, grpc_status: self.grpc_status };
         for hook in mem::take(&mut self.hooks) {
             hook(end);
         }
@@ -243,6 +246,16 @@ impl BodySource for Bounded {
     }
 }
 
+impl Body {
+    fn note(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            self.bytes += data.len() as u64;
+        } else if let Some(status) = frame.trailers_ref().and_then(|trailers| trailers.get("grpc-status")) {
+            self.grpc_status = status.to_str().ok().and_then(|status| status.parse().ok());
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -264,7 +277,7 @@ impl http_body::Body for Body {
             Kind::Source(source) => ready!(source.poll_chunk(cx)),
         };
         match &next {
-            Some(Ok(frame)) => self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Ok(frame)) => self.note(frame),
             Some(Err(error)) => self.end(Err(error.kind())),
             None => self.end(Ok(())),
         }
