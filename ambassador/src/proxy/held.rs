@@ -81,7 +81,7 @@ impl Held {
     pub fn on_event(self: &Arc<Self>, event: SynEvent) {
         match event {
             SynEvent::Held { key, origin, syn } => {
-                self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn)
+                self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn);
             }
             // It is let in already; the flow that is accepted for it dials.
             SynEvent::Shortcut { .. } => {}
@@ -226,12 +226,11 @@ impl Held {
     /// Says how it ended; a connection that no flow will speak of has its line here.
     fn say(&self, flow: &Flow, state: Option<&RouteState>, report: Report, outcome: HoldOutcome) {
         let default;
-        let state = match state {
-            Some(state) => state,
-            None => {
-                default = self.context.states().of(&self.context.table().default_route, flow.original_dst);
-                &default
-            }
+        let state = if let Some(state) = state {
+            state
+        } else {
+            default = self.context.states().of(&self.context.table().default_route, flow.original_dst);
+            &default
         };
         let destination = state.destination(flow.original_dst);
         let telemetry = &self.context.telemetry;
