@@ -6,7 +6,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::plain::Plain;
+use crate::plain::{Plain, word};
 
 /// An IPv6 or v4-mapped address, four words in network byte order (as the kernel's contexts show them).
 #[repr(C)]
@@ -44,6 +44,13 @@ impl Address {
     #[inline(always)]
     pub const fn from_v4(octets: [u8; 4]) -> Self {
         Self::from_v4_be(u32::from_ne_bytes(octets))
+    }
+
+    /// The address as it lies in memory, in machine words.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 2] {
+        let [first, second, third, fourth] = self.words_be;
+        [word(first, second), word(third, fourth)]
     }
 
     /// Whether the address is IPv4, v4-mapped included.

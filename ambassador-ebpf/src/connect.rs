@@ -27,14 +27,26 @@ use crate::{
     },
     socket::SocketAddress,
     storage,
+    variant::{LINES, SILENT},
 };
 
 /// Connects of IPv4 sockets.
 #[cgroup_sock_addr(connect4)]
 fn connect4(ctx: SockAddrContext) -> i32 {
-    let address = SocketAddress::new(&ctx);
+    on_connect4::<SILENT>(&ctx)
+}
+
+/// The same, with debug lines.
+#[cgroup_sock_addr(connect4)]
+fn connect4_debug(ctx: SockAddrContext) -> i32 {
+    on_connect4::<LINES>(&ctx)
+}
+
+#[inline(always)]
+fn on_connect4<const HAS_LINES: bool>(ctx: &SockAddrContext) -> i32 {
+    let address = SocketAddress::new(ctx);
     let destination = address.read_v4();
-    match intercept(&ctx, &address, destination) {
+    match intercept::<HAS_LINES>(ctx, &address, destination) {
         Outcome::Proceed => PROCEED,
         Outcome::Fail => FAIL,
         Outcome::Redirect(listener) => {
@@ -47,9 +59,20 @@ fn connect4(ctx: SockAddrContext) -> i32 {
 /// Connects of IPv6 sockets, v4-mapped destinations included: those go to `::ffff:` and an IPv4 listener.
 #[cgroup_sock_addr(connect6)]
 fn connect6(ctx: SockAddrContext) -> i32 {
-    let address = SocketAddress::new(&ctx);
+    on_connect6::<SILENT>(&ctx)
+}
+
+/// The same, with debug lines.
+#[cgroup_sock_addr(connect6)]
+fn connect6_debug(ctx: SockAddrContext) -> i32 {
+    on_connect6::<LINES>(&ctx)
+}
+
+#[inline(always)]
+fn on_connect6<const HAS_LINES: bool>(ctx: &SockAddrContext) -> i32 {
+    let address = SocketAddress::new(ctx);
     let destination = address.read_v6();
-    match intercept(&ctx, &address, destination) {
+    match intercept::<HAS_LINES>(ctx, &address, destination) {
         Outcome::Proceed => PROCEED,
         Outcome::Fail => FAIL,
         Outcome::Redirect(listener) => {
@@ -70,7 +93,11 @@ enum Outcome {
 /// Every way out but the redirect forgets the socket's origin: the socket may have been disconnected (`AF_UNSPEC`)
 /// and connected anew.
 #[inline(always)]
-fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoint) -> Outcome {
+fn intercept<const HAS_LINES: bool>(
+    ctx: &SockAddrContext,
+    address: &SocketAddress,
+    destination: Endpoint,
+) -> Outcome {
     let attempt = Attempt { address, destination };
     let verdict = decide(&attempt);
     count(verdict.counter());
@@ -78,12 +105,16 @@ fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoi
         Verdict::Pass(Reason::Protocol) => Outcome::Proceed,
         Verdict::Pass(_) => {
             forget(address);
-            debug!(ctx, "pass {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+            if HAS_LINES {
+                debug!(ctx, "pass {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+            }
             Outcome::Proceed
         }
         Verdict::Refuse(errno) => {
             forget(address);
-            debug!(ctx, "refuse {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+            if HAS_LINES {
+                debug!(ctx, "refuse {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+            }
             if has_retval() {
                 // The mask shows the verifier that the value is within [-4095, 0].
                 let errno = i32::from(errno & 0xff);
@@ -97,7 +128,9 @@ fn intercept(ctx: &SockAddrContext, address: &SocketAddress, destination: Endpoi
                 if let Some(counter) = admission.counter() {
                     count(counter);
                 }
-                debug!(ctx, "redirect {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+                if HAS_LINES {
+                    debug!(ctx, "redirect {:i}:{}", octets(&destination), u16::from_be(destination.port_be));
+                }
                 return Outcome::Redirect(listener);
             }
             count(Counter::PassedNoStorage);

@@ -12,41 +12,67 @@ use aya_log_ebpf::debug;
 
 use crate::{
     counters::count,
-    events, flows,
+    events, flows, lookup,
     maps::{ACC_SK, NS, ORIG_SK, VERDICT},
     socket::SocketEvent,
     storage,
+    variant::{LINES, SILENT},
 };
 
 /// On the intercepted cgroup: announces a redirected connection, and takes the announcement back when it closes.
 #[sock_ops]
 fn so_main(ctx: SockOpsContext) -> u32 {
-    match ctx.op() {
-        TCP_CONNECT_CB => announce(&ctx),
-        TIMEOUT_INIT => note_isn(&ctx),
-        STATE_CB => withdraw(&ctx),
-        _ => {}
-    }
-    CONTINUE
+    on_client_event::<SILENT>(&ctx)
+}
+
+/// The same, with debug lines.
+#[sock_ops]
+fn so_main_debug(ctx: SockOpsContext) -> u32 {
+    on_client_event::<LINES>(&ctx)
 }
 
 /// On the proxy's cgroup: gives an accepted socket its origin.
 #[sock_ops]
 fn so_passive(ctx: SockOpsContext) -> u32 {
-    if ctx.op() == PASSIVE_ESTABLISHED_CB {
-        deliver(&ctx);
+    on_accepted_event::<SILENT>(&ctx)
+}
+
+/// The same, with debug lines.
+#[sock_ops]
+fn so_passive_debug(ctx: SockOpsContext) -> u32 {
+    on_accepted_event::<LINES>(&ctx)
+}
+
+#[inline(always)]
+fn on_client_event<const HAS_LINES: bool>(ctx: &SockOpsContext) -> u32 {
+    match ctx.op() {
+        TCP_CONNECT_CB => announce::<HAS_LINES>(ctx),
+        TIMEOUT_INIT => note_isn(ctx),
+        STATE_CB => withdraw(ctx),
+        _ => {}
     }
     CONTINUE
 }
 
 #[inline(always)]
-fn announce(ctx: &SockOpsContext) {
+fn on_accepted_event<const HAS_LINES: bool>(ctx: &SockOpsContext) -> u32 {
+    if ctx.op() == PASSIVE_ESTABLISHED_CB {
+        deliver::<HAS_LINES>(ctx);
+    }
+    CONTINUE
+}
+
+#[inline(always)]
+fn announce<const HAS_LINES: bool>(ctx: &SockOpsContext) {
     let Some(event) = SocketEvent::new(ctx) else { return };
     let Some(flow) = kept(&event) else { return };
     let key = tuple(&event, flow);
     if !flows::enter(&key, flow) {
         count(Counter::TupleFailed);
-        debug!(ctx, "the flow table is full: connection {} cannot be announced", flow.origin.socket_cookie);
+        if HAS_LINES {
+            let socket_cookie = flow.origin.socket_cookie;
+            debug!(ctx, "the flow table is full: connection {} cannot be announced", socket_cookie);
+        }
     } else if flow.admission == SHORTCUT
         && events::shortcut(&key, flow)
         && let Some(entry) = flows::find(&key)
@@ -83,24 +109,26 @@ fn withdraw(ctx: &SockOpsContext) {
     }
     let Some(kept) = kept(&event) else { return };
     let key = tuple(&event, kept);
-    let flow = flows::find_own(&key, kept.origin.socket_cookie);
-    if flow.is_some() {
-        flows::remove(&key);
-    } else {
+    let Some(flow) = flows::find_own(&key, kept.origin.socket_cookie) else {
         flows::forget_lost(&key);
-    }
-    let held = kept.admission == HELD;
-    let verdict = held && VERDICT.remove(kept.origin.socket_cookie).is_ok();
-    if event.first_argument() == TCP_SYN_SENT
-        && let Some(flow) = flow
-        && flow.told != 0
-    {
-        events::closed(&key, flow, u32::from(verdict || !held));
+        forget_verdict(kept);
+        return;
+    };
+    flows::remove(&key);
+    let admitted = kept.admission != HELD || forget_verdict(kept);
+    if event.first_argument() == TCP_SYN_SENT && flow.told != 0 {
+        events::closed(&key, flow, u32::from(admitted));
     }
 }
 
+/// Whether there was one. Only held connections have any.
 #[inline(always)]
-fn deliver(ctx: &SockOpsContext) {
+fn forget_verdict(kept: &Flow) -> bool {
+    kept.admission == HELD && lookup::remove(&VERDICT, [kept.origin.socket_cookie])
+}
+
+#[inline(always)]
+fn deliver<const HAS_LINES: bool>(ctx: &SockOpsContext) {
     let Some(event) = SocketEvent::new(ctx) else { return };
     let netns_cookie = event.netns_cookie();
     let local = event.local();
@@ -112,7 +140,9 @@ fn deliver(ctx: &SockOpsContext) {
     let key = Tuple::new(netns_cookie, &event.remote(), &local);
     let Some(flow) = flows::find(&key) else {
         count(Counter::DeliveryMissing);
-        debug!(ctx, "a connection to a listener has no origin");
+        if HAS_LINES {
+            debug!(ctx, "a connection to a listener has no origin");
+        }
         return;
     };
     let mut flow = *flow;

@@ -8,12 +8,17 @@
 use ambassador_ebpf::{flow::Flow, tuple::Tuple};
 use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 
-use crate::maps::{FLOW, LOST, OPEN};
+use crate::{
+    lookup,
+    maps::{FLOW, LOST, OPEN},
+};
 
 /// How many redirected connections are open.
 #[inline(always)]
 pub(crate) fn open() -> u64 {
-    let open = OPEN.get(0).copied().unwrap_or(0);
+    let open: *mut u64 = lookup::get(&OPEN, [0]);
+    // SAFETY: the pointer comes from a lookup, and a word is read at once.
+    let open = if open.is_null() { 0 } else { unsafe { open.read() } };
     // A count that has drifted below zero is none.
     if open.cast_signed() < 0 { 0 } else { open }
 }
@@ -21,14 +26,14 @@ pub(crate) fn open() -> u64 {
 /// Enters a connection, also over one of the same tuple whose socket has not withdrawn it; false when there is no room.
 #[inline(always)]
 pub(crate) fn enter(key: &Tuple, flow: &Flow) -> bool {
-    if FLOW.insert(key, flow, u64::from(BPF_NOEXIST)).is_ok() {
+    if lookup::set(&FLOW, key.words(), flow, BPF_NOEXIST) {
         add(1);
         return true;
     }
-    if FLOW.insert(key, flow, u64::from(BPF_EXIST)).is_ok() {
+    if lookup::set(&FLOW, key.words(), flow, BPF_EXIST) {
         return true;
     }
-    let _ = LOST.insert(key, 1, u64::from(BPF_ANY));
+    lookup::set(&LOST, key.words(), &1_u64, BPF_ANY);
     false
 }
 
@@ -36,23 +41,22 @@ pub(crate) fn enter(key: &Tuple, flow: &Flow) -> bool {
 /// may be said of its destination.
 #[inline(always)]
 pub(crate) fn is_lost(key: &Tuple) -> bool {
-    // SAFETY: only its presence matters.
-    unsafe { LOST.get(key) }.is_some()
+    !lookup::get::<_, u64, 6>(&LOST, key.words()).is_null()
 }
 
 /// Nobody is lost there any more.
 #[inline(always)]
 pub(crate) fn forget_lost(key: &Tuple) {
-    let _ = LOST.remove(key);
+    lookup::remove(&LOST, key.words());
 }
 
 /// The entry of a tuple, whoever's it is.
 #[inline(always)]
 pub(crate) fn find<'a>(key: &Tuple) -> Option<&'a mut Flow> {
-    let flow = FLOW.get_ptr_mut(key)?;
+    let flow: *mut Flow = lookup::get(&FLOW, key.words());
     // SAFETY: entries are not preallocated, so they are not reused before a grace period. The kernel programs write
     // single fields that only one of them writes, and never keep a reference beyond their run.
-    Some(unsafe { &mut *flow })
+    unsafe { flow.as_mut() }
 }
 
 /// The entry of a tuple, if it is this socket's: the tuple may already belong to a newer one.
@@ -64,7 +68,7 @@ pub(crate) fn find_own<'a>(key: &Tuple, socket_cookie: u64) -> Option<&'a mut Fl
 /// Removes the entry of a tuple.
 #[inline(always)]
 pub(crate) fn remove(key: &Tuple) {
-    if FLOW.remove(key).is_ok() {
+    if lookup::remove(&FLOW, key.words()) {
         add(u64::MAX);
     }
 }
@@ -72,7 +76,8 @@ pub(crate) fn remove(key: &Tuple) {
 /// Adds to the count, wrapping: `u64::MAX` takes one away.
 #[inline(always)]
 fn add(step: u64) {
-    if let Some(open) = OPEN.get_ptr_mut(0) {
+    let open: *mut u64 = lookup::get(&OPEN, [0]);
+    if !open.is_null() {
         // Rust has no atomic addition for a target without compare-and-swap, but the kernel has.
         // SAFETY: the pointer comes from a successful lookup and is aligned as the map's values are; every program
         // changes it atomically.

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The name of a destination that is known to accept connections.
 
-use crate::{address::Address, landing::Endpoint, plain::Plain};
+use crate::{
+    address::Address,
+    landing::Endpoint,
+    plain::{Plain, word},
+};
 
 /// Key of the map `GOOD`, whose value is the monotonic time in ns at which the knowledge lapses.
 ///
@@ -13,7 +17,7 @@ pub struct Known {
     pub netns_cookie: u64,
     /// The destination's address.
     pub address: Address,
-    /// The destination's port, in network byte order. A padding of six bytes would be cleared by a call.
+    /// The destination's port, in network byte order.
     pub port_be: u32,
     /// Always 0.
     pub padding: [u8; 4],
@@ -34,5 +38,12 @@ impl Known {
             port_be: destination.port_be as u32,
             padding: [0; 4],
         }
+    }
+
+    /// The key as it lies in memory, in machine words.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 4] {
+        let [first, second] = self.address.words();
+        [self.netns_cookie, first, second, word(self.port_be, 0)]
     }
 }

@@ -6,7 +6,7 @@
 //! `so_passive`; on its listeners, where connections wait for their destination: `lfilter`. The way of a redirected
 //! connection: `connect*` keeps its origin in the client socket's storage, `so_main` announces it under its tuple
 //! before the SYN leaves, `lfilter` holds the SYN, `so_passive` moves the origin to the accepted socket before
-//! `accept()` can return it.
+//! `accept()` can return it. Programs that can write debug lines exist twice, see [`variant`].
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -17,11 +17,13 @@ mod delivery;
 mod events;
 mod filter;
 mod flows;
+mod lookup;
 mod maps;
 mod peer_name;
 mod segment;
 mod socket;
 mod storage;
+mod variant;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

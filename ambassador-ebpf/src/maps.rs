@@ -18,8 +18,10 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
+
+use crate::lookup;
 
 /// Whether the kernel has `bpf_set_retval` for connect hooks; when it is 0 the verifier drops the call.
 #[unsafe(no_mangle)]
@@ -43,7 +45,7 @@ pub(crate) static BYPASS_SK: SkStorage<u64> = SkStorage::new();
 pub(crate) static FLOW: HashMap<Tuple, Flow> = HashMap::with_max_entries(MAX_FLOWS, BPF_F_NO_PREALLOC);
 /// Redirected connections that found no room in `FLOW`.
 #[map]
-pub(crate) static LOST: LruHashMap<Tuple, u32> = LruHashMap::with_max_entries(256, 0);
+pub(crate) static LOST: LruHashMap<Tuple, u64> = LruHashMap::with_max_entries(256, 0);
 /// How many entries `FLOW` has: the kernel does not tell.
 #[map]
 pub(crate) static OPEN: Array<u64> = Array::with_max_entries(1, 0);
@@ -82,7 +84,7 @@ pub(crate) static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counte
 /// The value of a setting.
 #[inline(always)]
 pub(crate) fn setting(setting: Setting) -> u64 {
-    CFG.get(setting as u32).copied().unwrap_or(0)
+    word(lookup::get(&CFG, [setting as u64]))
 }
 
 /// Whether an errno can be returned from connect hooks.
@@ -100,32 +102,49 @@ pub(crate) fn has_comm() -> bool {
 /// The refusal for a destination: a rule that names the port comes before one that does not.
 #[inline(always)]
 pub(crate) fn refusal(destination: &Endpoint) -> Option<Refusal> {
-    let with_port = DENY.get(full_key(destination, destination.port_be));
-    with_port.or_else(|| DENY.get(full_key(destination, ANY_PORT))).copied()
+    let mut found: *mut Refusal = lookup::get(&DENY, best(destination, destination.port_be));
+    if found.is_null() {
+        found = lookup::get(&DENY, best(destination, ANY_PORT));
+    }
+    // SAFETY: the pointer comes from a lookup; an entry is replaced whole by user space.
+    unsafe { found.as_ref() }.copied()
 }
 
 /// Whether a destination is excluded, on its port or on every port.
 #[inline(always)]
 pub(crate) fn is_excluded(destination: &Endpoint) -> bool {
-    EXCLUDE.get(full_key(destination, destination.port_be)).is_some()
-        || EXCLUDE.get(full_key(destination, ANY_PORT)).is_some()
+    is_in(&EXCLUDE, destination)
 }
 
 /// Whether connections to a destination are let in before it has answered.
 #[inline(always)]
 pub(crate) fn is_eager(destination: &Endpoint) -> bool {
-    EAGER.get(full_key(destination, destination.port_be)).is_some()
-        || EAGER.get(full_key(destination, ANY_PORT)).is_some()
+    is_in(&EAGER, destination)
 }
 
 /// Until when a destination is known to accept; 0 when it is not known.
 #[inline(always)]
 pub(crate) fn good_until_ns(netns_cookie: u64, destination: &Endpoint) -> u64 {
-    // SAFETY: the value is a word, read at once; a reused entry is another destination's time, off by a moment.
-    unsafe { GOOD.get(Known::new(netns_cookie, destination)) }.copied().unwrap_or(0)
+    // A reused entry is another destination's time, off by a moment.
+    word(lookup::get(&GOOD, Known::new(netns_cookie, destination).words()))
 }
 
+/// Whether a destination is named, on its port or on every port.
 #[inline(always)]
-fn full_key(destination: &Endpoint, port_be: u16) -> Key<Target> {
-    Key::new(TargetKey::BITS, Target::of(destination, port_be))
+fn is_in(map: &'static LpmTrie<Target, u32>, destination: &Endpoint) -> bool {
+    let find = |port_be| lookup::get::<_, u32, 3>(map, best(destination, port_be));
+    !find(destination.port_be).is_null() || !find(ANY_PORT).is_null()
+}
+
+/// The key that finds the best rule for a destination.
+#[inline(always)]
+fn best(destination: &Endpoint, port_be: u16) -> [u64; 3] {
+    TargetKey::of(destination, port_be).words()
+}
+
+/// A value of one word; 0 when there is none.
+#[inline(always)]
+fn word(value: *mut u64) -> u64 {
+    // SAFETY: the pointer comes from a lookup, and a word is read at once.
+    if value.is_null() { 0 } else { unsafe { value.read() } }
 }

@@ -12,7 +12,8 @@ use ambassador_ebpf::{
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
 
 use crate::{
-    maps::{FLOW, NS, ORIG_SK},
+    flows,
+    maps::{NS, ORIG_SK},
     socket::SocketAddress,
     storage,
 };
@@ -66,8 +67,7 @@ fn kept(address: &SocketAddress) -> Option<Endpoint> {
 #[inline(always)]
 fn announced(address: &SocketAddress, local: &Endpoint, peer: &Endpoint) -> Option<Endpoint> {
     let key = Tuple::new(address.netns_cookie(), local, peer);
-    // SAFETY: entries are not preallocated, so they are not reused before a grace period.
-    unsafe { FLOW.get(key) }.map(dialled)
+    flows::find(&key).map(|flow| dialled(flow))
 }
 
 #[inline(always)]

@@ -18,6 +18,18 @@ pub fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
+/// The word that lies in memory as `first` and then `second`; the kernel object is little-endian only.
+#[inline(always)]
+pub(crate) const fn word(first: u32, second: u32) -> u64 {
+    first as u64 | (second as u64) << 32
+}
+
+/// As [`word`], of halves of half a word.
+#[inline(always)]
+pub(crate) const fn half_word(first: u16, second: u16) -> u32 {
+    first as u32 | (second as u32) << 16
+}
+
 // SAFETY: a primitive integer has no padding and no invalid value.
 unsafe impl Plain for u8 {}
 // SAFETY: as above.

@@ -7,7 +7,7 @@
 use crate::{
     address::{Address, Family},
     landing::Endpoint,
-    plain::Plain,
+    plain::{Plain, half_word, word},
 };
 
 /// The port of a rule that holds on every port.
@@ -58,6 +58,20 @@ impl Target {
 impl TargetKey {
     /// The bits of a full match.
     pub const BITS: u32 = 160;
+
+    /// The key that finds the best rule for a destination, among those for `port_be` (its own, or [`ANY_PORT`]).
+    #[inline(always)]
+    pub const fn of(destination: &Endpoint, port_be: u16) -> Self {
+        Self { prefix_len: Self::BITS, target: Target::of(destination, port_be) }
+    }
+
+    /// The key as it lies in memory, in machine words.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 3] {
+        let [first, second] = self.target.address.words();
+        let head = half_word(self.target.family, self.target.port_be);
+        [word(self.prefix_len, head), first, second]
+    }
 
     /// The key of a rule for the network `address`/`prefix_len` (in its own family: at most 32 for IPv4), on `port`
     /// or on every port. Bits beyond the prefix do not matter.

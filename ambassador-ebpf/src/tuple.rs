@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The name of a redirected connection that both of its ends can compute.
 
-use crate::{address::Address, landing::Endpoint, plain::Plain};
+use crate::{
+    address::Address,
+    landing::Endpoint,
+    plain::{Plain, half_word, word},
+};
 
 /// Key of the map `FLOW`: a connection to a listener, seen alike from the client and from the accepting side.
 ///
@@ -41,5 +45,13 @@ impl Tuple {
             listener_port_be: listener.port_be,
             padding: [0; 4],
         }
+    }
+
+    /// The key as it lies in memory, in machine words.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 6] {
+        let ([client, client_rest], [listener, listener_rest]) = (self.client.words(), self.listener.words());
+        let ports = word(half_word(self.client_port_be, self.listener_port_be), 0);
+        [self.netns_cookie, client, client_rest, listener, listener_rest, ports]
     }
 }

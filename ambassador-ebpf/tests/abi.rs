@@ -9,9 +9,12 @@ use std::{
 use ambassador_ebpf::{
     address::{Address, Family},
     counter::Counter,
+    known::Known,
     landing::{Endpoint, Landing},
     origin::Origin,
+    plain,
     target::{ANY_PORT, Target, TargetKey},
+    tuple::Tuple,
 };
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
@@ -28,6 +31,24 @@ proptest! {
     }
 
     #[test]
+    fn the_words_of_a_key_are_its_bytes(
+        ips in any::<(IpAddr, IpAddr)>(),
+        ports in any::<(u16, u16)>(),
+        cookie: u64,
+        prefix_len in 0_u8..=32,
+    ) {
+        let ends = [(ips.0, ports.0), (ips.1, ports.1)];
+        let [one, other] = ends.map(|(ip, port)| Endpoint { address: ip.into(), port_be: port });
+        let tuple = Tuple::new(cookie, &one, &other);
+        prop_assert_eq!(plain::read(&bytes(tuple.words())), Some(tuple));
+        let known = Known::new(cookie, &one);
+        prop_assert_eq!(plain::read(&bytes(known.words())), Some(known));
+        for target in [TargetKey::of(&one, ports.0), TargetKey::rule(one.address, prefix_len, Some(ports.1))] {
+            prop_assert_eq!(plain::read(&bytes(target.words())), Some(target));
+        }
+    }
+
+    #[test]
     fn loopback_is_what_std_says_and_the_unspecified(bytes in any::<[u8; 4]>()) {
         let ip = Ipv4Addr::from(bytes);
         let want = ip.is_loopback() || ip.is_unspecified();
@@ -41,6 +62,10 @@ proptest! {
         prop_assert_eq!(origin.destination(), SocketAddr::new(ip.to_canonical(), port));
         prop_assert!(!origin.comm_bytes().contains(&0));
     }
+}
+
+fn bytes<const N: usize>(words: [u64; N]) -> Vec<u8> {
+    words.map(u64::to_ne_bytes).concat()
 }
 
 /// Whether an LPM rule covers a destination, by the trie's own definition: the leading bits agree.

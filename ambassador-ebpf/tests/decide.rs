@@ -166,6 +166,40 @@ fn every_verdict_follows_from_its_fact() {
         ("marked", Case { marked: true, ..case() }, pass(Reason::Marked)),
         ("marked and refused", Case { marked: true, refusal: refusal(0, 1), ..case() }, pass(Reason::Marked)),
         ("excluded", Case { excluded: true, refusal: refusal(0, 1), ..case() }, pass(Reason::Excluded)),
+        ("just fresh", Case { beat_ns: NOW - LIMIT, ..case() }, redirect),
+        ("just stale", Case { beat_ns: stale, ..case() }, pass(Reason::Stale)),
+        ("a beat of the future", Case { beat_ns: NOW + 5, ..case() }, redirect),
+        ("never a beat", Case { beat_ns: 0, ..case() }, pass(Reason::Stale)),
+        ("bound to lo", Case { interface: 1, ..case() }, redirect),
+        ("bound to eth0", Case { interface: 2, ..case() }, pass(Reason::BoundInterface)),
+        ("no listener", Case { landing: None, ..case() }, pass(Reason::Namespace)),
+        (
+            "no IPv6 listener",
+            Case {
+                destination: "[fd00::1]:80",
+                landing: Some(Landing { v6_count: 0, ..landing() }),
+                ..case()
+            },
+            pass(Reason::Namespace),
+        ),
+        (
+            "no IPv4 listener",
+            Case { landing: Some(Landing { v4_count: 0, ..landing() }), ..case() },
+            pass(Reason::Namespace),
+        ),
+        ("the table is full", Case { room: false, ..case() }, pass(Reason::TableFull)),
+    ] {
+        check(what, &case, want);
+    }
+}
+
+#[test]
+fn a_refusal_holds_when_and_while_it_says() {
+    let case = Case::default;
+    let stale = NOW - LIMIT - 1;
+    let redirect = None;
+    let pass = |reason| Some(Verdict::Pass(reason));
+    for (what, case, want) in [
         ("refused for ever", Case { refusal: refusal(0, 0), ..case() }, Some(Verdict::Refuse(111))),
         ("refused for now", Case { refusal: refusal(NOW + 1, 0), ..case() }, Some(Verdict::Refuse(111))),
         ("refused until now", Case { refusal: refusal(NOW, 0), ..case() }, redirect),
@@ -206,34 +240,17 @@ fn every_verdict_follows_from_its_fact() {
             Case { refusal: refusal(0, 0), landing: None, ..case() },
             Some(Verdict::Refuse(111)),
         ),
-        ("just fresh", Case { beat_ns: NOW - LIMIT, ..case() }, redirect),
-        ("just stale", Case { beat_ns: stale, ..case() }, pass(Reason::Stale)),
-        ("a beat of the future", Case { beat_ns: NOW + 5, ..case() }, redirect),
-        ("never a beat", Case { beat_ns: 0, ..case() }, pass(Reason::Stale)),
-        ("bound to lo", Case { interface: 1, ..case() }, redirect),
-        ("bound to eth0", Case { interface: 2, ..case() }, pass(Reason::BoundInterface)),
-        ("no listener", Case { landing: None, ..case() }, pass(Reason::Namespace)),
-        (
-            "no IPv6 listener",
-            Case {
-                destination: "[fd00::1]:80",
-                landing: Some(Landing { v6_count: 0, ..landing() }),
-                ..case()
-            },
-            pass(Reason::Namespace),
-        ),
-        (
-            "no IPv4 listener",
-            Case { landing: Some(Landing { v4_count: 0, ..landing() }), ..case() },
-            pass(Reason::Namespace),
-        ),
-        ("the table is full", Case { room: false, ..case() }, pass(Reason::TableFull)),
     ] {
-        let verdict = decide(&case);
-        match want {
-            Some(want) => assert_eq!(verdict, want, "{what}"),
-            None => assert!(matches!(verdict, Verdict::Redirect { .. }), "{what}: {verdict:?}"),
-        }
+        check(what, &case, want);
+    }
+}
+
+/// `None` wants a redirect.
+fn check(what: &str, case: &Case, want: Option<Verdict>) {
+    let verdict = decide(case);
+    match want {
+        Some(want) => assert_eq!(verdict, want, "{what}"),
+        None => assert!(matches!(verdict, Verdict::Redirect { .. }), "{what}: {verdict:?}"),
     }
 }
 

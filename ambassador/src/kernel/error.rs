@@ -51,6 +51,18 @@ pub enum KernelError {
         #[source]
         source: Box<aya::programs::ProgramError>,
     },
+    /// The verifier rejected a program for a loader that lacks a capability, which lets the verifier do more.
+    #[error(
+        "the kernel rejected the program {program}: on this kernel CAP_PERFMON is needed, too; if it is rejected with \
+         it, please report this with the log that follows"
+    )]
+    NeedsPerfmon {
+        /// The program's name.
+        program: &'static str,
+        /// The kernel's answer and the verifier's log.
+        #[source]
+        source: Box<aya::programs::ProgramError>,
+    },
     /// The embedded object lacks a program or map: it is not the one that this binary was written for.
     #[error("the embedded kernel object has no {kind} {name}; rebuild it: cargo xtask ebpf")]
     Incomplete {

@@ -89,13 +89,14 @@ fn load_object(features: Features) -> Result<Loaded, KernelError> {
         loader.map_max_entries("EVENTS", UNUSED_RING_BYTES).map_max_entries("GOOD", UNUSED_ENTRIES);
     }
     let mut object = loader.load(OBJECT).map_err(object_error)?;
+    let pick = |silent, lines| if debug_log { lines } else { silent };
     let programs = Programs {
-        connect4: program(&mut object, "connect4")?,
-        connect6: program(&mut object, "connect6")?,
+        connect4: program(&mut object, pick("connect4", "connect4_debug"))?,
+        connect6: program(&mut object, pick("connect6", "connect6_debug"))?,
         getpeername4: program(&mut object, "getpeername4")?,
         getpeername6: program(&mut object, "getpeername6")?,
-        so_main: program(&mut object, "so_main")?,
-        so_passive: program(&mut object, "so_passive")?,
+        so_main: program(&mut object, pick("so_main", "so_main_debug"))?,
+        so_passive: program(&mut object, pick("so_passive", "so_passive_debug"))?,
     };
     let log = if debug_log { Some(KernelLog::open(&mut object)?) } else { None };
     let filter = if truthful { program(&mut object, "lfilter") } else { Err(KernelError::NoFilter) };
@@ -164,7 +165,12 @@ fn program_error(program: &'static str, error: ProgramError) -> KernelError {
         let source = io::Error::from_raw_os_error(io_error.raw_os_error().unwrap_or(libc::EPERM));
         return KernelError::Forbidden { operation: format!("load the program {program}"), source };
     }
-    KernelError::Rejected { program, source: Box::new(error) }
+    let source = Box::new(error);
+    if has_perfmon() {
+        KernelError::Rejected { program, source }
+    } else {
+        KernelError::NeedsPerfmon { program, source }
+    }
 }
 
 fn is_permission(error: &io::Error) -> bool {

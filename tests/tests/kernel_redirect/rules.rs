@@ -75,6 +75,29 @@ fn only_a_refusal_that_is_meant_to_survives_the_proxy() {
 }
 
 #[test]
+fn a_refusal_that_holds_only_without_the_proxy_spares_its_exceptions() {
+    let world = World::new();
+    let mut client = Client::start(&world.sites[0], &world.cgroup);
+    let server = [world.sites[0].server(SERVER_V4)];
+    let dst = server[0].local_addr().unwrap();
+    let rule = RefuseRule { while_stale: WhileStale::HoldOnly, ..REFUSED };
+    world.maps.refuse("0.0.0.0/0".parse().unwrap(), None, rule).unwrap();
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
+    assert_eq!(world.sites[0].origin(&world.maps).dst, OrigDst(dst), "redirected");
+    world.maps.beat_at(0).unwrap();
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Errno(libc::ECONNREFUSED));
+    let net = format!("{SERVER_V4}/32").parse().unwrap();
+    world.maps.spare(net, Some(dst.port())).unwrap();
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
+    assert!(accept_within(&server, PATIENCE).is_some(), "direct");
+    world.maps.allow(net, Some(dst.port())).unwrap();
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Errno(libc::ECONNREFUSED));
+    world.maps.beat().unwrap();
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
+    assert_eq!(world.sites[0].origin(&world.maps).dst, OrigDst(dst), "redirected again");
+}
+
+#[test]
 fn excluded_networks_and_ports_are_left_alone() {
     let world = World::new();
     let mut client = Client::start(&world.sites[0], &world.cgroup);
