@@ -13,6 +13,7 @@ PLACES = {
     "unreachable": ("10.91.0.1", OPEN), "unreachable6": ("fd91::1", OPEN),
     "no-route": ("192.0.2.1", OPEN), "no-route6": ("2001:db8::1", OPEN),
     "prohibited": ("10.92.0.1", OPEN), "prohibited6": ("fd92::1", OPEN),
+    "discarded": ("10.93.0.1", OPEN), "discarded6": ("fd93::1", OPEN),
     "no-neighbour": ("10.77.0.8", OPEN), "no-neighbour6": ("fd77::8", OPEN),
     "black-hole": ("10.77.0.9", OPEN), "black-hole6": ("fd77::9", OPEN),
 }
@@ -33,7 +34,9 @@ def say(case, work):
         result = work() or "connected"
     except OSError as error:
         result = named(error.errno) if error.errno else "own-timeout"
-    print(case, result, "%.1f" % ((time.monotonic() - start) * 1000), flush=True)
+    # One call, so that the lines of threads do not mix.
+    sys.stdout.write("%s %s %.1f\n" % (case, result, (time.monotonic() - start) * 1000))
+    sys.stdout.flush()
     return result
 
 def check_peer(s, address):

@@ -50,6 +50,7 @@ impl Comparison {
     }
 
     /// Both runs were told the same, and no result came later or earlier than directly by more than `tolerance`.
+    #[allow(clippy::print_stdout, reason = "the figures are shown by `--nocapture`, and when a test fails")]
     pub fn check(&self, tolerance: Duration) -> Result<()> {
         ensure!(!self.direct.is_empty() && self.direct.len() == self.under.len(), "{self:#?}");
         for (direct, under) in self.direct.iter().zip(&self.under) {
@@ -59,7 +60,6 @@ impl Comparison {
                 "direct: {direct:?}\nunder ambassador: {under:?}\n{}",
                 self.errors
             );
-            // Shown by `--nocapture` and with a failure.
             let (result, direct, under_) = (&direct.result, direct.after, under.after);
             println!("{:40} {result:14} direct {direct:>10?} under {under_:>10?}", under.case);
         }
@@ -82,11 +82,7 @@ pub fn told(text: &str) -> Result<Vec<Told>> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let &[case, result, milliseconds] = words.as_slice() else { anyhow::bail!("no result: {line:?}") };
         let seconds = milliseconds.parse::<f64>().with_context(|| line.to_owned())? / 1000.0;
-        Ok(Told {
-            case: case.to_owned(),
-            result: result.to_owned(),
-            after: Duration::from_secs_f64(seconds),
-        })
+        Ok(Told { case: case.to_owned(), result: result.to_owned(), after: Duration::from_secs_f64(seconds) })
     };
     text.lines().map(line).collect()
 }

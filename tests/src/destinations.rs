@@ -37,14 +37,15 @@ impl Destinations {
         for network in ["10.92.0.0/16", "fd92::/64"] {
             link.client.ip(&format!("route add prohibit {network}"))?;
         }
+        for network in ["10.93.0.0/16", "fd93::/64"] {
+            link.client.ip(&format!("route add blackhole {network}"))?;
+        }
         for silent in [Self::BLACK_HOLE, "fd77::9"] {
             let device = Link::DEVICE;
-            link.client.ip(&format!(
-                "neigh add {silent} lladdr 02:00:00:00:00:09 dev {device} nud permanent"
-            ))?;
+            link.client
+                .ip(&format!("neigh add {silent} lladdr 02:00:00:00:00:09 dev {device} nud permanent"))?;
         }
-        let open =
-            [teller(&link.server, Link::v4(Self::OPEN))?, teller(&link.server, Link::v6(Self::OPEN))?];
+        let open = [teller(&link.server, Link::v4(Self::OPEN))?, teller(&link.server, Link::v6(Self::OPEN))?];
         // The first packets of a new IPv6 link are lost until both sides know each other.
         for address in [Link::v4(Self::CLOSED), Link::v6(Self::CLOSED)] {
             link.client.enter(|| {

@@ -15,6 +15,7 @@ pub mod http;
 pub mod kernel_maps;
 pub mod link;
 pub mod listener;
+pub mod metrics;
 pub mod namespace;
 pub mod nginx;
 pub mod postgres;

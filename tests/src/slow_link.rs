@@ -66,7 +66,8 @@ fn device(namespace: &Namespace, host: u8) -> Result<File> {
         let mut open = OpenOptions::new();
         let file = open.read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun");
         let file = file.context("open /dev/net/tun")?;
-        let mut request = Request { name: *b"slow0\0\0\0\0\0\0\0\0\0\0\0", flags: IFF_TUN_NO_PI, rest: [0; 22] };
+        let mut request =
+            Request { name: *b"slow0\0\0\0\0\0\0\0\0\0\0\0", flags: IFF_TUN_NO_PI, rest: [0; 22] };
         // SAFETY: `request` has the layout of `struct ifreq`, and lives through the call.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) };
         ensure!(result == 0, "TUNSETIFF: {}", std::io::Error::last_os_error());

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ambassador_tests::{Ambassador, Destinations, Process, Told, comparison, wait};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ for n in range(5):
 input()
 for place in ('open', 'closed', 'unreachable'):
     say('later-' + place, lambda: dial('blocking', PLACES[place], 1))
-print('end 0 0', flush=True)
+print('finished 0 0', flush=True)
 ";
 
 fn start(ambassador: &Ambassador, destinations: &Destinations) -> Result<Process> {
@@ -68,7 +68,7 @@ fn after_a_kill_connects_in_flight_fail_and_new_ones_are_direct() -> Result<()> 
     process.say("")?;
     process.until_stdout("new-closed6", SOON)?;
     process.say("")?;
-    process.until_stdout("end", SOON)?;
+    process.until_stdout("finished", SOON)?;
     let told = comparison::told(&process.stdout())?;
     check(&told, "in-flight")?;
     check(&told, "new-")?;
@@ -87,16 +87,17 @@ fn while_it_is_stopped_connects_in_flight_wait_and_new_ones_are_direct() -> Resu
     let mut process = start(&ambassador, &destinations)?;
     process.signal(Signal::SIGSTOP)?;
     // Until its heartbeat is stale.
-    wait::pass(Duration::from_millis(1000));
+    wait::pass(Duration::from_secs(1));
     process.say("")?;
     wait::until_true("the end of those in flight", SOON, || {
         process.stdout().lines().filter(|line| line.starts_with("in-flight")).count() == 10
             && process.stdout().matches("new-").count() == 30
-    })?;
+    })
+    .with_context(|| process.stdout())?;
     process.signal(Signal::SIGCONT)?;
     wait::pass(Duration::from_millis(300));
     process.say("")?;
-    process.until_stdout("end", SOON)?;
+    process.until_stdout("finished", SOON)?;
     let told = comparison::told(&process.stdout())?;
     for prefix in ["in-flight", "new-", "later-"] {
         check(&told, prefix)?;
@@ -115,7 +116,7 @@ print('ready 0 0', flush=True)
 input()
 for place in ('open', 'closed', 'unreachable', 'open6'):
     say(place, lambda: dial('blocking', PLACES[place], 5))
-print('end 0 0', flush=True)
+print('finished 0 0', flush=True)
 ";
     let mut process = ambassador.spawn(&destinations.link.client, &comparison::python(script))?;
     process.until_stdout("ready", SOON)?;
@@ -125,10 +126,7 @@ print('end 0 0', flush=True)
     process.signal(Signal::SIGCONT)?;
     let told = comparison::told(&process.finish(SOON)?.expect_success()?.text())?;
     let results: Vec<_> = told.iter().map(|told| told.result.as_str()).collect();
-    ensure!(
-        results[1..5] == ["connected", "ECONNREFUSED", "EHOSTUNREACH", "connected"],
-        "{told:#?}"
-    );
+    ensure!(results[1..5] == ["connected", "ECONNREFUSED", "EHOSTUNREACH", "connected"], "{told:#?}");
     ensure!(told.iter().all(|told| told.after < Duration::from_secs(3)), "{told:#?}");
     Ok(())
 }

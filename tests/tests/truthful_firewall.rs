@@ -40,8 +40,12 @@ say('black-hole-1', lambda: dial('blocking', PLACES['black-hole'], None, syncnt=
 fn check_under(rules: &str) -> Result<()> {
     let destinations = Destinations::new()?;
     let client = &destinations.link.client;
-    Process::run_with_input(client.command("nft").args(["-f", "-"]), rules.as_bytes(), Duration::from_secs(5))?
-        .expect_success()?;
+    Process::run_with_input(
+        client.command("nft").args(["-f", "-"]),
+        rules.as_bytes(),
+        Duration::from_secs(5),
+    )?
+    .expect_success()?;
     let comparison = Comparison::run(&Ambassador::run("-q")?, client, SCRIPT)?;
     comparison.check_direct(&[
         ("blocking-open", "connected"),
@@ -73,8 +77,12 @@ table inet rejecting {
     }
 }
 ";
-    Process::run_with_input(client.command("nft").args(["-f", "-"]), rules.as_bytes(), Duration::from_secs(5))?
-        .expect_success()?;
+    Process::run_with_input(
+        client.command("nft").args(["-f", "-"]),
+        rules.as_bytes(),
+        Duration::from_secs(5),
+    )?
+    .expect_success()?;
     let script = "
 for way in ('blocking', 'epoll'):
     for port in (7101, 7102, 7103, 7104):

@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use ambassador_tests::destinations::teller;
+use ambassador_tests::metrics::{count, seconds};
 use ambassador_tests::{
     Ambassador, Answer, Destinations, FaultUpstream, Finished, Link, Told, comparison, wait,
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 /// A refusal needs no dial.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -73,15 +74,6 @@ import urllib.request
 sys.stderr.write(urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().decode())
 ";
 
-/// The sum of the samples of `name` with `label`.
-fn sample(metrics: &str, name: &str, label: &str) -> Result<f64> {
-    let lines = metrics.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
-    });
-    let values = lines.map(|line| line.rsplit(' ').next().unwrap_or_default().parse::<f64>());
-    Ok(values.collect::<Result<Vec<_>, _>>().with_context(|| name.to_owned())?.iter().sum())
-}
-
 #[test]
 fn an_open_breaker_refuses_in_connect_until_a_probe_succeeds() -> Result<()> {
     let destinations = Destinations::new()?;
@@ -109,8 +101,8 @@ for n in range(5): say('probed', lambda: dial('blocking', address, 5))
         let want = if index < 10 { "ECONNREFUSED" } else { "connected" };
         ensure!(told.result == want && told.after < AT_ONCE, "{index}: {told:?}");
     }
-    let rejected = sample(&finished.errors(), "ambassador_rejected_requests_total", "circuit_open")?;
-    ensure!(rejected == 5.0, "{rejected} refusals counted\n{}", finished.errors());
+    let rejected = count(&finished.errors(), "ambassador_rejected_requests_total", "circuit_open")?;
+    ensure!(rejected == 5, "{rejected} refusals counted\n{}", finished.errors());
     Ok(())
 }
 
@@ -223,15 +215,15 @@ time.sleep(0.2)
     );
     let (_, finished) = run(&ambassador, &destinations.link, &script)?;
     let metrics = finished.errors();
-    for (outcome, want) in [("refused", 3.0), ("unreachable", 2.0), ("abandoned", 1.0), ("allowed", 1.0)] {
+    for (outcome, want) in [("refused", 3), ("unreachable", 2), ("abandoned", 1), ("allowed", 1)] {
         let label = format!("outcome=\"{outcome}\"");
-        let held = sample(&metrics, "ambassador_connect_hold_seconds_count", &label)?;
+        let held = count(&metrics, "ambassador_connect_hold_seconds_count", &label)?;
         ensure!(held == want, "{outcome}: {held}, not {want}\n{metrics}");
     }
-    let abandoned = sample(&metrics, "ambassador_connect_hold_seconds_sum", "outcome=\"abandoned\"")?;
+    let abandoned = seconds(&metrics, "ambassador_connect_hold_seconds_sum", "outcome=\"abandoned\"")?;
     ensure!((0.19..0.4).contains(&abandoned), "the black hole was held for {abandoned} s");
-    ensure!(sample(&metrics, "ambassador_connect_lies_total", "")? == 0.0, "{metrics}");
-    ensure!(sample(&metrics, "ambassador_bpf_missing_destination_total", "")? == 0.0, "{metrics}");
+    ensure!(count(&metrics, "ambassador_connect_lies_total", "")? == 0, "{metrics}");
+    ensure!(count(&metrics, "ambassador_bpf_missing_destination_total", "")? == 0, "{metrics}");
     Ok(())
 }
 
@@ -239,7 +231,8 @@ time.sleep(0.2)
 fn a_known_good_destination_lies_at_most_once_when_it_closes() -> Result<()> {
     let destinations = Destinations::new()?;
     let link = &destinations.link;
-    let ambassador = Ambassador::with_policy("-q", "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n")?;
+    let ambassador =
+        Ambassador::with_policy("-q", "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n")?;
     let script = format!(
         "
 address = ('10.77.0.2', 7600)
@@ -264,7 +257,7 @@ for n in range(10): say('closed', attempt)
     let lies = told.iter().filter(|told| told.result == "lie").count();
     let refused = told.iter().filter(|told| told.result == "ECONNREFUSED").count();
     ensure!(lies <= 1 && lies + refused == 10, "{told:?}");
-    let counted = sample(&finished.errors(), "ambassador_connect_lies_total", "")?;
-    ensure!(counted == f64::from(u32::try_from(lies)?), "{lies} lies, {counted} counted");
+    let counted = count(&finished.errors(), "ambassador_connect_lies_total", "")?;
+    ensure!(counted == u64::try_from(lies)?, "{lies} lies, {counted} counted");
     Ok(())
 }

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use ambassador_tests::ambassador::LONG;
 use ambassador_tests::destinations::teller;
-use ambassador_tests::{Ambassador, Cgroup, Comparison, Destinations, Link, Namespace, Process, kernel_maps, wait};
+use ambassador_tests::{
+    Ambassador, Cgroup, Comparison, Destinations, Link, Namespace, Process, kernel_maps, metrics, wait,
+};
 use anyhow::{Context, Result, ensure};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+const POLICY: &str = "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n";
 const SOON: Duration = Duration::from_secs(10);
 
 /// Nothing of any connection is left: in the kernel programs' maps, and of half-open connections.
@@ -26,8 +29,8 @@ fn until_nothing_is_left(cgroup: &Cgroup, namespace: &Namespace) -> Result<()> {
 }
 
 /// Runs `words` of the client under ambassador, and then waits until nothing is left.
-fn storm(destinations: &Destinations, words: &[&str]) -> Result<(String, Duration)> {
-    let ambassador = Ambassador::run("-q")?;
+fn storm(destinations: &Destinations, words: &[&str]) -> Result<(String, String, Duration)> {
+    let ambassador = Ambassador::with_policy("-q", POLICY)?;
     let namespace = &destinations.link.client;
     let script = r#""$@"; echo finished; read line"#;
     let program = [&["sh", "-c", script, "sh"], words].concat();
@@ -36,9 +39,12 @@ fn storm(destinations: &Destinations, words: &[&str]) -> Result<(String, Duratio
     process.until_stdout("finished", LONG).with_context(|| process.stderr())?;
     let elapsed = begun.elapsed();
     until_nothing_is_left(&ambassador.cgroup, namespace)?;
+    let mut curl = namespace.command("curl");
+    let metrics =
+        Process::run(curl.args(["-sS", "http://127.0.0.1:9464/metrics"]), LONG)?.expect_success()?;
     process.say("")?;
     let text = process.finish(SOON)?.expect_success()?.text();
-    Ok((text.replace("finished\n", ""), elapsed))
+    Ok((text.replace("finished\n", ""), metrics.text(), elapsed))
 }
 
 /// Makes 10.99.0.0/16 addresses of the server.
@@ -54,9 +60,22 @@ fn with_many_addresses() -> Result<(Destinations, ambassador_tests::TcpPeer)> {
 #[test]
 fn twenty_thousand_connects_are_told_what_their_own_destination_said() -> Result<()> {
     let (destinations, _peer) = with_many_addresses()?;
-    let (text, elapsed) = storm(&destinations, &[CLIENT, "storm", "20000", "64", "6000"])?;
+    let (text, metrics, elapsed) = storm(&destinations, &[CLIENT, "storm", "20000", "64", "6000"])?;
     println!("{text} in {elapsed:?}");
     ensure!(text == "wrong 0 missing 0 cancelled 6000\n", "{text}");
+    // Each was held, none slipped by.
+    let held = |outcome: &str| {
+        let name = "ambassador_connect_hold_seconds_count";
+        metrics::count(&metrics, name, &format!("outcome=\"{outcome}\""))
+    };
+    ensure!(held("allowed")? >= 15_000 && held("refused")? >= 5000, "{metrics}");
+    for nothing in [
+        "ambassador_connect_lies_total",
+        "ambassador_bpf_lost_events_total",
+        "ambassador_bpf_missing_destination_total",
+    ] {
+        ensure!(metrics::count(&metrics, nothing, "")? == 0, "{nothing}: {metrics}");
+    }
     Ok(())
 }
 

@@ -50,6 +50,13 @@ impl Flow {
         result
     }
 
+    /// Lets the next connects to `dst` ask first: its circuit breaker does not admit calls freely.
+    pub fn doubt(&self, dst: SocketAddr) {
+        if let Some(verdicts) = &self.verdicts {
+            verdicts.not_good(self.netns_cookie, dst);
+        }
+    }
+
     /// What routes are matched by before the first byte.
     pub fn l4(&self) -> L4Facts<'_> {
         L4Facts { destination: self.original_dst, app: &self.app.comm }

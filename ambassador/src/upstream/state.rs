@@ -7,7 +7,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -64,6 +64,8 @@ pub struct States {
 struct Shared {
     upstreams: HashMap<Key, Arc<UpstreamState>>,
     routes: HashMap<(Arc<str>, Key), Arc<RouteState>>,
+    /// How many routes there are when it is worth looking for unused ones again.
+    full: usize,
 }
 
 /// A configured upstream by its name, or an original destination as one route sees it.
@@ -157,14 +159,16 @@ impl States {
 }
 
 impl Shared {
-    /// Forgets original destinations that no flow and no worker's cache holds, once there are too many.
+    /// Forgets original destinations that no flow and no worker's cache holds, once there are too many. If most are
+    /// held, it looks again when there are twice as many, so that a new destination costs little on average.
     fn make_room(&mut self) {
-        if self.routes.len() < MAX_STATES {
+        if self.routes.len() < self.full.max(MAX_STATES) {
             return;
         }
         self.routes.retain(|_, state| state.route.upstream.is_some() || Arc::strong_count(state) > 1);
-        let used: Vec<_> = self.routes.keys().map(|(_, key)| key.clone()).collect();
+        let used: HashSet<_> = self.routes.keys().map(|(_, key)| key).collect();
         self.upstreams.retain(|key, _| used.contains(key));
+        self.full = 2 * self.routes.len();
     }
 }
 

@@ -29,7 +29,9 @@ fn main() -> Result<()> {
         ["drive"] => drive::run(),
         ["storm", count, threads, cancels] => storm::run(count.parse()?, threads.parse()?, cancels.parse()?),
         ["raw", address] => raw(TcpStream::connect(address)?),
-        _ => bail!("usage: client connect KIND ADDRESS [SECOND] | client drive | client storm COUNT THREADS CANCELS | client raw ADDRESS"),
+        _ => bail!(
+            "usage: client connect KIND ADDRESS [SECOND] | client drive | client storm COUNT THREADS CANCELS | client raw ADDRESS"
+        ),
     }
 }
 
