@@ -78,15 +78,17 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 13] = [
     ("curl", "curl"),
     ("iproute2", "ip"),
     ("nghttp2-client", "h2load"),
+    ("nftables", "nft"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
     ("postgresql", "/usr/lib/postgresql/*/bin/postgres"),
     ("prometheus", "promtool"),
     ("python3", "/usr/bin/python3"),
+    ("python3-psycopg2", "/usr/lib/python3/dist-packages/psycopg2/__init__.py"),
     ("redis-server", "redis-server"),
     ("redis-tools", "redis-benchmark"),
     ("util-linux", "nsenter"),

@@ -38,6 +38,7 @@ impl Serve for Admit {
             match plan.state.admit(request.destination(), request.head.authority(), &self.telemetry) {
                 Ok(permits) => request.permits = Some(permits),
                 Err(refused) => {
+                    request.flow.doubt(request.flow.original_dst);
                     let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };
                     return Box::pin(std::future::ready(Err(error)));
                 }

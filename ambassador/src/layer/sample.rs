@@ -14,6 +14,7 @@ use crate::{
         body::BodyErrorKind,
         error::ProxyError,
         facts::outcome_of,
+        flow::Flow,
         plan::Plan,
         stage::{Reply, Serve, Stage},
     },
@@ -57,6 +58,7 @@ impl Serve for Sample {
         plan.trail.attempt();
         let measured = Measured {
             plan,
+            flow: Arc::clone(&request.flow),
             head: request.head.clone(),
             permits,
             endpoint,
@@ -79,6 +81,7 @@ impl Serve for Sample {
 /// An attempt under way.
 struct Measured {
     plan: Plan,
+    flow: Arc<Flow>,
     head: RequestHead,
     permits: Permits,
     endpoint: SocketAddr,
@@ -123,7 +126,7 @@ impl Measured {
     }
 
     fn finish(self, status: Option<u16>, outcome: AttemptOutcome, error: Option<ErrorType>) {
-        let Self { plan, head, permits, endpoint, started, telemetry } = self;
+        let Self { plan, flow, head, permits, endpoint, started, telemetry } = self;
         let endpoint = plan.trail.endpoint().unwrap_or(endpoint);
         let duration = started.elapsed();
         let destination = plan.state.destination(endpoint);
@@ -139,6 +142,10 @@ impl Measured {
             );
         }
         plan.state.sample(permits, outcome, duration, endpoint, head.authority(), &telemetry);
+        if !plan.state.is_closed() {
+            // The breaker has to be asked in connect().
+            flow.doubt(flow.original_dst);
+        }
         let route = Arc::clone(&plan.state.route.name);
         telemetry.emit(&AttemptFinished { route, destination, status, error, duration }.into());
     }

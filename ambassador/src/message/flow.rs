@@ -50,10 +50,10 @@ impl Flow {
         result
     }
 
-    /// Notes that connects to the original destination are no longer to be let in unasked: its breaker is not closed.
-    pub fn doubt(&self) {
+    /// Lets the next connects to `dst` ask first: its circuit breaker does not admit calls freely.
+    pub fn doubt(&self, dst: SocketAddr) {
         if let Some(verdicts) = &self.verdicts {
-            verdicts.not_good(self.netns_cookie, self.original_dst);
+            verdicts.not_good(self.netns_cookie, dst);
         }
     }
 

@@ -141,7 +141,7 @@ impl Connection {
             }));
         }
         if prospect.denied || prospect.decided.as_ref().is_some_and(|state| !state.is_closed()) {
-            self.flow.doubt();
+            self.flow.doubt(self.flow.original_dst);
             return Spare::NotDialled;
         }
         let key = Key { netns_cookie: self.flow.netns_cookie, destination: prospect.target };

@@ -153,7 +153,12 @@ impl Held {
                 holding.answer(Answer::Refuse, &*answers).await
             } else {
                 let attempts = this.attempts(Arc::clone(&flow), state.clone());
-                holding.dial(attempts, &*this.verdicts, &*answers).await
+                let report = holding.dial(attempts, &*this.verdicts, &*answers).await;
+                if state.as_ref().is_some_and(|state| !state.is_closed()) {
+                    // A probe's dial does not close the breaker: the next connect asks it again.
+                    flow.doubt(flow.original_dst);
+                }
+                report
             };
             let outcome = outcome_of(report.outcome);
             this.say(&flow, state.as_ref(), report, outcome);

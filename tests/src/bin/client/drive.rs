@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A long-living client: one command per line of stdin, one line of answer each.
 //!
-//! `get ADDRESS PATH` · `burst N ADDRESS PATH` (at once, sorted) · `who ADDRESS` · `ping ADDRESS` (Redis).
+//! `get ADDRESS PATH` · `burst N ADDRESS PATH` (at once, sorted) · `who ADDRESS` · `ping ADDRESS` (Redis) ·
+//! `keep ADDRESS PATH` (GET on a connection that stays open between the commands).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +12,15 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) fn run() -> Result<()> {
     say("ready")?;
+    let mut kept = None;
     for line in std::io::stdin().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["keep", address, path] = words.as_slice() {
+            let answer = keep(&mut kept, address.parse()?, path).unwrap_or_else(|error| kind(&error));
+            say(&answer)?;
+            continue;
+        }
         say(&answer(&words)?)?;
     }
     Ok(())
@@ -45,6 +52,29 @@ fn get(address: SocketAddr, path: &str) -> Result<(String, String)> {
     let status = reply.split_whitespace().nth(1).context("no status line")?.to_owned();
     let cause = reply.lines().find_map(|line| line.strip_prefix("x-ambassador-error: ")).unwrap_or("-");
     Ok((status, cause.to_owned()))
+}
+
+/// `STATUS CAUSE`, on the connection that is kept, or a new one that is then kept.
+fn keep(kept: &mut Option<BufReader<TcpStream>>, address: SocketAddr, path: &str) -> Result<String> {
+    let stream = match kept {
+        Some(stream) => stream,
+        None => kept.insert(BufReader::new(dial(address, Duration::from_secs(20))?)),
+    };
+    write!(stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head)? == 0 {
+            bail!(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+        }
+    }
+    let value = |name: &str| {
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    let length = value("content-length").context("a body without a length")?.parse()?;
+    stream.read_exact(&mut vec![0; length])?;
+    let status = head.split_whitespace().nth(1).context("no status line")?;
+    Ok(format!("{status} {}", value("x-ambassador-error").unwrap_or("-")))
 }
 
 fn burst(count: usize, address: SocketAddr, path: &str) -> Result<String> {

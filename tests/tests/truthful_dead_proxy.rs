@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Ambassador dies or stops while connects wait for it: those in flight end in a refusal or in the program's own
+//! timeout, new ones go direct, and nobody is told that a connection stands which does not.
+
+use std::time::Duration;
+
+use ambassador_tests::{Ambassador, Destinations, Process, Told, comparison, wait};
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Ten connects to black holes are under way; then new ones are made, and all are told of.
+const IN_FLIGHT: &str = "
+import threading
+def flight(n):
+    place = 'black-hole6' if n % 3 == 2 else 'black-hole'
+    say('in-flight', lambda: dial(('blocking', 'epoll')[n % 2], PLACES[place], 2.5))
+say('before', lambda: dial('blocking', PLACES['open'], 5))
+threads = [threading.Thread(target=flight, args=(n,)) for n in range(10)]
+[t.start() for t in threads]
+time.sleep(0.3)
+print('pending 0 0', flush=True)
+input()
+for n in range(5):
+    for place in ('open', 'closed', 'unreachable', 'no-route', 'open6', 'closed6'):
+        say('new-' + place, lambda: dial('blocking', PLACES[place], 1))
+[t.join() for t in threads]
+input()
+for place in ('open', 'closed', 'unreachable'):
+    say('later-' + place, lambda: dial('blocking', PLACES[place], 1))
+print('finished 0 0', flush=True)
+";
+
+fn start(ambassador: &Ambassador, destinations: &Destinations) -> Result<Process> {
+    let mut process = ambassador.spawn(&destinations.link.client, &comparison::python(IN_FLIGHT))?;
+    process.until_stdout("pending", SOON)?;
+    Ok(process)
+}
+
+/// What each line must be, and when it must be there.
+fn check(told: &[Told], prefix: &str) -> Result<()> {
+    let told: Vec<_> = told.iter().filter(|told| told.case.starts_with(prefix)).collect();
+    ensure!(!told.is_empty(), "no line of {prefix}");
+    for told in told {
+        let place = told.case.rsplit('-').next().unwrap_or_default();
+        let (allowed, within): (&[&str], u64) = match place {
+            "flight" => (&["ECONNREFUSED", "own-timeout"], 2700),
+            "open" | "open6" => (&["connected"], 300),
+            "closed" | "closed6" => (&["ECONNREFUSED"], 300),
+            "unreachable" => (&["EHOSTUNREACH"], 300),
+            "route" => (&["ENETUNREACH"], 300),
+            _ => continue,
+        };
+        let in_time = told.after <= Duration::from_millis(within);
+        ensure!(allowed.contains(&told.result.as_str()) && in_time, "{told:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn after_a_kill_connects_in_flight_fail_and_new_ones_are_direct() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let ambassador = Ambassador::run("-q")?;
+    let mut process = start(&ambassador, &destinations)?;
+    process.signal(Signal::SIGKILL)?;
+    wait::until_true("no program after kill -9", SOON, || ambassador.cgroup.attached_programs() == 0)?;
+    process.say("")?;
+    process.until_stdout("new-closed6", SOON)?;
+    process.say("")?;
+    process.until_stdout("finished", SOON)?;
+    let told = comparison::told(&process.stdout())?;
+    check(&told, "in-flight")?;
+    check(&told, "new-")?;
+    let refused = told.iter().filter(|told| told.case == "in-flight" && told.result == "ECONNREFUSED");
+    let refused: Vec<_> = refused.collect();
+    // At the next repetition of their SYN, at most a second later.
+    ensure!(refused.len() == 10, "{} of 10 were refused: {told:#?}", refused.len());
+    ensure!(refused.iter().all(|told| told.after < Duration::from_millis(1800)), "{refused:#?}");
+    Ok(())
+}
+
+#[test]
+fn while_it_is_stopped_connects_in_flight_wait_and_new_ones_are_direct() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let ambassador = Ambassador::run("-q")?;
+    let mut process = start(&ambassador, &destinations)?;
+    process.signal(Signal::SIGSTOP)?;
+    // Until its heartbeat is stale.
+    wait::pass(Duration::from_secs(1));
+    process.say("")?;
+    wait::until_true("the end of those in flight", SOON, || {
+        process.stdout().lines().filter(|line| line.starts_with("in-flight")).count() == 10
+            && process.stdout().matches("new-").count() == 30
+    })
+    .with_context(|| process.stdout())?;
+    process.signal(Signal::SIGCONT)?;
+    wait::pass(Duration::from_millis(300));
+    process.say("")?;
+    process.until_stdout("finished", SOON)?;
+    let told = comparison::told(&process.stdout())?;
+    for prefix in ["in-flight", "new-", "later-"] {
+        check(&told, prefix)?;
+    }
+    process.finish(SOON)?.expect_success()?;
+    ambassador.cgroup.until_clean()
+}
+
+/// A connect that is held when the proxy stops, and goes on with it before the program has lost its patience.
+#[test]
+fn a_connect_survives_a_proxy_that_stops_for_a_moment() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let ambassador = Ambassador::run("-q")?;
+    let script = "
+print('ready 0 0', flush=True)
+input()
+for place in ('open', 'closed', 'unreachable', 'open6'):
+    say(place, lambda: dial('blocking', PLACES[place], 5))
+print('finished 0 0', flush=True)
+";
+    let mut process = ambassador.spawn(&destinations.link.client, &comparison::python(script))?;
+    process.until_stdout("ready", SOON)?;
+    process.signal(Signal::SIGSTOP)?;
+    process.say("")?;
+    wait::pass(Duration::from_millis(100));
+    process.signal(Signal::SIGCONT)?;
+    let told = comparison::told(&process.finish(SOON)?.expect_success()?.text())?;
+    let results: Vec<_> = told.iter().map(|told| told.result.as_str()).collect();
+    ensure!(results[1..5] == ["connected", "ECONNREFUSED", "EHOSTUNREACH", "connected"], "{told:#?}");
+    ensure!(told.iter().all(|told| told.after < Duration::from_secs(3)), "{told:#?}");
+    Ok(())
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Policy in `connect()` itself: retries while the SYN waits, refusals at once; `connect: eager`; the one lie that the
+//! shortcut may tell; and what the metrics say of all of it.
+
+use std::time::Duration;
+
+use ambassador_tests::destinations::teller;
+use ambassador_tests::metrics::{count, seconds};
+use ambassador_tests::{
+    Ambassador, Answer, Destinations, FaultUpstream, Finished, Link, Told, comparison, wait,
+};
+use anyhow::{Result, ensure};
+
+/// A refusal needs no dial.
+const AT_ONCE: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_secs(10);
+
+fn run(ambassador: &Ambassador, link: &Link, script: &str) -> Result<(Vec<Told>, Finished)> {
+    let finished = ambassador.output(&link.client, &comparison::python(script))?.expect_success()?;
+    Ok((comparison::told(&finished.text())?, finished))
+}
+
+/// `RESULT` of each line.
+fn results(told: &[Told]) -> Vec<&str> {
+    told.iter().map(|told| told.result.as_str()).collect()
+}
+
+#[test]
+fn a_port_that_opens_while_the_syn_waits_is_connected() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let link = &destinations.link;
+    let script = "
+print('dialling', flush=True)
+say('late', lambda: dial('blocking', ('10.77.0.2', 7400), 10))
+";
+    for flags in ["--retry 20 -q", "-q"] {
+        let ambassador = Ambassador::run(flags)?;
+        let mut process = ambassador.spawn(&link.client, &comparison::python(script))?;
+        process.until_stdout("dialling", SOON)?;
+        wait::pass(Duration::from_millis(100));
+        let _late = teller(&link.server, Link::v4(7400))?;
+        let text = process.finish(SOON)?.expect_success()?.text();
+        let told = comparison::told(text.trim_start_matches("dialling\n"))?;
+        let want = if flags.contains("retry") { "connected" } else { "ECONNREFUSED" };
+        ensure!(results(&told) == [want], "{flags}: {told:?}");
+        if want == "connected" {
+            let after = told[0].after;
+            ensure!((90..2000).contains(&after.as_millis()), "connected after {after:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn retries_that_are_in_vain_end_in_the_refusal() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let script = "say('closed', lambda: dial('blocking', PLACES['closed'], 10))\n\
+                  say('unreachable', lambda: dial('blocking', PLACES['unreachable'], 10))";
+    let (told, _) = run(&Ambassador::run("--retry 3 -q")?, &destinations.link, script)?;
+    ensure!(results(&told) == ["ECONNREFUSED", "EHOSTUNREACH"], "{told:?}");
+    Ok(())
+}
+
+const BREAKER: &str = "version: v1
+telemetry:
+  metrics: {listen: '127.0.0.1:9464'}
+defaults:
+  circuitBreaker: {consecutiveFailures: 5, waitDurationInOpenState: 1s}
+";
+
+/// What a program does that reads the metrics of its own ambassador at its end.
+const METRICS: &str = "
+import urllib.request
+sys.stderr.write(urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().decode())
+";
+
+#[test]
+fn an_open_breaker_refuses_in_connect_until_a_probe_succeeds() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let link = &destinations.link;
+    let ambassador = Ambassador::with_policy("-q", BREAKER)?;
+    let script = format!(
+        "
+address = ('10.77.0.2', 7500)
+for n in range(5): say('failing', lambda: dial('blocking', address, 5))
+input()
+for n in range(5): say('open', lambda: dial('blocking', address, 5))
+time.sleep(1.1)
+for n in range(5): say('probed', lambda: dial('blocking', address, 5))
+{METRICS}"
+    );
+    let mut process = ambassador.spawn(&link.client, &comparison::python(&script))?;
+    wait::until_true("five refusals", SOON, || process.stdout().lines().count() == 5)?;
+    let peer = teller(&link.server, Link::v4(7500))?;
+    process.say("")?;
+    wait::until_true("five more", SOON, || process.stdout().lines().count() >= 10)?;
+    ensure!(peer.accepted() == 0, "{} connections while the breaker was open", peer.accepted());
+    let finished = process.finish(SOON)?.expect_success()?;
+    let told = comparison::told(&finished.text())?;
+    for (index, told) in told.iter().enumerate() {
+        let want = if index < 10 { "ECONNREFUSED" } else { "connected" };
+        ensure!(told.result == want && told.after < AT_ONCE, "{index}: {told:?}");
+    }
+    let rejected = count(&finished.errors(), "ambassador_rejected_requests_total", "circuit_open")?;
+    ensure!(rejected == 5, "{rejected} refusals counted\n{}", finished.errors());
+    Ok(())
+}
+
+#[test]
+fn a_denied_destination_refuses_in_connect() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let policy = "version: v1
+outboundTrafficPolicy: Deny
+routes:
+  - name: allowed
+    match: {ports: [7001]}
+";
+    let script = "
+for n in range(3):
+    say('denied', lambda: dial('blocking', PLACES['open'], 5))
+    say('denied6', lambda: dial('epoll', PLACES['open6'], 5))
+    say('denied-black-hole', lambda: dial('blocking', PLACES['black-hole'], 5))
+    say('denied-unreachable', lambda: dial('blocking', PLACES['unreachable'], 5))
+";
+    let (told, _) = run(&Ambassador::with_policy("-q", policy)?, &destinations.link, script)?;
+    ensure!(told.len() == 12);
+    for told in told {
+        ensure!(told.result == "ECONNREFUSED" && told.after < AT_ONCE, "{told:?}");
+    }
+    Ok(())
+}
+
+const EAGER: &str = "
+def http(port):
+    s = socket.create_connection(('10.77.0.2', port), 5)
+    s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')
+    reply = s.recv(4096).decode()
+    cause = [line for line in reply.splitlines() if line.startswith('x-ambassador-error')]
+    return reply.split()[1] + ''.join(cause).replace('x-ambassador-error: ', ':')
+def opaque(port):
+    s = socket.create_connection(('10.77.0.2', port), 5)
+    start = time.monotonic()
+    s.sendall(b'\\0\\1')
+    return 'end-of-file' if s.recv(1) == b'' else 'data'
+";
+
+#[test]
+fn an_eager_route_accepts_first_and_answers_then() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let link = &destinations.link;
+    let _failing = FaultUpstream::start(&link.server, Link::v4(8080), |_| Answer::status(503).into())?;
+    let script = format!(
+        "{EAGER}
+say('connect', lambda: socket.create_connection(PLACES['black-hole'], 5).close())
+say('connect', lambda: socket.create_connection(PLACES['closed'], 5).close())
+say('http', lambda: http(CLOSED))
+say('opaque', lambda: opaque(CLOSED))
+for n in range(5): say('failing', lambda: http(8080))
+say('breaker', lambda: http(8080))
+"
+    );
+    let policy = "version: v1
+defaults:
+  connect: eager
+  circuitBreaker: {consecutiveFailures: 5}
+";
+    let (told, _) = run(&Ambassador::with_policy("-q", policy)?, link, &script)?;
+    ensure!(results(&told)[..2] == ["connected", "connected"], "{told:?}");
+    ensure!(told[0].after < AT_ONCE && told[1].after < AT_ONCE, "{told:?}");
+    ensure!(told[2].result.starts_with("502:") || told[2].result.starts_with("503:"), "{told:?}");
+    ensure!(told[3].result == "ECONNRESET", "{told:?}");
+    ensure!(told[9].result == "503:circuit-open", "{told:?}");
+    // Without a policy there is nothing to answer with but a reset.
+    let (told, _) = run(
+        &Ambassador::with_policy("-q", "version: v1\ndefaults: {connect: eager}\n")?,
+        link,
+        &format!("{EAGER}\nsay('opaque', lambda: opaque(CLOSED))"),
+    )?;
+    ensure!(results(&told) == ["ECONNRESET"], "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn one_route_is_eager_and_the_others_are_truthful() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let policy = "version: v1
+routes:
+  - name: eager
+    match: {ports: [7002]}
+    connect: eager
+";
+    let script = "
+say('eager', lambda: socket.create_connection(('10.77.0.2', 7002), 5).close())
+say('truthful', lambda: socket.create_connection(('10.77.0.2', 7001), 5).close())
+";
+    let (told, _) = run(&Ambassador::with_policy("-q", policy)?, &destinations.link, script)?;
+    ensure!(results(&told) == ["connected", "ECONNREFUSED"], "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn metrics_tell_what_came_of_each_held_connect() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let policy = "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n";
+    let ambassador = Ambassador::with_policy("-q", policy)?;
+    let script = format!(
+        "
+for n in range(3): say('closed', lambda: dial('blocking', PLACES['closed'], 5))
+for n in range(2): say('unreachable', lambda: dial('blocking', PLACES['unreachable'], 5))
+say('gone', lambda: dial('blocking', PLACES['black-hole'], 0.2))
+say('open', lambda: dial('blocking', PLACES['open'], 5))
+say('known', lambda: dial('blocking', PLACES['open'], 5))
+time.sleep(0.2)
+{METRICS}"
+    );
+    let (_, finished) = run(&ambassador, &destinations.link, &script)?;
+    let metrics = finished.errors();
+    for (outcome, want) in [("refused", 3), ("unreachable", 2), ("abandoned", 1), ("allowed", 1)] {
+        let label = format!("outcome=\"{outcome}\"");
+        let held = count(&metrics, "ambassador_connect_hold_seconds_count", &label)?;
+        ensure!(held == want, "{outcome}: {held}, not {want}\n{metrics}");
+    }
+    let abandoned = seconds(&metrics, "ambassador_connect_hold_seconds_sum", "outcome=\"abandoned\"")?;
+    ensure!((0.19..0.4).contains(&abandoned), "the black hole was held for {abandoned} s");
+    ensure!(count(&metrics, "ambassador_connect_lies_total", "")? == 0, "{metrics}");
+    ensure!(count(&metrics, "ambassador_bpf_missing_destination_total", "")? == 0, "{metrics}");
+    Ok(())
+}
+
+#[test]
+fn a_known_good_destination_lies_at_most_once_when_it_closes() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let link = &destinations.link;
+    let ambassador =
+        Ambassador::with_policy("-q", "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n")?;
+    let script = format!(
+        "
+address = ('10.77.0.2', 7600)
+for n in range(3): say('live', lambda: dial('blocking', address, 5))
+input()
+def attempt():
+    with socket.create_connection(address, 5) as s:
+        try:
+            s.recv(1)
+        except ConnectionResetError:
+            return 'lie'
+for n in range(10): say('closed', attempt)
+{METRICS}"
+    );
+    let peer = teller(&link.server, Link::v4(7600))?;
+    let mut process = ambassador.spawn(&link.client, &comparison::python(&script))?;
+    wait::until_true("three connections", SOON, || process.stdout().lines().count() == 3)?;
+    drop(peer);
+    process.say("")?;
+    let finished = process.finish(SOON)?.expect_success()?;
+    let told = comparison::told(&finished.text())?;
+    let lies = told.iter().filter(|told| told.result == "lie").count();
+    let refused = told.iter().filter(|told| told.result == "ECONNREFUSED").count();
+    ensure!(lies <= 1 && lies + refused == 10, "{told:?}");
+    let counted = count(&finished.errors(), "ambassador_connect_lies_total", "")?;
+    ensure!(counted == u64::try_from(lies)?, "{lies} lies, {counted} counted");
+    Ok(())
+}

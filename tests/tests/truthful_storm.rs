@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Many connects at once, connects that are given up, and source ports that are used again at once: nobody is told
+//! what another connection's destination said, and nothing is left behind.
+
+use std::time::{Duration, Instant};
+
+use ambassador_tests::ambassador::LONG;
+use ambassador_tests::destinations::teller;
+use ambassador_tests::{
+    Ambassador, Cgroup, Comparison, Destinations, Link, Namespace, Process, kernel_maps, metrics, wait,
+};
+use anyhow::{Context, Result, ensure};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+const POLICY: &str = "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n";
+const SOON: Duration = Duration::from_secs(10);
+
+/// Nothing of any connection is left: in the kernel programs' maps, and of half-open connections.
+fn until_nothing_is_left(cgroup: &Cgroup, namespace: &Namespace) -> Result<()> {
+    for map in ["FLOW", "VERDICT"] {
+        let left = || kernel_maps::entries(cgroup, map);
+        wait::until_true(&format!("an empty {map}"), SOON, || left().is_ok_and(|count| count == 0))
+            .with_context(|| format!("left: {:?}", left()))?;
+    }
+    let mut ss = namespace.command("ss");
+    let half_open = Process::run(ss.args(["-Htn", "state", "syn-recv"]), LONG)?.expect_success()?.text();
+    ensure!(half_open.is_empty(), "half-open connections are left:\n{half_open}");
+    Ok(())
+}
+
+/// Runs `words` of the client under ambassador, and then waits until nothing is left.
+fn storm(destinations: &Destinations, words: &[&str]) -> Result<(String, String, Duration)> {
+    let ambassador = Ambassador::with_policy("-q", POLICY)?;
+    let namespace = &destinations.link.client;
+    let script = r#""$@"; echo finished; read line"#;
+    let program = [&["sh", "-c", script, "sh"], words].concat();
+    let mut process = ambassador.spawn(namespace, &program)?;
+    let begun = Instant::now();
+    process.until_stdout("finished", LONG).with_context(|| process.stderr())?;
+    let elapsed = begun.elapsed();
+    until_nothing_is_left(&ambassador.cgroup, namespace)?;
+    let mut curl = namespace.command("curl");
+    let metrics =
+        Process::run(curl.args(["-sS", "http://127.0.0.1:9464/metrics"]), LONG)?.expect_success()?;
+    process.say("")?;
+    let text = process.finish(SOON)?.expect_success()?.text();
+    Ok((text.replace("finished\n", ""), metrics.text(), elapsed))
+}
+
+/// Makes 10.99.0.0/16 addresses of the server.
+fn with_many_addresses() -> Result<(Destinations, ambassador_tests::TcpPeer)> {
+    let destinations = Destinations::new()?;
+    let link = &destinations.link;
+    link.server.ip("route add local 10.99.0.0/16 dev lo")?;
+    link.client.ip(&format!("route add 10.99.0.0/16 via {}", Link::SERVER_V4))?;
+    let every = teller(&link.server, "0.0.0.0:7010".parse()?)?;
+    Ok((destinations, every))
+}
+
+#[test]
+fn twenty_thousand_connects_are_told_what_their_own_destination_said() -> Result<()> {
+    let (destinations, _peer) = with_many_addresses()?;
+    let (text, metrics, elapsed) = storm(&destinations, &[CLIENT, "storm", "20000", "64", "6000"])?;
+    println!("{text} in {elapsed:?}");
+    ensure!(text == "wrong 0 missing 0 cancelled 6000\n", "{text}");
+    // Each was held, none slipped by.
+    let held = |outcome: &str| {
+        let name = "ambassador_connect_hold_seconds_count";
+        metrics::count(&metrics, name, &format!("outcome=\"{outcome}\""))
+    };
+    ensure!(held("allowed")? >= 15_000 && held("refused")? >= 5000, "{metrics}");
+    for nothing in [
+        "ambassador_connect_lies_total",
+        "ambassador_bpf_lost_events_total",
+        "ambassador_bpf_missing_destination_total",
+    ] {
+        ensure!(metrics::count(&metrics, nothing, "")? == 0, "{nothing}: {metrics}");
+    }
+    Ok(())
+}
+
+/// One explicitly bound source port: a connect is begun and abandoned, and the port is used again at once for a full
+/// connect to another destination.
+const REUSE: &str = r#"
+import random
+random.seed(7)
+def bound(linger):
+    s = socket.socket(family)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if linger:
+        # A reset instead of TIME_WAIT, which would keep the port from being used again.
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.bind((source, 45001))
+    return s
+def abandon(place):
+    s = bound(True)
+    s.setblocking(False)
+    s.connect_ex(PLACES[place])
+    end = time.monotonic() + random.choice((0, 0, 0.0001, 0.0003, 0.001, 0.003))
+    while time.monotonic() < end: pass
+    s.close()
+def full(place):
+    s = bound(True)
+    try:
+        return connected(s, PLACES[place], 5)
+    finally:
+        s.close()
+for family, source, suffix in ((socket.AF_INET, "10.77.0.1", ""), (socket.AF_INET6, "fd77::1", "6")):
+    for n in range(500):
+        kinds = ("open", "closed", "unreachable", "black-hole")
+        abandon(kinds[random.randrange(4)] + suffix)
+        place = kinds[n % 3] + suffix
+        say(place, lambda: full(place))
+"#;
+
+#[test]
+fn a_source_port_that_is_used_again_at_once_is_never_told_of_its_predecessor() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, REUSE)?;
+    let pairs = comparison.direct.iter().zip(&comparison.under);
+    let wrong: Vec<_> = pairs.filter(|(direct, under)| direct.result != under.result).collect();
+    let late = comparison.under.iter().filter(|told| told.after > Duration::from_millis(500)).count();
+    println!("{} wrong, {late} late of {}", wrong.len(), comparison.under.len());
+    ensure!(comparison.under.len() == 1000 && wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+    Ok(())
+}
