@@ -8,6 +8,7 @@
 mod demo;
 mod e2e;
 mod ebpf;
+mod matrix;
 mod setup;
 #[path = "../../ambassador-ebpf/sources.rs"]
 mod sources;
@@ -41,6 +42,11 @@ enum Verb {
         /// A suite (the name of a file in tests/tests), or a part of the names of tests.
         filter: Option<String>,
     },
+    /// Checks ambassador on other kernels, in emulated machines: Debian's 6.1, 6.12 and its newest.
+    Matrix {
+        /// `6.1`, `6.12`, `newest`, a suite of Debian (its newest kernel), or the path of a kernel image.
+        kernels: Vec<String>,
+    },
     /// Rebuilds the checked-in kernel object from source.
     Ebpf {
         /// Brings the toolchain that the build needs first.
@@ -69,6 +75,7 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Test { quick: true } => test::quick(),
         Verb::Test { quick: false } => test::full(),
         Verb::E2e { filter } => e2e::run(filter.as_deref()),
+        Verb::Matrix { kernels } => matrix::run(kernels),
         Verb::Ebpf { install } => ebpf::run(*install),
         Verb::Tidy => tidy::run(),
         Verb::Setup => setup::run(),

@@ -78,7 +78,9 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 15] = [
+    ("binutils", "strip"),
+    ("busybox-static", "busybox"),
     ("curl", "curl"),
     ("iproute2", "ip"),
     ("nghttp2-client", "h2load"),
@@ -87,7 +89,9 @@ const PACKAGES: [(&str, &str); 11] = [
     ("postgresql", "/usr/lib/postgresql/*/bin/postgres"),
     ("prometheus", "promtool"),
     ("python3", "/usr/bin/python3"),
+    ("qemu-system-x86", "qemu-system-x86_64"),
     ("redis-server", "redis-server"),
     ("redis-tools", "redis-benchmark"),
     ("util-linux", "nsenter"),
+    ("wrk", "wrk"),
 ];
