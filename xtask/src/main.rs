@@ -5,6 +5,7 @@
 //! never depends on the crate `ambassador`, which does not build while the kernel object is stale.
 #![allow(clippy::print_stdout, reason = "the verbs speak to the developer on stdout")]
 
+mod bench;
 mod demo;
 mod e2e;
 mod ebpf;
@@ -47,6 +48,11 @@ enum Verb {
         /// `6.1`, `6.12`, `newest`, a suite of Debian (its newest kernel), or the path of a kernel image.
         kernels: Vec<String>,
     },
+    /// Measures ambassador, in a release build, and writes the table into BENCHMARKS.md.
+    Bench {
+        #[command(subcommand)]
+        scenario: bench::Scenario,
+    },
     /// Rebuilds the checked-in kernel object from source.
     Ebpf {
         /// Brings the toolchain that the build needs first.
@@ -76,6 +82,7 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Test { quick: false } => test::full(),
         Verb::E2e { filter } => e2e::run(filter.as_deref()),
         Verb::Matrix { kernels } => matrix::run(kernels),
+        Verb::Bench { scenario } => bench::run(scenario),
         Verb::Ebpf { install } => ebpf::run(*install),
         Verb::Tidy => tidy::run(),
         Verb::Setup => setup::run(),

@@ -34,17 +34,17 @@ impl Apt {
         let source = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
         fs::write(state.join("sources.list"), source)?;
         let apt = Self { state: state.to_owned() };
-        apt.output(apt.command("apt-get").args(["update", "-qq", "--error-on=any"]))?;
+        output(apt.command("apt-get").args(["update", "-qq", "--error-on=any"]))?;
         Ok(apt)
     }
 
     /// The package of the newest kernel for virtual machines: small, with all that is needed built in.
     pub(crate) fn kernel_package(&self) -> Result<Package> {
-        let newest = self.output(self.command("apt-cache").args(["show", "--no-all-versions", NEWEST]))?;
+        let newest = output(self.command("apt-cache").args(["show", "--no-all-versions", NEWEST]))?;
         let release = release_of(&newest).with_context(|| format!("{NEWEST} depends on no kernel"))?;
         // Newer kernels have their image in a package of its own.
         let names = ["linux-binary", "linux-image"].map(|kind| format!("{kind}-{release}"));
-        let exists = |name: &&String| self.output(self.command("apt-cache").args(["show", name])).is_ok();
+        let exists = |name: &&String| output(self.command("apt-cache").args(["show", name])).is_ok();
         let name = names.iter().find(exists).with_context(|| format!("no package of kernel {release}"))?;
         Ok(Package { name: name.clone(), release })
     }
@@ -53,11 +53,11 @@ impl Apt {
     pub(crate) fn unpack(&self, package: &Package) -> Result<PathBuf> {
         let into = self.state.join("unpacked");
         let mut download = self.command("apt-get");
-        self.output(download.args(["download", "-qq", &package.name]).current_dir(&self.state))?;
+        output(download.args(["download", "-qq", &package.name]).current_dir(&self.state))?;
         let files = fs::read_dir(&self.state)?.flatten().map(|entry| entry.path());
         let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
         let file = files.into_iter().find(is_package).context("apt-get download left no package")?;
-        self.output(Command::new("dpkg").arg("-x").arg(file).arg(&into))?;
+        output(Command::new("dpkg").arg("-x").arg(file).arg(&into))?;
         Ok(into)
     }
 
@@ -85,10 +85,10 @@ impl Apt {
         }
         command
     }
+}
 
-    fn output(&self, command: &mut Command) -> Result<String> {
-        Ok(Process::run(command, LIMIT)?.expect_success()?.text())
-    }
+fn output(command: &mut Command) -> Result<String> {
+    Ok(Process::run(command, LIMIT)?.expect_success()?.text())
 }
 
 /// The release in the line `Depends: …, linux-image-7.2.13+deb14-cloud-amd64 (= 7.2.13-1)` of a metapackage.

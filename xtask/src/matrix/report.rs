@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn no_check_is_mistaken_for_another() {
-        let console: String = CHECKS.iter().map(|name| format!("{MARK}{name}{HOLDS}{name}\n")).collect();
+        let console = CHECKS.map(|name| format!("{MARK}{name}{HOLDS}{name}")).join("\n");
         let report = Report::read(&console);
         assert!(report.holds());
         for (line, name) in report.lines("k").lines().zip(CHECKS) {

@@ -48,19 +48,6 @@ impl Program {
         self.process.signal(signal)
     }
 
-    /// The value of the first metric that begins with `name`, from ambassador itself.
-    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
-        let address: SocketAddr = servers::METRICS.parse()?;
-        let mut stream = TcpStream::connect(address).context("dial the metrics")?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page)?;
-        let line = page.lines().find(|line| line.starts_with(name));
-        let value = line.and_then(|line| line.rsplit(' ').next()).with_context(|| format!("no {name}"))?;
-        Ok(value.parse()?)
-    }
-
     /// Ends the client; ambassador ends with it and leaves nothing.
     pub(crate) fn end(self) -> Result<()> {
         self.process.finish(START)?.expect_success()?;
@@ -85,6 +72,19 @@ impl Program {
         self.answered += 1;
         line.with_context(|| self.process.stderr())
     }
+}
+
+/// The value of the first metric that begins with `name`, from ambassador itself.
+pub(crate) fn metric(name: &str) -> Result<f64> {
+    let address: SocketAddr = servers::METRICS.parse()?;
+    let mut stream = TcpStream::connect(address).context("dial the metrics")?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    let line = page.lines().find(|line| line.starts_with(name));
+    let value = line.and_then(|line| line.rsplit(' ').next()).with_context(|| format!("no {name}"))?;
+    Ok(value.parse()?)
 }
 
 /// `ambassador run -q` in `cgroup`.

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use ambassador_tests::wait;
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use super::checks::{CHECKS, FAILS, HOLDS, MARK};
 use super::client::{self, Sight};
-use super::program::Program;
+use super::program::{Program, metric};
 use super::servers::{self, BlackHole};
 
 /// Runs them all; what needs a program that could not be started is left out, and missed by the host.
@@ -18,13 +18,20 @@ pub(crate) fn run() -> Result<()> {
     let black_hole = BlackHole::open()?;
     let mut report = Report { next: 0 };
 
-    let Some(mut program) = report.value(Program::start()) else { return Ok(()) };
+    let mut program = match Program::start() {
+        Ok(program) => program,
+        Err(error) => {
+            report.check(Err(error));
+            return Ok(());
+        }
+    };
+    report.check(Ok("every program passes the verifier".to_owned()));
     report.check(attached(&program));
     for address in [servers::V4, servers::V6, servers::MAPPED] {
         report.check(redirected(&mut program, address));
     }
     report.check(named(&mut program));
-    report.check(held(&program));
+    report.check(held());
     for address in [servers::CLOSED, servers::NO_HOST, servers::NO_NETWORK] {
         report.check(like_direct(&mut program, address));
     }
@@ -62,8 +69,8 @@ fn named(program: &mut Program) -> Result<String> {
 }
 
 /// The first connect to each of the two addresses, when nobody knew yet that they accept.
-fn held(program: &Program) -> Result<String> {
-    let count = program.metric("ambassador_connect_hold_seconds_count{outcome=\"allowed\"")?;
+fn held() -> Result<String> {
+    let count = metric("ambassador_connect_hold_seconds_count{outcome=\"allowed\"")?;
     ensure!(count >= 2.0, "{count} were held until their destination accepted");
     Ok(format!("{count} held"))
 }
@@ -135,44 +142,12 @@ struct Report {
 
 impl Report {
     fn check(&mut self, outcome: Result<String>) {
-        self.value(outcome.map(Detail));
-    }
-
-    /// Reports, and gives what was made.
-    fn value<T: Shown>(&mut self, outcome: Result<T>) -> Option<T> {
         let name = CHECKS[self.next];
         self.next += 1;
-        match outcome.context(name) {
-            Ok(value) => {
-                println!("{MARK}{name}{HOLDS}{}", value.shown());
-                Some(value)
-            }
-            Err(error) => {
-                let reason: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-                let reason = reason.join(": ").replace('\n', " · ");
-                println!("{MARK}{name}{FAILS}{reason}");
-                None
-            }
+        match outcome {
+            Ok(detail) => println!("{MARK}{name}{HOLDS}{detail}"),
+            Err(error) => println!("{MARK}{name}{FAILS}{}", format!("{error:#}").replace('\n', " · ")),
         }
-    }
-}
-
-/// What is said of a check that holds.
-trait Shown {
-    fn shown(&self) -> &str;
-}
-
-struct Detail(String);
-
-impl Shown for Detail {
-    fn shown(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Shown for Program {
-    fn shown(&self) -> &str {
-        "all programs pass the verifier"
     }
 }
 
