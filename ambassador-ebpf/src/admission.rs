@@ -15,7 +15,7 @@ pub enum Admission {
     Unfiltered = 0,
     /// Held back until user space admits it.
     Held = 1,
-    /// Let in, because the destination accepted a moment ago; user space is told, so that it dials at once.
+    /// Let in, because the destination accepted a moment ago; user space is told only if the client gives it up.
     Shortcut = 2,
     /// Let in, because the destination is configured so.
     Eager = 3,

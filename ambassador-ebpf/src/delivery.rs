@@ -73,11 +73,6 @@ fn announce<const HAS_LINES: bool>(ctx: &SockOpsContext) {
             let socket_cookie = flow.origin.socket_cookie;
             debug!(ctx, "the flow table is full: connection {} cannot be announced", socket_cookie);
         }
-    } else if flow.admission == SHORTCUT
-        && events::shortcut(&key, flow)
-        && let Some(entry) = flows::find(&key)
-    {
-        entry.told = 1;
     }
     // Other programs may have asked for callbacks of their own. Failure leaves an entry that the next connection of
     // the same tuple replaces.
@@ -165,7 +160,6 @@ fn tuple(event: &SocketEvent, flow: &Flow) -> Tuple {
 }
 
 const HELD: u8 = Admission::Held as u8;
-const SHORTCUT: u8 = Admission::Shortcut as u8;
 const UNFILTERED: u8 = Admission::Unfiltered as u8;
 /// `BPF_SOCK_OPS_TIMEOUT_INIT`: the timer of the SYN is set.
 const TIMEOUT_INIT: u32 = 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What user space is told of the connections that wait, or do not wait, for their destination.
+//! What user space is told of the connections that wait for their destination.
 //!
 //! Records of the ring buffer `EVENTS`: an [`Event`], which [`SYN_BYTES`] follow when a SYN is kept back.
 
@@ -10,22 +10,19 @@ pub const SYN_BYTES: usize = 128;
 
 /// Kind of an [`Event`]: a SYN is held. The record is a [`HeldEvent`].
 pub const HELD: u32 = 1;
-/// Kind of an [`Event`]: a connection is let in, because its destination is known to accept.
-pub const SHORTCUT: u32 = 2;
 /// Kind of an [`Event`]: the client gave up before its connection was established.
-pub const CLOSED: u32 = 3;
+pub const CLOSED: u32 = 2;
 /// Kind of an [`Event`]: a SYN came to a listener, but nobody was redirected from there. The record is a
 /// [`HeldEvent`] without origin.
-pub const STRAY: u32 = 4;
+pub const STRAY: u32 = 3;
 
 /// One event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// [`HELD`], [`SHORTCUT`], [`CLOSED`] or [`STRAY`].
+    /// [`HELD`], [`CLOSED`] or [`STRAY`].
     pub kind: u32,
-    /// Initial sequence number of the client, in host byte order; 0 in a shortcut, whose SYN is not made yet, and in a
-    /// stray, whose record has the SYN itself.
+    /// Initial sequence number of the client, in host byte order; 0 in a stray, whose record has the SYN itself.
     pub isn: u32,
     /// How many bytes of the SYN are valid; 0 when the SYN is not part of the record.
     pub syn_len: u32,

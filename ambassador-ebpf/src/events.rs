@@ -12,7 +12,7 @@ use core::{
 use ambassador_ebpf::{
     address::Address,
     counter::Counter,
-    event::{CLOSED, Event, HELD, HeldEvent, SHORTCUT, STRAY},
+    event::{CLOSED, Event, HELD, HeldEvent, STRAY},
     flow::Flow,
     origin::Origin,
     tuple::Tuple,
@@ -20,15 +20,6 @@ use ambassador_ebpf::{
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 
 use crate::{counters::count, maps::EVENTS, segment::Segment};
-
-/// A connection is let in because its destination is known to accept; false when user space could not be told.
-#[inline(always)]
-pub(crate) fn shortcut(key: &Tuple, flow: &Flow) -> bool {
-    let Some(mut room) = reserve::<Event>() else { return false };
-    fill(&mut room, SHORTCUT, key, flow, 0);
-    room.submit(0);
-    true
-}
 
 /// A client gave up before its connection was established.
 #[inline(always)]

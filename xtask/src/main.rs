@@ -5,9 +5,11 @@
 //! never depends on the crate `ambassador`, which does not build while the kernel object is stale.
 #![allow(clippy::print_stdout, reason = "the verbs speak to the developer on stdout")]
 
+mod bench;
 mod demo;
 mod e2e;
 mod ebpf;
+mod matrix;
 mod setup;
 #[path = "../../ambassador-ebpf/sources.rs"]
 mod sources;
@@ -41,6 +43,16 @@ enum Verb {
         /// A suite (the name of a file in tests/tests), or a part of the names of tests.
         filter: Option<String>,
     },
+    /// Checks ambassador on other kernels, in emulated machines: Debian's 6.1, 6.12 and its newest.
+    Matrix {
+        /// `6.1`, `6.12`, `newest`, a suite of Debian (its newest kernel), or the path of a kernel image.
+        kernels: Vec<String>,
+    },
+    /// Measures ambassador, in a release build, and writes the table into BENCHMARKS.md.
+    Bench {
+        #[command(subcommand)]
+        scenario: bench::Scenario,
+    },
     /// Rebuilds the checked-in kernel object from source.
     Ebpf {
         /// Brings the toolchain that the build needs first.
@@ -69,6 +81,8 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Test { quick: true } => test::quick(),
         Verb::Test { quick: false } => test::full(),
         Verb::E2e { filter } => e2e::run(filter.as_deref()),
+        Verb::Matrix { kernels } => matrix::run(kernels),
+        Verb::Bench { scenario } => bench::run(scenario),
         Verb::Ebpf { install } => ebpf::run(*install),
         Verb::Tidy => tidy::run(),
         Verb::Setup => setup::run(),

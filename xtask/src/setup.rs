@@ -78,7 +78,9 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 17] = [
+    ("binutils", "strip"),
+    ("busybox-static", "busybox"),
     ("curl", "curl"),
     ("iproute2", "ip"),
     ("nghttp2-client", "h2load"),
@@ -89,7 +91,9 @@ const PACKAGES: [(&str, &str); 13] = [
     ("prometheus", "promtool"),
     ("python3", "/usr/bin/python3"),
     ("python3-psycopg2", "/usr/lib/python3/dist-packages/psycopg2/__init__.py"),
+    ("qemu-system-x86", "qemu-system-x86_64"),
     ("redis-server", "redis-server"),
     ("redis-tools", "redis-benchmark"),
     ("util-linux", "nsenter"),
+    ("wrk", "wrk"),
 ];

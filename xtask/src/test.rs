@@ -4,17 +4,21 @@
 use anyhow::Result;
 
 use crate::steps::{Step, cargo, run_all, run_command};
-use crate::{e2e, ebpf, tidy};
+use crate::{e2e, ebpf, matrix, tidy};
 
 /// What needs neither root nor a kernel.
 pub(crate) fn quick() -> Result<()> {
     run_all("test --quick", &QUICK)
 }
 
-/// Everything, with the kernel object built from source and the end-to-end tests on that fresh object.
+/// Everything, with the kernel object built from source, and the end-to-end tests and other kernels on that fresh
+/// object.
 pub(crate) fn full() -> Result<()> {
-    let kernel: [Step; 2] =
-        [("kernel object from source", || ebpf::run(true)), ("end to end", || e2e::run(None))];
+    let kernel: [Step; 3] = [
+        ("kernel object from source", || ebpf::run(true)),
+        ("end to end", || e2e::run(None)),
+        ("kernel matrix", || matrix::run(&[])),
+    ];
     run_all("test", &[&QUICK[..], &kernel].concat())
 }
 

@@ -42,15 +42,8 @@ pub enum SynEvent {
         /// one). The TCP checksum covers only the pseudo header.
         syn: Box<[u8]>,
     },
-    /// It was let in at once, because its destination is known to accept; the dial can begin.
-    Shortcut {
-        /// The connection's addresses.
-        key: FlowKey,
-        /// Where it is meant to go, and who makes it.
-        origin: Origin,
-    },
-    /// The client gave up before the connection was established, or was told of a failure. Follows only a `Held` or a
-    /// `Shortcut` of the same cookie.
+    /// The client gave up before the connection was established, or was told of a failure. Follows a `Held` of
+    /// the same cookie, or comes alone for one that was let in because its destination is known to accept.
     Closed {
         /// The connection's addresses.
         key: FlowKey,
@@ -98,17 +91,14 @@ impl SynEvent {
     /// The connection's addresses.
     pub fn key(&self) -> &FlowKey {
         match self {
-            Self::Held { key, .. }
-            | Self::Shortcut { key, .. }
-            | Self::Closed { key, .. }
-            | Self::Stray { key, .. } => key,
+            Self::Held { key, .. } | Self::Closed { key, .. } | Self::Stray { key, .. } => key,
         }
     }
 
     /// Cookie of the client's socket, unique for the life of the kernel; 0 of a stray.
     pub fn socket_cookie(&self) -> u64 {
         match self {
-            Self::Held { origin, .. } | Self::Shortcut { origin, .. } => origin.socket_cookie,
+            Self::Held { origin, .. } => origin.socket_cookie,
             Self::Closed { socket_cookie, .. } => *socket_cookie,
             Self::Stray { .. } => 0,
         }
@@ -124,7 +114,6 @@ impl TryFrom<&[u8]> for SynEvent {
         match event.kind {
             abi::HELD => Ok(Self::Held { key, origin: Origin::announced(&event.origin), syn: syn(record)? }),
             abi::STRAY => Ok(Self::Stray { key, syn: syn(record)? }),
-            abi::SHORTCUT => Ok(Self::Shortcut { key, origin: Origin::announced(&event.origin) }),
             abi::CLOSED => Ok(Self::Closed {
                 key,
                 socket_cookie: event.origin.socket_cookie,
@@ -207,10 +196,6 @@ mod tests {
                     let want = &record[size_of::<abi::Event>()..][..len];
                     let held = matches!(decoded, Ok(SynEvent::Held { syn, .. } | SynEvent::Stray { syn, .. }) if *syn == *want);
                     prop_assert!(held);
-                }
-                abi::SHORTCUT => {
-                    let shortcut = matches!(decoded, Ok(SynEvent::Shortcut { .. }));
-                    prop_assert!(shortcut);
                 }
                 abi::CLOSED => {
                     let closed = matches!(decoded, Ok(SynEvent::Closed { .. }));

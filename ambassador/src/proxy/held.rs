@@ -83,8 +83,6 @@ impl Held {
             SynEvent::Held { key, origin, syn } => {
                 self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn);
             }
-            // It is let in already; the flow that is accepted for it dials.
-            SynEvent::Shortcut { .. } => {}
             SynEvent::Closed { key, socket_cookie, isn, admitted } => {
                 let key = FlowKey::from(&key);
                 self.table.closed(&key, socket_cookie);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `cargo xtask matrix [KERNEL…]`: ambassador in virtual machines with Debian's kernels, one line per check.
+//!
+//! It exists because another kernel has another verifier and other hooks, and this machine has one kernel. The machines
+//! are emulated, so that it runs where there is no KVM. A kernel on which something hangs ends at a time limit.
+
+mod apt;
+mod checks;
+mod image;
+mod kernel;
+mod report;
+mod vm;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::setup;
+use kernel::Wanted;
+
+/// Boots each kernel and checks ambassador in it. `names` as [`Wanted::parse`] takes them; none means all of
+/// [`kernel::DEFAULT`].
+pub(crate) fn run(names: &[String]) -> Result<()> {
+    let wanted: Vec<Wanted> = if names.is_empty() {
+        kernel::DEFAULT.into_iter().map(Wanted::parse).collect::<Result<_>>()?
+    } else {
+        names.iter().map(|name| Wanted::parse(name)).collect::<Result<_>>()?
+    };
+    setup::run()?;
+    let image = image::build()?;
+    let mut failed = Vec::new();
+    for wanted in wanted {
+        let started = Instant::now();
+        let kernel = match wanted.fetch() {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                println!("matrix: SKIPPED {wanted}: {error:#}");
+                failed.push(format!("{wanted} (skipped)"));
+                continue;
+            }
+        };
+        println!("matrix: {wanted}: booting {} …", kernel.version);
+        let console = vm::boot(&kernel.path, image.path())?;
+        let report = report::Report::read(&console);
+        print!("{}", report.lines(&kernel.version));
+        println!("matrix: {wanted}: {} in {:.0?}", report.verdict(), started.elapsed());
+        if !report.holds() {
+            println!("{}", report::last_lines(&console));
+            failed.push(wanted.to_string());
+        }
+    }
+    if !failed.is_empty() {
+        bail!("matrix: not on {}", failed.join(", "));
+    }
+    Ok(())
+}
