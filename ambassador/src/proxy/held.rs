@@ -207,7 +207,7 @@ impl Held {
 
     /// Waits for the time of the next attempt, and tells its number; `None` if there is to be none.
     async fn next_attempt(&self, error: &DialError, state: Option<&RouteState>, number: u32) -> Option<u32> {
-        if matches!(error.failure, DialFailure::Local | DialFailure::TimedOut) {
+        if Answer::from(error) == Answer::Silence {
             sleep(LOCAL_PAUSE).await;
             return Some(number);
         }
