@@ -3,7 +3,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use ambassador_ebpf::{flow::Flow, origin as abi};
+use ambassador_ebpf::{admission::Admission, flow::Flow, origin as abi};
 
 /// The address that the program dialled. A v4-mapped IPv6 address is shown as the IPv4 address that it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ pub struct Origin {
     pub caller: Caller,
     /// Cookie of the client's socket, unique for the life of the kernel.
     pub socket_cookie: u64,
-    /// Whether a [`SynEvent`](super::SynEvent) told of it before it was accepted, so that somebody dials already.
+    /// Whether it was held and a [`SynEvent`](super::SynEvent) told of it, so that somebody dials already.
     pub announced: bool,
 }
 
@@ -64,7 +64,10 @@ impl Origin {
 
 impl From<&Flow> for Origin {
     fn from(flow: &Flow) -> Self {
-        Self { announced: flow.told != 0, ..Self::announced(&flow.origin) }
+        Self {
+            announced: flow.told != 0 && flow.admission == Admission::Held as u8,
+            ..Self::announced(&flow.origin)
+        }
     }
 }
 

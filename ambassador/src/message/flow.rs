@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
 use crate::net::{
-    dial::{DialError, DialFailure, Dialer, Sockets},
+    dial::{DialError, DialFailure, Dialer, Sockets, use_here},
     orig_dst::App,
     syn::dialling::Verdicts,
 };
@@ -47,7 +47,7 @@ impl Flow {
                 Err(_) => verdicts.not_good(self.netns_cookie, dst),
             }
         }
-        result
+        result.and_then(|stream| use_here(stream, dst))
     }
 
     /// Lets the next connects to `dst` ask first: its circuit breaker does not admit calls freely.

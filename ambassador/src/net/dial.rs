@@ -7,15 +7,15 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     os::fd::{BorrowedFd, OwnedFd},
     sync::Arc,
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
+use socket2::Socket;
 use thiserror::Error;
-use tokio::net::{TcpSocket, TcpStream};
 
 use crate::kernel::KernelMaps;
 
@@ -48,7 +48,8 @@ impl Dialer {
         Self::new(Arc::new(Unmarked))
     }
 
-    /// Connects to `dst` from the namespace of `sockets`, for at most `limit`.
+    /// Connects to `dst` from the namespace of `sockets`, for at most `limit`. The socket is non-blocking and known to
+    /// no event loop: the one who dials need not be the one who uses it.
     pub async fn dial(
         &self,
         sockets: &dyn Sockets,
@@ -58,9 +59,9 @@ impl Dialer {
         let attempt = async {
             let socket = sockets.stream_socket(dst).await?;
             self.mark.mark(std::os::fd::AsFd::as_fd(&socket))?;
-            let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
-            socket.set_nodelay(true)?;
-            socket.connect(dst).await
+            let socket = Socket::from(socket);
+            socket.set_tcp_nodelay(true)?;
+            connect(socket, dst).await
         };
         match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(stream)) => Ok(stream),
@@ -72,6 +73,37 @@ impl Dialer {
             }),
         }
     }
+}
+
+/// Connects a non-blocking socket. A destination on this host has usually answered before the call returns: an event
+/// loop would only be in the way.
+async fn connect(socket: Socket, dst: SocketAddr) -> io::Result<TcpStream> {
+    match socket.connect(&dst.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    // In this order: an error that comes after the question is met below.
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    if socket.peer_addr().is_ok() {
+        return Ok(socket.into());
+    }
+    let stream = tokio::net::TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => stream.into_std(),
+    }
+}
+
+/// Makes a connected socket one of the calling thread's event loop.
+pub fn use_here(stream: TcpStream, dst: SocketAddr) -> Result<tokio::net::TcpStream, DialError> {
+    tokio::net::TcpStream::from_std(stream).map_err(|source| DialError {
+        dst,
+        failure: DialFailure::Local,
+        source,
+    })
 }
 
 /// Why a dial failed, as far as policy and labels are concerned.
@@ -129,7 +161,7 @@ impl Sockets for LocalSockets {
 
 /// Makes a non-blocking, close-on-exec TCP socket in the calling thread's network namespace.
 pub fn new_stream_socket(dst: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = socket2::Socket::new(
+    let socket = Socket::new(
         socket2::Domain::for_address(dst),
         socket2::Type::STREAM.nonblocking().cloexec(),
         Some(socket2::Protocol::TCP),

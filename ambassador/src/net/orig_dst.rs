@@ -27,7 +27,7 @@ pub struct Origin {
     pub app: App,
     /// `SO_NETNS_COOKIE` of the program's network namespace.
     pub netns_cookie: u64,
-    /// Its SYN was held, or let through unasked and told of: somebody may have dialled for it.
+    /// Its SYN was held and told of: somebody dials for it.
     pub announced: bool,
 }
 

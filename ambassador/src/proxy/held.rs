@@ -5,13 +5,16 @@
 //! open are refused in `connect()` itself, a refused dial is retried while the SYN waits. What failed without ever
 //! being accepted is said here; what is accepted finds its connection in the table.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{Stream, stream};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use super::context::{Context, Holds};
 use crate::{
@@ -187,14 +190,14 @@ impl Held {
 
     async fn dial(&self, flow: &Flow, state: Option<&RouteState>) -> Result<TcpStream, DialError> {
         let (dst, telemetry) = (flow.original_dst, &self.context.telemetry);
-        let Some(state) = state else { return flow.dial(dst, UNLIMITED).await };
+        let Some(state) = state else { return flow.dialer.dial(&*flow.sockets, dst, UNLIMITED).await };
         let Ok(permits) = state.admit(dst, None, telemetry) else {
             self.context.reject(Arc::clone(&state.route.name), RejectReason::CircuitOpen);
             return Err(refusal(dst));
         };
         let limit = if state.route.transparent { UNLIMITED } else { state.route.timeouts.connect };
         let started = Instant::now();
-        let result = flow.dial(dst, limit).await;
+        let result = flow.dialer.dial(&*flow.sockets, dst, limit).await;
         let duration = started.elapsed();
         if let Err(error) = &result {
             // A success is told by the flow that uses the connection: it is one call, not two.

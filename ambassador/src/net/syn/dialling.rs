@@ -4,13 +4,15 @@
 //! It ends as soon as the program gives the connection up, whatever it is doing. It answers only what the last
 //! attempt said; see [`Answer`].
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    pin::pin,
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt as _};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use super::{
     answer::Answer, captured::Syn, handover::Promise, key::FlowKey, packet::Packet, raw::RawSockets,

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! SYNs and sockets of tests.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpStream;
 
 use super::{FlowKey, Syn};
 
@@ -34,7 +33,7 @@ pub(super) fn connected() -> (TcpStream, TcpListener) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
     socket.connect(&listener.local_addr().expect("address").into()).expect("connect");
     socket.set_nonblocking(true).expect("non-blocking");
-    (TcpStream::from_std(socket.into()).expect("register"), listener)
+    (socket.into(), listener)
 }
 
 /// The cookie of the network namespace.

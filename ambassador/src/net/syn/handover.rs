@@ -7,14 +7,12 @@
 
 use std::{
     convert::Infallible,
-    io,
-    net::SocketAddr,
-    thread::{self, ThreadId},
+    net::{SocketAddr, TcpStream},
 };
 
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::sync::oneshot;
 
-use crate::net::dial::{DialError, DialFailure};
+use crate::net::dial::{DialError, use_here};
 
 /// Makes both ends for a connection to `dst`.
 pub(super) fn promise(dst: SocketAddr) -> (Promise, Claim) {
@@ -26,7 +24,7 @@ pub(super) fn promise(dst: SocketAddr) -> (Promise, Claim) {
 /// Of the one who dials: the result is owed to whoever holds the claim.
 #[derive(Debug)]
 pub struct Promise {
-    result: Option<oneshot::Sender<Dialled>>,
+    result: Option<oneshot::Sender<Result<TcpStream, DialError>>>,
     unwanted: oneshot::Receiver<Infallible>,
 }
 
@@ -34,18 +32,15 @@ pub struct Promise {
 #[derive(Debug)]
 pub struct Claim {
     dst: SocketAddr,
-    result: oneshot::Receiver<Dialled>,
+    result: oneshot::Receiver<Result<TcpStream, DialError>>,
     _wanted: oneshot::Sender<Infallible>,
 }
-
-/// The result, and the thread whose event loop knows the socket.
-type Dialled = (Result<TcpStream, DialError>, ThreadId);
 
 impl Promise {
     /// Gives the result. `false` if nobody waits for it, and it has been dropped.
     pub(super) fn keep(&mut self, result: Result<TcpStream, DialError>) -> bool {
         let sender = self.result.take();
-        sender.is_some_and(|sender| sender.send((result, thread::current().id())).is_ok())
+        sender.is_some_and(|sender| sender.send(result).is_ok())
     }
 
     /// Completes when the claim is dropped.
@@ -58,19 +53,8 @@ impl Promise {
 impl Claim {
     /// Waits for the dial, and makes its socket one of the calling thread's event loop. `None` if the dial was given
     /// up without a result, as when its worker ends: whoever needs the socket may dial.
-    pub async fn finish(self) -> Option<Result<TcpStream, DialError>> {
+    pub async fn finish(self) -> Option<Result<tokio::net::TcpStream, DialError>> {
         let Self { dst, result, _wanted } = self;
-        let (result, home) = result.await.ok()?;
-        let moved = match result {
-            Ok(stream) if home != thread::current().id() => move_here(stream),
-            Ok(stream) => Ok(stream),
-            Err(error) => return Some(Err(error)),
-        };
-        Some(moved.map_err(|source| DialError { dst, failure: DialFailure::Local, source }))
+        Some(result.await.ok()?.and_then(|stream| use_here(stream, dst)))
     }
-}
-
-/// An event loop knows its own sockets only; one that stayed in another's would pay for every wake-up.
-fn move_here(stream: TcpStream) -> io::Result<TcpStream> {
-    TcpStream::from_std(stream.into_std()?)
 }
