@@ -106,6 +106,47 @@ for n in range(5): say('probed', lambda: dial('blocking', address, 5))
     Ok(())
 }
 
+const BY_NAME: &str = "version: v1
+telemetry:
+  metrics: {listen: '127.0.0.1:9464'}
+routes:
+  - name: named
+    match: {hosts: [10.77.0.2]}
+    retry: {attempts: 1, backoff: {base: 1ms, max: 1ms}}
+    circuitBreaker: {consecutiveFailures: 6, waitDurationInOpenState: 60s}
+";
+
+#[test]
+fn refused_connects_count_for_the_route_of_the_name_but_its_open_breaker_refuses_no_other_name() -> Result<()>
+{
+    let destinations = Destinations::new()?;
+    let link = &destinations.link;
+    let ambassador = Ambassador::with_policy("-q", BY_NAME)?;
+    let script = format!(
+        "
+address = ('10.77.0.2', 7501)
+for n in range(3): say('failing', lambda: dial('blocking', address, 5))
+input()
+def http(host):
+    s = socket.create_connection(address, 5)
+    s.sendall(b'GET / HTTP/1.1\\r\\nHost: ' + host + b'\\r\\n\\r\\n')
+    return s.recv(4096).decode().split()[1]
+say('named', lambda: http(b'10.77.0.2'))
+say('other', lambda: http(b'other.example'))
+{METRICS}"
+    );
+    let mut process = ambassador.spawn(&link.client, &comparison::python(&script))?;
+    wait::until_true("three refusals", SOON, || process.stdout().lines().count() == 3)?;
+    let _upstream = FaultUpstream::start(&link.server, Link::v4(7501), |_| Answer::status(200).into())?;
+    process.say("")?;
+    let finished = process.finish(SOON)?.expect_success()?;
+    let told = comparison::told(&finished.text())?;
+    ensure!(results(&told) == ["ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "503", "200"], "{told:?}");
+    let rejected = count(&finished.errors(), "ambassador_rejected_requests_total", "circuit_open")?;
+    ensure!(rejected == 1, "{rejected} refusals counted\n{}", finished.errors());
+    Ok(())
+}
+
 #[test]
 fn a_denied_destination_refuses_in_connect() -> Result<()> {
     let destinations = Destinations::new()?;

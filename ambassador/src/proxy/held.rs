@@ -35,6 +35,7 @@ use crate::{
     policy::{
         classify::AttemptOutcome,
         deadline::Deadline,
+        facts::L7Facts,
         matcher::Protocol,
         retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
         route::{ByDestination, ConnectMode},
@@ -133,7 +134,7 @@ impl Held {
         let prospect = self.context.syn_prospect(&flow);
         if prospect.mode == ConnectMode::Eager {
             let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-            return self.say(&flow, prospect.state.as_ref(), report, HoldOutcome::Passed);
+            return self.say(&flow, &prospect.state, report, HoldOutcome::Passed);
         }
         let promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
             Ok(promise) => promise,
@@ -141,28 +142,27 @@ impl Held {
             Err(HoldError::Full) => {
                 let report =
                     let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-                return self.say(&flow, prospect.state.as_ref(), report, HoldOutcome::Passed);
+                return self.say(&flow, &prospect.state, report, HoldOutcome::Passed);
             }
         };
         let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
         let (this, answers) = (Arc::clone(self), Arc::clone(&ground.answers));
         tokio::spawn(async move {
-            let SynProspect { state, denied, .. } = prospect;
-            let report = if denied {
+            let report = if prospect.denied {
                 let route = Arc::clone(&this.context.table.default_route.name);
                 this.context.reject(route, RejectReason::Denied);
                 holding.answer(Answer::Refuse, &*answers).await
             } else {
-                let attempts = this.attempts(Arc::clone(&flow), state.clone());
+                let attempts = this.attempts(Arc::clone(&flow), prospect.clone());
                 let report = holding.dial(attempts, &*this.verdicts, &*answers).await;
-                if state.as_ref().is_some_and(|state| !state.is_closed()) {
+                if !prospect.state.is_closed() {
                     // A probe's dial does not close the breaker: the next connect asks it again.
                     flow.doubt(flow.original_dst);
                 }
                 report
             };
             let outcome = outcome_of(report.outcome);
-            this.say(&flow, state.as_ref(), report, outcome);
+            this.say(&flow, &prospect.state, report, outcome);
         });
     }
 
@@ -171,29 +171,32 @@ impl Held {
     fn attempts(
         self: &Arc<Self>,
         flow: Arc<Flow>,
-        state: Option<Arc<RouteState>>,
+        prospect: SynProspect,
     ) -> impl Stream<Item = Result<TcpStream, DialError>> + use<> {
         let this = Arc::clone(self);
         stream::unfold(Some(1), move |number: Option<u32>| {
-            let (this, flow, state) = (Arc::clone(&this), Arc::clone(&flow), state.clone());
+            let (this, flow, prospect) = (Arc::clone(&this), Arc::clone(&flow), prospect.clone());
             async move {
                 let number = number?;
-                let result = this.dial(&flow, state.as_deref()).await;
+                let result = this.dial(&flow, &prospect).await;
                 let next = match &result {
                     Ok(_) => None,
-                    Err(error) => this.next_attempt(error, state.as_deref(), number).await,
+                    Err(error) => this.next_attempt(error, &prospect.state, number).await,
                 };
                 Some((result, next))
             }
         })
     }
 
-    async fn dial(&self, flow: &Flow, state: Option<&RouteState>) -> Result<TcpStream, DialError> {
-        let (dst, telemetry) = (flow.original_dst, &self.context.telemetry);
-        let Some(state) = state else { return flow.dialer.dial(&*flow.sockets, dst, UNLIMITED).await };
-        let Ok(permits) = state.admit(dst, None, telemetry) else {
-            self.context.reject(Arc::clone(&state.route.name), RejectReason::CircuitOpen);
-            return Err(refusal(dst));
+    async fn dial(&self, flow: &Flow, prospect: &SynProspect) -> Result<TcpStream, DialError> {
+        let (dst, telemetry, state) = (flow.original_dst, &self.context.telemetry, &prospect.state);
+        let permits = match (state.admit(dst, None, telemetry), prospect.certainty) {
+            (Ok(permits), _) => Some(permits),
+            (Err(_), Certainty::Likely) => None,
+            (Err(_), Certainty::Decided) => {
+                self.context.reject(Arc::clone(&state.route.name), RejectReason::CircuitOpen);
+                return Err(refusal(dst));
+            }
         };
         let limit = if state.route.transparent { UNLIMITED } else { state.route.timeouts.connect };
         let started = Instant::now();
@@ -201,7 +204,9 @@ impl Held {
         let duration = started.elapsed();
         if let Err(error) = &result {
             // A success is told by the flow that uses the connection: it is one call, not two.
-            state.sample(permits, dial_outcome(error), duration, dst, None, telemetry);
+            if let Some(permits) = permits {
+                state.sample(permits, dial_outcome(error), duration, dst, None, telemetry);
+            }
             let error = Some(error.failure.into());
             telemetry.emit(&ConnectFinished { destination: state.destination(dst), duration, error }.into());
         }
@@ -209,12 +214,14 @@ impl Held {
     }
 
     /// Waits for the time of the next attempt, and tells its number; `None` if there is to be none.
-    async fn next_attempt(&self, error: &DialError, state: Option<&RouteState>, number: u32) -> Option<u32> {
+    async fn next_attempt(&self, error: &DialError, state: &RouteState, number: u32) -> Option<u32> {
         if Answer::from(error) == Answer::Silence {
             sleep(LOCAL_PAUSE).await;
             return Some(number);
         }
-        let state = state.filter(|state| state.route.mode.acts())?;
+        if !state.route.mode.acts() {
+            return None;
+        }
         let attempt =
             Attempt { number, outcome: dial_outcome(error), retry_after: None, stale_retried: false };
         let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
@@ -230,9 +237,7 @@ impl Held {
     }
 
     /// Says how it ended; a connection that no flow will speak of has its line here.
-    fn say(&self, flow: &Flow, state: Option<&Arc<RouteState>>, report: Report, outcome: HoldOutcome) {
-        let default = || self.context.states.of(&self.context.table.default_route, flow.original_dst);
-        let state = state.map_or_else(default, Arc::clone);
+    fn say(&self, flow: &Flow, state: &RouteState, report: Report, outcome: HoldOutcome) {
         let destination = state.destination(flow.original_dst);
         let telemetry = &self.context.telemetry;
         telemetry.emit(&ConnectHeld { destination: destination.clone(), outcome, held: report.held }.into());
@@ -263,25 +268,40 @@ impl Held {
 }
 
 /// What the dialled address says of a connection that is held.
+#[derive(Clone)]
 pub(super) struct SynProspect {
     pub(super) mode: ConnectMode,
-    /// The state of its route, if the address decides it.
-    pub(super) state: Option<Arc<RouteState>>,
+    /// The state of its route: the one that applies if the program claims no name.
+    pub(super) state: Arc<RouteState>,
+    pub(super) certainty: Certainty,
     pub(super) denied: bool,
+}
+
+/// Whether the first bytes can still change the route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Certainty {
+    /// They cannot.
+    Decided,
+    /// They can. A dial that fails belongs to this route, since nothing else will be known of it; but its open
+    /// circuit breaker must not refuse a program that means another name at the same address.
+    Likely,
 }
 
 impl Context {
     fn syn_prospect(&self, flow: &Flow) -> SynProspect {
         let names = self.endpoints.names();
         let l4 = flow.l4();
-        let mode = self.table.connect_mode(&l4, &names);
-        match self.table.for_destination(&l4, &names) {
-            ByDestination::Decided(selection) => SynProspect {
-                mode,
-                state: Some(self.states.of(selection.route, flow.original_dst)),
-                denied: selection.denied && selection.route.mode.acts(),
-            },
-            ByDestination::Undecided { .. } => SynProspect { mode, state: None, denied: false },
+        let (selection, certainty) = match self.table.for_destination(&l4, &names) {
+            ByDestination::Decided(selection) => (selection, Certainty::Decided),
+            ByDestination::Undecided { .. } => {
+                (self.table.select(&l4, &L7Facts::of(Protocol::Opaque), &names), Certainty::Likely)
+            }
+        };
+        SynProspect {
+            mode: self.table.connect_mode(&l4, &names),
+            state: self.states.of(selection.route, flow.original_dst),
+            certainty,
+            denied: certainty == Certainty::Decided && selection.denied && selection.route.mode.acts(),
         }
     }
 }
