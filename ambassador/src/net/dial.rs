@@ -82,10 +82,7 @@ async fn connect(socket: Socket, dst: SocketAddr) -> io::Result<TcpStream> {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
     }
-    // In this order: an error that comes after the question is met below.
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
-    }
+    // Not SO_ERROR, which also tells of an ICMP error that the kernel itself does not believe yet (`sk_err_soft`).
     if socket.peer_addr().is_ok() {
         return Ok(socket.into());
     }
