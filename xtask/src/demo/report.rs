@@ -59,7 +59,7 @@ impl Run {
 
     fn refused(&self, host: &str) -> String {
         let refused = summary::refused_by_breaker(&self.log, port_of(host));
-        if refused == 0 { "-".to_owned() } else { format!("{refused}, at once and without a dial") }
+        if refused == 0 { "-".to_owned() } else { format!("{refused}, at once") }
     }
 
     fn breaker(&self, host: &str) -> String {
