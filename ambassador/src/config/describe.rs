@@ -3,6 +3,8 @@
 //!
 //! For people (`ambassador explain`) and nobody else: nothing may decide by these texts.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::policy::breaker::{BreakerPolicy, SlidingWindow};
@@ -41,6 +43,9 @@ pub fn describe_route(config: &Config, position: Option<usize>) -> Vec<Setting> 
     list.retry(&route.retry);
     list.breaker(route.breaker.as_ref());
     list.limits(&route.limits);
+    if route.upstream.is_none() && route.keep_idle.is_some() {
+        list.keep_idle(route.keep_idle);
+    }
     list.settings
 }
 
@@ -58,7 +63,7 @@ pub fn describe_upstream(config: &Config, upstream: &Upstream) -> Vec<Setting> {
     );
     list.breaker(upstream.breaker.as_ref());
     list.limits(&upstream.limits);
-    list.add("connectionPool.idleTimeout", format_duration(upstream.idle_timeout));
+    list.keep_idle(upstream.keep_idle);
     list.settings
 }
 
@@ -72,6 +77,11 @@ impl List<'_> {
     fn add(&mut self, field: &'static str, value: impl Into<String>) {
         let origin = self.config.origins.of(self.scope, field);
         self.settings.push(Setting { field, value: value.into(), origin });
+    }
+
+    fn keep_idle(&mut self, keep_idle: Option<Duration>) {
+        let value = keep_idle.map_or_else(|| "connections end with their flow".to_owned(), format_duration);
+        self.add("connectionPool.idleTimeout", value);
     }
 
     fn optional(&mut self, field: &'static str, value: Option<String>) {

@@ -292,7 +292,7 @@ shape! {
         "maxRetries" => max_retries: Count;
         /// How long a request may wait for a place. Default: it is refused at once.
         "maxWait" => max_wait: Limit;
-        /// How long an idle connection is kept. Default: 1m30s.
+        /// How long an idle connection is kept for other connections of the program. Default: 1m30s.
         "idleTimeout" => idle_timeout: Span;
     }
 }

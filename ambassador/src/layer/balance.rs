@@ -28,9 +28,11 @@ impl Serve for Balance {
     fn serve(&self, mut request: Request) -> Reply {
         if let Some(plan) = &request.plan {
             request.connect_timeout = plan.route().timeouts.connect;
+            request.keep_idle = plan.route().keep_idle.filter(|_| plan.route().mode.acts());
             let failed = request.endpoint.take();
             if let Some(upstream) = plan.route().upstream.as_ref().filter(|_| !plan.host_mismatch) {
-                request.idle_timeout = upstream.idle_timeout;
+                request.keep_idle =
+                    upstream.keep_idle.filter(|_| plan.route().mode.acts()).or(request.keep_idle);
                 let original_dst = request.flow.original_dst;
                 // The flow's first attempt goes where the connection leads that was dialled for it.
                 let dialled = pool::spare_destination(request.flow.id)

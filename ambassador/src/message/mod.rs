@@ -43,8 +43,8 @@ pub struct Request {
     pub endpoint: Option<SocketAddr>,
     /// How long a dial may take.
     pub connect_timeout: Duration,
-    /// How long its connection may be idle afterwards and still be used again.
-    pub idle_timeout: Duration,
+    /// How long its connection is kept for other flows when its own has ended; `None`: it ends with its flow.
+    pub keep_idle: Option<Duration>,
     /// Whether a connection that has carried a request may carry this one.
     pub reuse: Reuse,
     /// What was decided when it was matched to its route; `None` before that.
@@ -73,7 +73,7 @@ impl Request {
             arrived: Instant::now(),
             endpoint: None,
             connect_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(90),
+            keep_idle: None,
             reuse: Reuse::Allowed,
             plan: None,
             permits: None,
@@ -91,7 +91,7 @@ impl Request {
             arrived: self.arrived,
             endpoint: self.endpoint,
             connect_timeout: self.connect_timeout,
-            idle_timeout: self.idle_timeout,
+            keep_idle: self.keep_idle,
             reuse: self.reuse,
             plan: self.plan.clone(),
             permits: None,

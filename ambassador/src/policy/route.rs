@@ -43,6 +43,8 @@ pub struct Route {
     pub on_proxy_down: OnProxyDown,
     /// When `connect()` succeeds.
     pub connect: ConnectMode,
+    /// How long its idle connections are kept for other flows (`connectionPool`); `None`: they end with their flow.
+    pub keep_idle: Option<Duration>,
     /// Nothing is configured: only what cannot change what the program sees may be done.
     pub transparent: bool,
 }
@@ -62,6 +64,7 @@ impl Default for Route {
             declared_protocol: None,
             on_proxy_down: OnProxyDown::default(),
             connect: ConnectMode::default(),
+            keep_idle: None,
             transparent: true,
         }
     }
@@ -90,19 +93,19 @@ pub struct Upstream {
     pub breaker: Option<BreakerPolicy>,
     /// Its limits, shared by all routes to it.
     pub limits: BulkheadLimits,
-    /// How long an idle pooled connection is kept (`connectionPool.idleTimeout`).
-    pub idle_timeout: Duration,
+    /// How long an idle connection is kept for other flows (`connectionPool.idleTimeout`); `None`: it ends with its flow.
+    pub keep_idle: Option<Duration>,
 }
 
 impl Default for Upstream {
-    /// An unnamed upstream at the original destination: no breaker, no limits, connections idle for 90 s at most.
+    /// An unnamed upstream at the original destination: no breaker, no limits, connections that end with their flow.
     fn default() -> Self {
         Self {
             name: Arc::from(""),
             endpoints: Vec::new(),
             breaker: None,
             limits: BulkheadLimits::default(),
-            idle_timeout: Duration::from_secs(90),
+            keep_idle: None,
         }
     }
 }

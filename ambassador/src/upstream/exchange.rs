@@ -61,7 +61,7 @@ async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), P
     let careful = if repeatable { AskKernel::No } else { AskKernel::Yes };
     let may_reuse = request.reuse == Reuse::Allowed;
     if may_reuse && let Some(mut own) = pool::take_own(flow.id, key, careful) {
-        own.idle_limit = own.idle_limit.min(request.idle_timeout);
+        own.keep_no_longer_than(request.keep_idle);
         return Ok((own, None));
     }
     let spare = pool::take_spare(flow.id, destination);
@@ -74,7 +74,7 @@ async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), P
     }
     let started = Instant::now();
     let (stream, places) = open(request, spare).await?;
-    let fresh = Connection::new(stream, key, flow.id, request.idle_timeout, places);
+    let fresh = Connection::new(stream, key, flow.id, request.keep_idle, places);
     Ok((fresh, Some(started.elapsed())))
 }
 

@@ -149,7 +149,7 @@ impl Exchange {
             return Ok(response);
         }
         self.connection.unshared |= self.head.is_unshared() || reply.is_unshared();
-        if let Some(seconds) = reply.keep_alive_timeout() {
+        if let Some(seconds) = reply.keep_alive_timeout().filter(|_| !self.connection.unshared) {
             // A second less than announced: the origin's clock starts earlier than ours.
             let announced = Duration::from_secs(u64::from(seconds.saturating_sub(1)));
             self.connection.idle_limit = self.connection.idle_limit.min(announced);

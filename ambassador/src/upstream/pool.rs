@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whose an upstream connection is.
 //!
-//! A flow keeps the connections that it has used while it lives, as the program would without a proxy. When it ends,
-//! those that are idle and clean are shared by later flows of the same network namespace and destination. The pool
-//! belongs to one worker: no lock, no hand-over. A connection with unread bytes, or one that authenticated its user,
-//! must never reach another flow.
+//! A flow keeps the connections that it has used while it lives, as the program would without a proxy, and they end
+//! with it: a server that serves one connection after the other would wait for the end of one that its client has long
+//! closed. Where a `connectionPool` is configured, those that are idle and clean are shared by later flows of the same
+//! network namespace and destination. The pool belongs to one worker: no lock, no hand-over. A connection with unread
+//! bytes, or one that authenticated its user, must never reach another flow.
 
 use std::{
     cell::RefCell,
@@ -64,16 +65,23 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection that was just dialled.
+    /// A connection that was just dialled; `keep_idle` is how long it may wait for another flow, if it may.
     pub(crate) fn new(
         stream: TcpStream,
         key: Key,
         flow: FlowId,
-        idle_limit: Duration,
+        keep_idle: Option<Duration>,
         places: Vec<Permit>,
     ) -> Self {
-        let idle_since = Instant::now();
-        Self { stream, key, flow, reused: false, unshared: false, idle_limit, idle_since, _places: places }
+        let idle_limit = keep_idle.unwrap_or(Duration::MAX);
+        let (unshared, idle_since) = (keep_idle.is_none(), Instant::now());
+        Self { stream, key, flow, reused: false, unshared, idle_limit, idle_since, _places: places }
+    }
+
+    /// Another route may keep it less long than the one that it was dialled for, or not share it at all.
+    pub(crate) fn keep_no_longer_than(&mut self, keep_idle: Option<Duration>) {
+        self.idle_limit = self.idle_limit.min(keep_idle.unwrap_or(Duration::MAX));
+        self.unshared |= keep_idle.is_none();
     }
 
     fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {

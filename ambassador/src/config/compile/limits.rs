@@ -15,16 +15,19 @@ pub(super) fn limits(layers: &mut Layers<'_, '_>) -> BulkheadLimits {
     limits_over(layers, &RawLimits::default())
 }
 
-/// The limits of an upstream, and how long its idle connections are kept.
+/// How long idle connections are kept for other flows: not at all, unless some layer has a `connectionPool`.
+pub(super) fn keep_idle(layers: &Layers<'_, '_>) -> Option<Duration> {
+    layers.stack.iter().any(|layer| layer.limits.is_some()).then_some(KEEP_IDLE)
+}
+
+/// The limits of an upstream, and how long its idle connections are kept for other flows.
 pub(super) fn pool(
     layers: &mut Layers<'_, '_>,
     raw: Option<&At<RawPool>>,
-    mut idle_timeout: Duration,
-) -> (BulkheadLimits, Duration) {
-    let Some(At { value: raw, .. }) = raw else { return (limits(layers), idle_timeout) };
-    if let Some(idle) = layers.note("connectionPool.idleTimeout", raw.idle_timeout.as_ref()) {
-        idle_timeout = idle.0;
-    }
+) -> (BulkheadLimits, Option<Duration>) {
+    let Some(At { value: raw, .. }) = raw else { return (limits(layers), keep_idle(layers)) };
+    let idle = layers.note("connectionPool.idleTimeout", raw.idle_timeout.as_ref());
+    let keep_idle = idle.map_or(KEEP_IDLE, |idle| idle.0);
     let own = RawLimits {
         max_connections: raw.max_connections.clone(),
         max_pending: raw.max_pending.clone(),
@@ -33,7 +36,7 @@ pub(super) fn pool(
         max_wait: raw.max_wait.clone(),
         broken: raw.broken,
     };
-    (limits_over(layers, &own), idle_timeout)
+    (limits_over(layers, &own), Some(keep_idle))
 }
 
 /// The limits of `own`, and what it leaves open from the layers.
@@ -64,3 +67,6 @@ fn limits_over(layers: &mut Layers<'_, '_>, own: &RawLimits) -> BulkheadLimits {
         max_wait: wait.and_then(|at| at.value.0),
     }
 }
+
+/// The default of `connectionPool.idleTimeout`.
+const KEEP_IDLE: Duration = Duration::from_secs(90);

@@ -18,9 +18,19 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// An exchange by a route with a `connectionPool`.
 async fn exchange(flow: &Arc<Flow>, request: &[u8]) -> Result<Response, ProxyError> {
+    exchange_keeping(flow, request, Some(Duration::from_secs(90))).await
+}
+
+async fn exchange_keeping(
+    flow: &Arc<Flow>,
+    request: &[u8],
+    keep_idle: Option<Duration>,
+) -> Result<Response, ProxyError> {
     let head = head::RequestHead::parse(request).expect("well-formed").expect("whole");
     let request = Request::new(RequestHead::Http1(head), Body::empty(), flow.clone(), InterimSink::none());
+    let request = Request { keep_idle, ..request };
     within(stack().ready().await.expect("ready").call(request)).await
 }
 
@@ -51,6 +61,18 @@ async fn a_flow_keeps_its_connection() {
     drop(connections);
     assert_eq!(pool::shared_idle(), 1);
     drop(pool::take_shared(flow.id, pool::Key { netns_cookie: 1, destination: origin.addr }));
+    origin.done().await;
+}
+
+#[tokio::test]
+async fn without_a_connection_pool_a_connection_lives_as_long_as_its_flow_and_no_longer() {
+    const BRIEF: &[u8] = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n";
+    let origin = Origin::play(&[&[Expect(GET), Send(BRIEF), Expect(POST), Send(OK), ExpectEnd]]).await;
+    let (flow, connections) = flow_to(origin.addr).await;
+    exchange_keeping(&flow, GET, None).await.expect("first");
+    assert!(reused(&exchange_keeping(&flow, POST, None).await.expect("second")));
+    drop(connections);
+    assert_eq!(pool::shared_idle(), 0);
     origin.done().await;
 }
 
@@ -243,7 +265,7 @@ async fn the_shared_pool_is_bounded() {
             stream,
             key,
             FlowId(u64::MAX),
-            Duration::from_secs(9),
+            Some(Duration::from_secs(9)),
             Vec::new(),
         ));
     }
