@@ -21,6 +21,7 @@ pub mod nginx;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod script;
 pub mod slow_link;
 pub mod summary;
 pub mod terminal;

@@ -176,6 +176,11 @@ impl ResponseHead {
         Ok(Some(Self { raw: Bytes::copy_from_slice(&bytes[..length]), status, version, framing, lines }))
     }
 
+    /// The status in the status line that `bytes` begin with, if that can be read whatever follows it.
+    pub fn status_of(bytes: &[u8]) -> Option<u16> {
+        status_line(bytes).ok().flatten().map(|(_, status, _)| status)
+    }
+
     /// The bytes as they stood on the wire.
     pub fn raw(&self) -> &Bytes {
         &self.raw

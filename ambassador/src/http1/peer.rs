@@ -22,16 +22,22 @@ use super::wire;
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
     half_closed: AtomicBool,
+    reset: AtomicBool,
 }
 
 impl Peer {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, half_closed: AtomicBool::new(false) }
+        Self { stream, half_closed: AtomicBool::new(false), reset: AtomicBool::new(false) }
     }
 
     /// The program has sent FIN: no more requests, but it may still read.
     pub(crate) fn is_half_closed(&self) -> bool {
         self.half_closed.load(Ordering::Relaxed)
+    }
+
+    /// The program has reset its connection.
+    pub(crate) fn set_reset(&self) {
+        self.reset.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_half_closed(&self) {
@@ -58,6 +64,11 @@ impl InterimSink {
         let Some(peer) = &self.0 else { return Ok(()) };
         let mut written = 0;
         poll_fn(|cx| wire::poll_write(&peer.stream, cx, head, &mut written, &mut Bytes::new())).await
+    }
+
+    /// The program has reset its connection, which its upstream should see as well.
+    pub fn is_reset(&self) -> bool {
+        self.0.as_ref().is_some_and(|peer| peer.reset.load(Ordering::Relaxed))
     }
 
     /// The program has sent FIN, which its upstream should see as well.

@@ -116,8 +116,10 @@ pub(crate) fn poll_write(
 pub(crate) enum Idle {
     /// Open, and nothing has arrived.
     Quiet,
-    /// Ended, failed, or something has arrived that nobody asked for.
+    /// Ended, or something has arrived that nobody asked for.
     Spent,
+    /// Reset, or failed otherwise.
+    Failed,
 }
 
 /// Looks whether an idle connection is still usable: by what the runtime has learnt of it, and if `ask_kernel` by
@@ -136,7 +138,8 @@ pub(crate) fn idle_state(stream: &TcpStream, ask_kernel: AskKernel) -> Idle {
     };
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
-        _ => Idle::Spent,
+        Ok(_) => Idle::Spent,
+        Err(_) => Idle::Failed,
     }
 }
 

@@ -109,16 +109,21 @@ impl Entry {
         if let Some(cause) = &response.cause {
             self.reject(cause);
         }
+        response.idle = self.plan.route().timeouts.idle;
+        let unread = matches!(response.head, ResponseHead::Unread(None)) && response.upgrade.is_some();
+        let unread = unread.then_some(ErrorType::MalformedResponse);
         let head = Answer {
-            status: Some(response.status()),
+            status: response.status(),
             grpc_status: grpc_status(&response),
-            error: response.cause.as_ref().map(ErrorType::from),
+            error: response.cause.as_ref().map(ErrorType::from).or(unread),
             received: response.head.wire_length(),
         };
-        response.body = response.body.on_end(Box::new(move |BodyEnd { bytes, clean, grpc_status }| {
+        response.body = response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status }| {
+            self.plan.trail.sent(sent);
             let cut = clean.err().map(|cut| match cut {
                 BodyErrorKind::Abandoned => ErrorType::ClientGone,
                 BodyErrorKind::Overdue => ErrorType::TimeoutRequest,
+                BodyErrorKind::Idle => ErrorType::TimeoutIdle,
                 BodyErrorKind::Truncated => ErrorType::ClosedEarly,
                 BodyErrorKind::Malformed => ErrorType::MalformedResponse,
                 BodyErrorKind::Reset | BodyErrorKind::Stream => ErrorType::Reset,
@@ -195,7 +200,7 @@ impl ResponseHead {
     fn wire_length(&self) -> u64 {
         match self {
             Self::Http1(head) => head.raw().len() as u64,
-            Self::Http2(_) | Self::Local(_) => 0,
+            Self::Unread(_) | Self::Http2(_) | Self::Local(_) => 0,
         }
     }
 }

@@ -28,7 +28,7 @@ impl Serve for Rescue {
         let plan = request.plan.clone();
         let reply = self.inner.serve(request);
         Box::pin(async move {
-            let transparent = plan.is_none_or(|plan| plan.route().transparent || !plan.route().mode.acts());
+            let transparent = plan.is_none_or(|plan| plan.passes_failures());
             match reply.await {
                 Err(error @ (ProxyError::ClientGone(_) | ProxyError::MalformedRequest(_))) => Err(error),
                 Err(error) if transparent && error.side() != Side::Local => Err(error),

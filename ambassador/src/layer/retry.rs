@@ -175,7 +175,7 @@ impl Ended {
         match (&self.result, self.outcome) {
             (Err(error), _) => event::RetryReason::Error(error.into()),
             (Ok(_), AttemptOutcome::Grpc(status)) => event::RetryReason::Grpc(status),
-            (Ok(response), _) => event::RetryReason::Status(response.status()),
+            (Ok(response), _) => event::RetryReason::Status(response.status().unwrap_or_default()),
         }
     }
 

@@ -109,17 +109,17 @@ impl Measured {
         }
         if response.upgrade.is_some() {
             // The reply is complete; what follows belongs to another protocol, and may last for days.
-            self.finish(Some(status), outcome, None);
+            self.finish(status, outcome, None);
             return response;
         }
         response.body = response.body.on_end(Box::new(move |end| match end.clean {
             Ok(()) | Err(BodyErrorKind::Abandoned) => {
                 let outcome = end.grpc_status.map_or(outcome, AttemptOutcome::Grpc);
-                self.finish(Some(status), outcome, None);
+                self.finish(status, outcome, None);
             }
             Err(_) => {
                 let cut = AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: true };
-                self.finish(Some(status), cut, Some(ErrorType::Reset));
+                self.finish(status, cut, Some(ErrorType::Reset));
             }
         }));
         response
@@ -153,9 +153,11 @@ impl Measured {
 
 /// What a reply says of its upstream.
 pub(super) fn response_outcome(response: &Response) -> AttemptOutcome {
-    match grpc_status(response) {
-        Some(status) => AttemptOutcome::Grpc(status),
-        None => AttemptOutcome::Status(response.status()),
+    match (grpc_status(response), response.status()) {
+        (Some(status), _) => AttemptOutcome::Grpc(status),
+        (None, Some(status)) => AttemptOutcome::Status(status),
+        // What cannot be read cannot be judged, only that it came.
+        (None, None) => AttemptOutcome::Connected,
     }
 }
 

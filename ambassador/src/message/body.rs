@@ -19,6 +19,8 @@ use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::Upgrade;
+
 /// Called once when a body has ended, or was dropped before its end.
 pub type EndHook = Box<dyn FnOnce(BodyEnd) + Send + Sync>;
 
@@ -58,6 +60,8 @@ pub trait BodySource: Send + Sync {
 pub struct BodyEnd {
     /// Bytes that were yielded; for HTTP/1 with their framing.
     pub bytes: u64,
+    /// Bytes that the reader has sent beyond its request, on a connection that was relayed after this body.
+    pub sent: u64,
     /// Whether the end was clean.
     pub clean: Result<(), BodyErrorKind>,
     /// `grpc-status` of its trailers, if it had one.
@@ -77,6 +81,8 @@ pub enum BodyErrorKind {
     Stream,
     /// The time of its request was over.
     Overdue,
+    /// Nothing moved for the idle timeout.
+    Idle,
     /// Its reader stopped.
     Abandoned,
 }
@@ -99,6 +105,9 @@ pub enum BodyError {
     /// The time of its request was over (`timeouts.request`).
     #[error("the time of the request was over in the middle of a body")]
     Overdue,
+    /// What comes now is no body that could be read without a guess: its connection is relayed as it is.
+    #[error("the rest of a body can only be relayed as it is")]
+    Unread(Box<Upgrade>),
 }
 
 impl Default for Body {
@@ -113,7 +122,7 @@ impl BodyError {
         match self {
             Self::Reset(_) => BodyErrorKind::Reset,
             Self::Truncated => BodyErrorKind::Truncated,
-            Self::Malformed(_) => BodyErrorKind::Malformed,
+            Self::Malformed(_) | Self::Unread(_) => BodyErrorKind::Malformed,
             Self::Stream(_) => BodyErrorKind::Stream,
             Self::Overdue => BodyErrorKind::Overdue,
         }
@@ -185,9 +194,10 @@ impl Body {
         Poll::Ready(error)
     }
 
-    /// Counts bytes that were relayed past this body (an upgraded connection), so that its end reports them.
-    pub fn count(&mut self, bytes: u64) {
-        self.bytes += bytes;
+    /// Ends this body with what was relayed past it (an upgraded connection), so that its end reports that.
+    pub fn end_relayed(mut self, sent: u64, received: u64, clean: Result<(), BodyErrorKind>) {
+        self.bytes += received;
+        self.end_with(sent, clean);
     }
 
     /// Cuts this body if it has not ended after `left`.
@@ -208,8 +218,12 @@ impl Body {
     }
 
     fn end(&mut self, clean: Result<(), BodyErrorKind>) {
+        self.end_with(0, clean);
+    }
+
+    fn end_with(&mut self, sent: u64, clean: Result<(), BodyErrorKind>) {
         self.kind = Kind::Empty;
-        let end = BodyEnd { bytes: self.bytes, clean, grpc_status: self.grpc_status };
+        let end = BodyEnd { bytes: self.bytes, sent, clean, grpc_status: self.grpc_status };
         for hook in mem::take(&mut self.hooks) {
             hook(end);
         }
@@ -278,6 +292,8 @@ impl http_body::Body for Body {
         };
         match &next {
             Some(Ok(frame)) => self.note(frame),
+            // It goes on outside of this body, which ends when that does.
+            Some(Err(BodyError::Unread(_))) => self.kind = Kind::Empty,
             Some(Err(error)) => self.end(Err(error.kind())),
             None => self.end(Ok(())),
         }

@@ -13,7 +13,7 @@ pub mod local;
 pub mod error;
 pub(crate) mod facts;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::header::HeaderName;
 use tokio::{net::TcpStream, time::Instant};
@@ -21,6 +21,7 @@ use tokio::{net::TcpStream, time::Instant};
 use self::{body::Body, error::ProxyError, flow::Flow, local::LocalReply, plan::Plan};
 use crate::{
     http1::{head, peer::InterimSink},
+    policy::bulkhead::Permit,
     upstream::admission::Permits,
 };
 
@@ -179,8 +180,10 @@ pub struct Response {
     pub head: ResponseHead,
     /// Its body.
     pub body: Body,
-    /// The connection has changed its protocol: it follows the head.
+    /// What follows the head is relayed as bytes: the connection has changed its protocol, or is not HTTP as we know it.
     pub upgrade: Option<Upgrade>,
+    /// How long no byte may move on an upgraded connection.
+    pub idle: Option<Duration>,
     /// What the attempt that brought it was like; `None` for a reply of ambassador's own.
     pub attempt: Option<AttemptInfo>,
     /// The error that this reply of ambassador's own stands for.
@@ -190,7 +193,7 @@ pub struct Response {
 impl Response {
     /// A reply whose body is `body`.
     pub fn new(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, upgrade: None, attempt: None, cause: None }
+        Self { head, body, upgrade: None, idle: None, attempt: None, cause: None }
     }
 
     /// The reply of ambassador's own which tells the program of `error`.
@@ -199,12 +202,13 @@ impl Response {
         Self { cause: Some(error), ..Self::new(head, Body::empty()) }
     }
 
-    /// The status.
-    pub fn status(&self) -> u16 {
+    /// The status; `None` if what came has none that can be read.
+    pub fn status(&self) -> Option<u16> {
         match &self.head {
-            ResponseHead::Http1(head) => head.status(),
-            ResponseHead::Http2(parts) => parts.status.as_u16(),
-            ResponseHead::Local(reply) => reply.status.as_u16(),
+            ResponseHead::Http1(head) => Some(head.status()),
+            ResponseHead::Unread(status) => *status,
+            ResponseHead::Http2(parts) => Some(parts.status.as_u16()),
+            ResponseHead::Local(reply) => Some(reply.status.as_u16()),
         }
     }
 
@@ -213,7 +217,7 @@ impl Response {
         match &self.head {
             ResponseHead::Http1(head) => head.header(name),
             ResponseHead::Http2(parts) => http2_header(&parts.headers, name),
-            ResponseHead::Local(_) => None,
+            ResponseHead::Local(_) | ResponseHead::Unread(_) => None,
         }
     }
 }
@@ -222,18 +226,31 @@ impl Response {
 pub enum ResponseHead {
     /// As it stood on the wire.
     Http1(head::ResponseHead),
+    /// None that could be read without a guess: its bytes are in the body or in the upgrade. With the status, if at
+    /// least that is clear.
+    Unread(Option<u16>),
     /// As hyper decoded it.
     Http2(Box<http::response::Parts>),
     /// A reply of ambassador's own, rendered by the protocol's arm.
     Local(LocalReply),
 }
 
-/// An upstream connection that has changed its protocol.
+/// An upstream connection on which bytes are relayed from here on, for this flow alone.
 pub struct Upgrade {
     /// The connection.
     pub upstream: TcpStream,
-    /// What the upstream sent after the head of its reply.
+    /// What of the request is still to be sent, before anything else.
+    pub unsent: bytes::Bytes,
+    /// What the upstream has sent and the program has not got.
     pub received: bytes::Bytes,
+    /// The connection's places among `maxConnections`.
+    pub places: Vec<Permit>,
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Upgrade").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
 }
 
 /// What an attempt was like.

@@ -45,6 +45,11 @@ impl Plan {
         }
     }
 
+    /// A failure is the program's to see as it is: nothing is configured that would answer it.
+    pub fn passes_failures(&self) -> bool {
+        self.route().transparent || !self.route().mode.acts()
+    }
+
     /// The matched route.
     pub fn route(&self) -> &Route {
         &self.state.route

@@ -218,6 +218,16 @@ impl RouteTable {
         ByDestination::Decided(self.unmatched())
     }
 
+    /// Whether any route does anything that a program could notice.
+    pub fn may_act(&self) -> bool {
+        self.deny_unmatched
+            || self
+                .routes
+                .iter()
+                .chain([&self.default_route])
+                .any(|route| !route.transparent && route.mode.acts())
+    }
+
     /// When `connect()` to the dialled address succeeds: at once, if any route that may apply wants that.
     pub fn connect_mode(&self, l4: &L4Facts<'_>, names: &Names) -> ConnectMode {
         for route in &self.routes {

@@ -14,7 +14,11 @@ use tokio::{
 
 use super::{
     context::Context,
-    http1::{self, server::FlowEnd},
+    http1::{
+        self,
+        inbound::Unclear,
+        server::{FlowEnd, Unread},
+    },
     http2,
     opaque::{self, OpaqueFlow},
     tls::{self, Hello},
@@ -172,21 +176,39 @@ impl Connection {
 
     async fn serve_http(self, detected: Detected, dialled: SocketAddr) {
         let Detected { protocol, from_client, spare } = detected;
-        let _active = self.context.telemetry.connection(protocol.into());
+        let active = self.context.telemetry.connection(protocol.into());
         let spare = match spare {
             Spare::NotDialled => None,
             Spare::Dialling(dial) => Some((dialled, dial)),
             Spare::Dialled(result) => Some((dialled, std::future::ready(result).boxed())),
         };
         let stack = self.context.stack.clone();
-        let end = match protocol {
-            Protocol::Http2 => http2::serve(self.client, from_client, self.flow, stack, spare).await,
-            _ => http1::server::serve(self.client, from_client, self.flow, stack, spare).await,
+        let Self { client, flow, context, .. } = self;
+        let served = if protocol == Protocol::Http2 {
+            Ok(http2::serve(client, from_client, flow, stack, spare).await)
+        } else {
+            let unclear = unclear(&context, &flow);
+            let served =
+                http1::server::serve(client, from_client, Arc::clone(&flow), stack, spare, unclear).await;
+            served.map_err(|unread| (unread, flow))
         };
-        if end == FlowEnd::Refused {
-            // What could not be read as a request never came to a route.
-            let route = Arc::clone(&self.context.table.default_route.name);
-            self.context.reject(route, RejectReason::Malformed);
+        drop(active);
+        match served {
+            Ok(FlowEnd::Refused) => {
+                // What could not be read as a request never came to a route.
+                let route = Arc::clone(&context.table.default_route.name);
+                context.reject(route, RejectReason::Malformed);
+            }
+            Ok(_) => {}
+            Err((Unread { client, from_client, upstream }, flow)) => {
+                let (dialled, spare) = upstream
+                    .map_or((flow.original_dst, Spare::NotDialled), |(to, spare)| {
+                        (to, Spare::Dialling(spare))
+                    });
+                let unread = Self { client, flow, context, arrived: Instant::now() };
+                let detected = Detected { protocol, from_client, spare };
+                unread.serve_opaque(detected, dialled, Hello::default()).await;
+            }
         }
     }
 
@@ -205,6 +227,18 @@ impl Connection {
             denied: selection.denied,
         };
         opaque::serve(self.client, detected, opaque).await;
+    }
+}
+
+/// What is done with a request of `flow` that cannot be read without a guess. Where nothing that requests say can
+/// change what happens to them, the program must not notice that they are read.
+fn unclear(context: &Context, flow: &Flow) -> Unclear {
+    match context.table.for_destination(&flow.l4(), &context.endpoints.names()) {
+        ByDestination::Decided(selection) if !(selection.denied && selection.route.mode.acts()) => {
+            Unclear::Relay
+        }
+        ByDestination::Undecided { .. } if !context.table.may_act() => Unclear::Relay,
+        ByDestination::Decided(_) | ByDestination::Undecided { .. } => Unclear::Refuse,
     }
 }
 

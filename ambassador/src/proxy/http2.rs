@@ -118,7 +118,7 @@ fn reply(response: Response, grpc: bool) -> Result<http::Response<Body>, StreamR
         ResponseHead::Http2(parts) => Ok(http::Response::from_parts(*parts, response.body)),
         // The hooks of its (empty) body run when it is dropped here.
         ResponseHead::Local(reply) => Ok(reply.http2(grpc)),
-        ResponseHead::Http1(_) => Err(StreamReset(Reason::INTERNAL_ERROR.into())),
+        ResponseHead::Http1(_) | ResponseHead::Unread(_) => Err(StreamReset(Reason::INTERNAL_ERROR.into())),
     }
 }
 

@@ -8,10 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 
-use super::{
-    http1::Sending,
-    pool::{self, Connection},
-};
+use super::{lease::Lease, pool, sending::Sending};
 use crate::{
     http1::{
         framing::Delimiter,
@@ -19,7 +16,7 @@ use crate::{
         peer::InterimSink,
         wire,
     },
-    message::body::{BodyError, BodySource},
+    message::body::{Body, BodyError, BodySource},
 };
 
 /// A reply's head, and what came with it.
@@ -31,7 +28,7 @@ pub(super) struct Received {
 /// The body of a reply.
 pub(super) struct Download {
     /// Given away when the exchange is over.
-    connection: Option<Connection>,
+    connection: Option<Lease>,
     sending: Sending,
     head: RequestHead,
     interim: InterimSink,
@@ -43,7 +40,7 @@ pub(super) struct Download {
 
 impl Download {
     pub(super) fn new(
-        connection: Connection,
+        connection: Lease,
         sending: Sending,
         head: RequestHead,
         interim: InterimSink,
@@ -69,7 +66,7 @@ impl Download {
             && self.reusable
             && self.sending.is_sent()
         {
-            pool::give_back(connection);
+            pool::give_back(connection.release());
         }
         true
     }
@@ -81,14 +78,22 @@ impl Download {
         }
     }
 
-    /// The reply is complete but the request is not: goes on as the program would, until the origin ends.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// The reply is complete but the request is not: goes on as the program would, until the origin ends. `Err` when
+    /// something comes from it instead.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Bytes>> {
         if self.try_finish() {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
-        let Some(connection) = &self.connection else { return Poll::Ready(()) };
-        // Whatever comes after a complete reply, its end included, is the end of this connection.
-        wire::poll_read(&connection.stream, cx, |_| ()).map(|_| ())
+        let Some(connection) = &self.connection else { return Poll::Ready(Ok(())) };
+        let read = ready!(wire::poll_read(&connection.stream, cx, Bytes::copy_from_slice));
+        Poll::Ready(read.map_or(Ok(()), |more| if more.is_empty() { Ok(()) } else { Err(more) }))
+    }
+
+    /// What comes cannot be read without a guess: from here on the connection is relayed as it is.
+    fn unread(&mut self, received: Bytes) -> Option<Result<Frame<Bytes>, BodyError>> {
+        let sending = std::mem::replace(&mut self.sending, Sending::new(Body::empty()));
+        let connection = self.connection.take()?;
+        Some(Err(BodyError::Unread(Box::new(sending.into_upgrade(connection, &self.head, received)))))
     }
 }
 
@@ -99,8 +104,10 @@ impl BodySource for Download {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))));
         }
         if self.delimiter.is_done() {
-            if !matches!(sent, Poll::Ready(Err(_))) {
-                ready!(self.poll_end(cx));
+            if !matches!(sent, Poll::Ready(Err(_)))
+                && let Err(more) = ready!(self.poll_end(cx))
+            {
+                return Poll::Ready(self.unread(more));
             }
             self.connection = None;
             return Poll::Ready(None);
@@ -115,14 +122,16 @@ impl BodySource for Download {
                 return Poll::Ready(self.delimiter.connection_ended().err().map(Err));
             }
             Ok(_) => self.delimiter.advance(&self.buffer),
-            Err(error) => Err(BodyError::Reset(error)),
+            Err(error) => return Poll::Ready(Some(Err(BodyError::Reset(error)))),
         };
-        Poll::Ready(Some(taken.map(|taken| {
-            let data = self.buffer.split_to(taken).freeze();
-            self.reusable &= self.buffer.is_empty();
-            self.try_finish();
-            Frame::data(data)
-        })))
+        let Ok(taken) = taken else {
+            let received = std::mem::take(&mut self.buffer).freeze();
+            return Poll::Ready(self.unread(received));
+        };
+        let data = self.buffer.split_to(taken).freeze();
+        self.reusable &= self.buffer.is_empty();
+        self.try_finish();
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_ended(&self) -> bool {

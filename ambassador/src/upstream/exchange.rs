@@ -10,7 +10,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
-    http1, http2,
+    http1::{self, Failures},
+    http2,
     pool::{self, Connection, Key, Spare},
 };
 use crate::{
@@ -46,7 +47,8 @@ async fn exchange_http1(request: Request, head: head::RequestHead) -> Result<Res
     let endpoint = request.destination();
     let (connection, connect) = checkout(&request).await?;
     let reused = connection.reused;
-    let mut response = http1::exchange(connection, head, request.body, request.interim).await?;
+    let failures = Failures::of(request.plan.as_ref());
+    let mut response = http1::exchange(connection, head, request.body, request.interim, failures).await?;
     response.attempt = Some(AttemptInfo { endpoint, reused, connect });
     Ok(response)
 }

@@ -8,63 +8,87 @@
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use http_body::Frame;
 
 use super::{
     download::{Download, Received},
+    lease::Lease,
     pool::Connection,
+    sending::Sending,
 };
 use crate::{
     http1::{
         framing::Delimiter,
-        head::{HeadError, RequestHead, ResponseHead, is_worth_parsing},
+        head::{RequestHead, ResponseHead, is_worth_parsing},
         peer::InterimSink,
         wire,
     },
     message::{
-        self, Response, Upgrade,
-        body::{Body, BodyError},
-        error::{ProxyError, Sent},
+        self, Response,
+        body::{Body, BodyError, BodySource},
+        error::ProxyError,
+        plan::Plan,
     },
 };
 
 /// Sends a request on `connection` and returns the reply when its head is complete.
+///
+/// What cannot be read as a reply without a guess is not refused: from there on the connection is relayed as it is,
+/// and belongs to this flow.
 pub(crate) async fn exchange(
     connection: Connection,
     head: RequestHead,
     body: Body,
     interim: InterimSink,
+    failures: Failures,
 ) -> Result<Response, ProxyError> {
-    let sending = Sending { written: 0, chunk: Bytes::new(), body, state: SendState::Sending };
+    let sending = Sending::new(body);
+    let connection = Lease::new(connection, interim.clone());
     let mut exchange =
         Exchange { connection, head, sending, interim, received: BytesMut::new(), replied: false };
     let mut interims = 0;
     loop {
-        let Received { head: reply, rest } = exchange.reply_head().await?;
-        let upgraded = exchange.is_upgraded(reply.status());
-        if reply.status() == 101 && !upgraded {
-            return Err(ProxyError::MalformedReply("101 to a request that asked for no upgrade"));
+        let Received { head: reply, rest } = match exchange.reply_head().await {
+            Ok(Arrived::Head(received)) => received,
+            Ok(Arrived::Unread) => return Ok(exchange.relay_unread()),
+            Err(error) => return exchange.pass_on(error, failures),
+        };
+        if reply.status() >= 200 || exchange.is_upgraded(reply.status()) {
+            return Ok(exchange.finish(reply, rest));
         }
-        if reply.status() >= 200 || upgraded {
-            return exchange.finish(reply, rest, upgraded);
-        }
+        exchange.received = rest;
         interims += 1;
         if interims > INTERIM_MAX {
-            return Err(ProxyError::MalformedReply("too many interim replies"));
+            let rest = std::mem::replace(&mut exchange.received, BytesMut::from(&reply.raw()[..]));
+            exchange.received.unsplit(rest);
+            return Ok(exchange.relay_unread());
         }
         exchange.interim.send(reply.raw()).await.map_err(ProxyError::ClientGone)?;
-        exchange.received = rest;
+    }
+}
+
+/// What becomes of a reply that is cut within its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failures {
+    /// The program sees it as it is.
+    Pass,
+    /// A policy decides.
+    Judge,
+}
+
+impl Failures {
+    pub(crate) fn of(plan: Option<&Plan>) -> Self {
+        if plan.is_none_or(Plan::passes_failures) { Self::Pass } else { Self::Judge }
     }
 }
 
 struct Exchange {
-    connection: Connection,
+    connection: Lease,
     head: RequestHead,
     sending: Sending,
     interim: InterimSink,
@@ -72,27 +96,38 @@ struct Exchange {
     replied: bool,
 }
 
+/// What has arrived of a reply.
+enum Arrived {
+    /// A head.
+    Head(Received),
+    /// What cannot be read as one; the bytes are in `Exchange::received`.
+    Unread,
+}
+
 impl Exchange {
     /// Reads the next reply head while sending the request.
-    async fn reply_head(&mut self) -> Result<Received, ProxyError> {
+    async fn reply_head(&mut self) -> Result<Arrived, ProxyError> {
         let mut searched = 0;
         loop {
-            if self.received.len() > searched
-                && is_worth_parsing(&self.received, searched)
-                && let Some(head) = parse(&self.received, self.head.method())?
-            {
-                let rest = self.received.split_off(head.raw().len());
-                self.received = BytesMut::new();
-                return Ok(Received { head, rest });
+            if self.received.len() > searched && is_worth_parsing(&self.received, searched) {
+                match ResponseHead::parse(&self.received, self.head.method()) {
+                    Ok(Some(head)) => {
+                        let rest = self.received.split_off(head.raw().len());
+                        self.received = BytesMut::new();
+                        return Ok(Arrived::Head(Received { head, rest }));
+                    }
+                    Ok(None) => {}
+                    Err(_) => return Ok(Arrived::Unread),
+                }
             }
             searched = self.received.len();
-            if let Some(received) = poll_fn(|cx| self.poll_reply(cx)).await? {
-                return Ok(received);
+            if let Some(arrived) = poll_fn(|cx| self.poll_reply(cx)).await? {
+                return Ok(arrived);
             }
         }
     }
 
-    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Received>, ProxyError>> {
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Arrived>, ProxyError>> {
         let stream = &self.connection.stream;
         if let Poll::Ready(Err(error)) = self.sending.poll(cx, stream, self.head.raw(), &self.interim) {
             return Poll::Ready(Err(match error {
@@ -101,6 +136,8 @@ impl Exchange {
                 BodyError::Truncated => ProxyError::ClientGone(io::ErrorKind::UnexpectedEof.into()),
                 BodyError::Stream(source) => ProxyError::ClientGone(io::Error::other(source)),
                 BodyError::Overdue => ProxyError::ClientGone(io::ErrorKind::TimedOut.into()),
+                // Only replies are relayed unread.
+                BodyError::Unread(_) => ProxyError::ClientGone(io::ErrorKind::Other.into()),
             }));
         }
         let (head, received, replied) = (&self.head, &mut self.received, &mut self.replied);
@@ -110,18 +147,25 @@ impl Exchange {
             }
             *replied = true;
             // Nearly every head comes in one piece: parse it where it stands.
-            let whole = if received.is_empty() { parse(bytes, head.method()) } else { Ok(None) };
-            Ok(whole.map(|whole| {
-                let Some(head) = whole else {
+            let whole =
+                if received.is_empty() { ResponseHead::parse(bytes, head.method()) } else { Ok(None) };
+            Ok(match whole {
+                Ok(Some(head)) => {
+                    let rest = BytesMut::from(&bytes[head.raw().len()..]);
+                    Some(Arrived::Head(Received { head, rest }))
+                }
+                Ok(None) => {
                     received.extend_from_slice(bytes);
-                    return None;
-                };
-                let rest = BytesMut::from(&bytes[head.raw().len()..]);
-                Some(Received { head, rest })
-            }))
+                    None
+                }
+                Err(_) => {
+                    received.extend_from_slice(bytes);
+                    Some(Arrived::Unread)
+                }
+            })
         }));
         Poll::Ready(match read.and_then(|read| read) {
-            Ok(parsed) => parsed,
+            Ok(arrived) => Ok(arrived),
             Err(source) => Err(ProxyError::Disconnected {
                 reused: self.connection.reused,
                 sent: self.sending.sent(),
@@ -131,32 +175,60 @@ impl Exchange {
         })
     }
 
-    /// The connection no longer speaks HTTP after this reply.
+    /// The connection no longer speaks HTTP after this reply. Nobody but the two ends knows what a 101 means that was
+    /// not asked for.
     fn is_upgraded(&self, status: u16) -> bool {
-        self.head.is_upgrade()
-            && (status == 101 || (self.head.method() == "CONNECT" && (200..300).contains(&status)))
+        status == 101 || (self.head.method() == "CONNECT" && (200..300).contains(&status))
     }
 
-    fn finish(
-        mut self,
-        reply: ResponseHead,
-        mut rest: BytesMut,
-        upgraded: bool,
-    ) -> Result<Response, ProxyError> {
-        if upgraded {
-            let mut response = Response::new(message::ResponseHead::Http1(reply), Body::empty());
-            response.upgrade = Some(Upgrade { upstream: self.connection.stream, received: rest.freeze() });
-            return Ok(response);
+    /// What has arrived of a head that was cut is the program's, where it is to see failures as they are.
+    fn pass_on(self, error: ProxyError, failures: Failures) -> Result<Response, ProxyError> {
+        match error {
+            ProxyError::Disconnected { source, .. } if failures == Failures::Pass && self.replied => {
+                let end = if source.kind() == io::ErrorKind::UnexpectedEof {
+                    BodyError::Truncated
+                } else {
+                    BodyError::Reset(source)
+                };
+                let cut = Cut { begun: self.received.freeze(), end: Some(end) };
+                Ok(Response::new(message::ResponseHead::Unread(None), Body::source(cut)))
+            }
+            // The program has cut its request: what the origin makes of that says nothing about the origin.
+            ProxyError::Disconnected { source, .. }
+                if failures == Failures::Judge && self.sending.is_cut() =>
+            {
+                Err(ProxyError::ClientGone(source))
+            }
+            error => Err(error),
         }
+    }
+
+    /// Everything that comes from here on passes as it is.
+    fn relay_unread(self) -> Response {
+        let status = ResponseHead::status_of(&self.received);
+        let mut response = Response::new(message::ResponseHead::Unread(status), Body::empty());
+        response.upgrade =
+            Some(self.sending.into_upgrade(self.connection, &self.head, self.received.freeze()));
+        response
+    }
+
+    fn finish(mut self, reply: ResponseHead, mut rest: BytesMut) -> Response {
+        let mut delimiter = Delimiter::from(reply.framing());
+        let taken = match delimiter.advance(&rest) {
+            Ok(taken) if !self.is_upgraded(reply.status()) => taken,
+            Ok(_) | Err(_) => {
+                let mut response = Response::new(message::ResponseHead::Http1(reply), Body::empty());
+                response.upgrade =
+                    Some(self.sending.into_upgrade(self.connection, &self.head, rest.freeze()));
+                return response;
+            }
+        };
         self.connection.unshared |= self.head.is_unshared() || reply.is_unshared();
         if let Some(seconds) = reply.keep_alive_timeout().filter(|_| !self.connection.unshared) {
             // A second less than announced: the origin's clock starts earlier than ours.
             let announced = Duration::from_secs(u64::from(seconds.saturating_sub(1)));
             self.connection.idle_limit = self.connection.idle_limit.min(announced);
         }
-        let mut delimiter = Delimiter::from(reply.framing());
-        let malformed = |_| ProxyError::MalformedReply("the chunks of the body");
-        let taken = delimiter.advance(&rest).map_err(malformed)?;
         let clean = taken == rest.len();
         rest.truncate(taken);
         let begun = rest.freeze();
@@ -169,100 +241,28 @@ impl Exchange {
             download.begin_with(begun);
             Body::source(download)
         };
-        Ok(Response::new(message::ResponseHead::Http1(reply), body))
+        Response::new(message::ResponseHead::Http1(reply), body)
     }
 }
 
-fn parse(bytes: &[u8], method: &str) -> Result<Option<ResponseHead>, ProxyError> {
-    ResponseHead::parse(bytes, method).map_err(|error| {
-        ProxyError::MalformedReply(match error {
-            HeadError::Malformed(what) => what,
-            HeadError::LineTooLong | HeadError::TooLarge => "the head is too large",
-        })
-    })
+/// What has arrived of a reply head that was cut, and how.
+struct Cut {
+    begun: Bytes,
+    end: Option<BodyError>,
 }
 
-/// A request on its way out.
-pub(super) struct Sending {
-    written: usize,
-    chunk: Bytes,
-    body: Body,
-    state: SendState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SendState {
-    Sending,
-    Sent,
-    /// The program's FIN was passed on after the request.
-    HalfClosed,
-    /// The upstream takes no more; what it has replied is still read.
-    Refused,
-}
-
-impl Sending {
-    /// Goes on sending; fails only when the body itself does.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &tokio::net::TcpStream,
-        head: &[u8],
-        interim: &InterimSink,
-    ) -> Poll<Result<(), BodyError>> {
-        while self.state == SendState::Sending {
-            let body_waits = self.chunk.is_empty() && self.take(cx)?.is_pending();
-            if self.written == head.len() && self.chunk.is_empty() {
-                if body_waits {
-                    return Poll::Pending;
-                }
-                if self.body.is_end_stream() {
-                    self.state = SendState::Sent;
-                }
-                continue;
-            }
-            match ready!(wire::poll_write(stream, cx, head, &mut self.written, &mut self.chunk)) {
-                Ok(()) if self.body.is_end_stream() => self.state = SendState::Sent,
-                Ok(()) => {}
-                Err(_) => self.state = SendState::Refused,
-            }
+impl BodySource for Cut {
+    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.begun.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))));
         }
-        if self.state == SendState::Sent && interim.is_half_closed() {
-            wire::shutdown_write(stream);
-            self.state = SendState::HalfClosed;
-        }
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.end.take().map(Err))
     }
 
-    /// All of the request was sent, and more may follow on the same connection.
-    pub(super) fn is_sent(&self) -> bool {
-        self.state == SendState::Sent
-    }
-
-    /// Nothing more will be sent.
-    pub(super) fn is_over(&self) -> bool {
-        self.state != SendState::Sending
-    }
-
-    fn sent(&self) -> Sent {
-        match self.state {
-            SendState::Sent | SendState::HalfClosed => Sent::Fully,
-            SendState::Sending | SendState::Refused if self.written == 0 => Sent::Nothing,
-            SendState::Sending | SendState::Refused => Sent::Partly,
-        }
-    }
-
-    fn take(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, BodyError> {
-        if self.body.is_end_stream() {
-            return Ok(Poll::Ready(()));
-        }
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Some(frame)) => self.chunk = frame?.into_data().unwrap_or_default(),
-            Poll::Ready(None) => {}
-        }
-        Ok(Poll::Ready(()))
+    fn is_ended(&self) -> bool {
+        self.begun.is_empty() && self.end.is_none()
     }
 }
 
-/// The most interim replies to one request.
+/// The most interim replies to one request that are read; beyond them the connection is relayed as it is.
 const INTERIM_MAX: u32 = 64;

@@ -8,5 +8,7 @@ pub mod endpoints;
 pub mod exchange;
 pub mod pool;
 pub mod http1;
+pub mod lease;
+pub mod sending;
 pub mod download;
 pub mod http2;

@@ -13,11 +13,14 @@ use std::{
     future::poll_fn,
     hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
-    task::{Poll, ready},
+    task::Poll,
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use tokio::{
     net::TcpStream,
     task::JoinHandle,
@@ -61,7 +64,7 @@ pub(crate) struct Connection {
     pub(crate) idle_limit: Duration,
     idle_since: Instant,
     /// Its places among `maxConnections`.
-    _places: Vec<Permit>,
+    pub(crate) places: Vec<Permit>,
 }
 
 impl Connection {
@@ -75,7 +78,7 @@ impl Connection {
     ) -> Self {
         let idle_limit = keep_idle.unwrap_or(Duration::MAX);
         let (unshared, idle_since) = (keep_idle.is_none(), Instant::now());
-        Self { stream, key, flow, reused: false, unshared, idle_limit, idle_since, _places: places }
+        Self { stream, key, flow, reused: false, unshared, idle_limit, idle_since, places }
     }
 
     /// Another route may keep it less long than the one that it was dialled for, or not share it at all.
@@ -145,8 +148,8 @@ pub(crate) fn take_shared(flow: FlowId, key: Key) -> Option<Connection> {
     })
 }
 
-/// Waits until the origin has ended `flow`'s own idle connection to `destination`. Without one, for ever.
-pub(crate) async fn own_ended(flow: FlowId, destination: SocketAddr) {
+/// Waits until the origin has ended `flow`'s own idle connection to `destination`, and says how. Without one, for ever.
+pub(crate) async fn own_ended(flow: FlowId, destination: SocketAddr) -> Idle {
     poll_fn(|cx| {
         POOL.with_borrow(|pool| {
             let own = pool.own.get(&flow).and_then(|own| own.idle.last());
@@ -154,14 +157,15 @@ pub(crate) async fn own_ended(flow: FlowId, destination: SocketAddr) {
                 return Poll::Pending;
             };
             loop {
-                let _ = ready!(idle.stream.poll_read_ready(cx));
-                if wire::idle_state(&idle.stream, AskKernel::Yes) == Idle::Spent {
-                    return Poll::Ready(());
+                let _ = std::task::ready!(idle.stream.poll_read_ready(cx));
+                match wire::idle_state(&idle.stream, AskKernel::Yes) {
+                    Idle::Quiet => {}
+                    ended => return Poll::Ready(ended),
                 }
             }
         })
     })
-    .await;
+    .await
 }
 
 /// Where the connection that was dialled in advance for `flow` leads, if nobody has taken it yet.
@@ -172,6 +176,17 @@ pub(crate) fn spare_destination(flow: FlowId) -> Option<SocketAddr> {
 /// Whether an idle connection waits that any flow may take.
 pub(crate) fn has_shared(key: Key) -> bool {
     POOL.with_borrow(|pool| pool.shared.get(&key).is_some_and(|idle| !idle.is_empty()))
+}
+
+/// Takes what `flow` would send its next bytes on: its own idle connection, or the one that was dialled in advance.
+pub(crate) fn take_for_relay(flow: FlowId) -> Option<(SocketAddr, Spare)> {
+    POOL.with_borrow_mut(|pool| {
+        let own = pool.own.get_mut(&flow)?;
+        if let Some(idle) = own.idle.pop() {
+            return Some((idle.key.destination, ready(Ok(idle.stream)).boxed()));
+        }
+        own.spare.take()
+    })
 }
 
 /// Closes one idle connection to `key`, of those that this worker keeps: a shared one, or another flow's own. `false`

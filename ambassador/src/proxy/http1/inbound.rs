@@ -28,23 +28,45 @@ use crate::message::body::{Body, BodyError, BodySource};
 pub(super) struct Inbound {
     peer: Arc<Peer>,
     ahead: BytesMut,
-    lent: Option<oneshot::Receiver<BytesMut>>,
+    lent: Option<oneshot::Receiver<HandedBack>>,
+    /// A body was given up before its end: what is in `ahead` is the rest of it.
+    midway: bool,
+    unclear: Unclear,
+}
+
+/// What is done with a request that two parsers could read differently, or that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclear {
+    /// It is refused before a byte of it goes out: a policy selects by what requests say.
+    Refuse,
+    /// Its flow is relayed as it is, on a connection that carries nothing else.
+    Relay,
+}
+
+/// What a body that was lent the reading side has read and not passed on.
+enum HandedBack {
+    /// What comes after its end.
+    AtRequest(BytesMut),
+    /// What comes in the middle of it.
+    Midway(BytesMut),
 }
 
 /// Why no head was read.
 pub(super) enum NoHead {
     /// The program ended the connection where it may.
     Ended,
-    /// The connection failed, or ended in the middle of a head.
+    /// The connection failed.
     Gone,
+    /// The connection ended in the middle of a head, or the rest of the head does not come.
+    Unfinished,
     /// The head is refused.
     Refused(HeadError),
 }
 
 impl Inbound {
     /// The reading side of `peer`, from which `prefix` has been read.
-    pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut) -> Self {
-        Self { peer, ahead: prefix, lent: None }
+    pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut, unclear: Unclear) -> Self {
+        Self { peer, ahead: prefix, lent: None, midway: false, unclear }
     }
 
     /// Reads the next head. A head that has begun must be complete within a minute.
@@ -71,14 +93,23 @@ impl Inbound {
         if only_empty_lines {
             rest.await
         } else {
-            tokio::time::timeout(HEAD_TIME, rest).await.map_err(|_| NoHead::Gone)?
+            tokio::time::timeout(HEAD_TIME, rest).await.map_err(|_| NoHead::Unfinished)?
         }
     }
 
     /// The body of the request whose head has just been read.
     pub(super) fn body(&mut self, head: &RequestHead) -> Result<Body, BodyError> {
         let mut delimiter = Delimiter::from(head.framing());
-        let taken = delimiter.advance(&self.ahead)?;
+        let taken = match delimiter.advance(&self.ahead) {
+            Ok(taken) => taken,
+            Err(error) => {
+                // Nothing of this request has gone out yet.
+                let mut all = BytesMut::from(&head.raw()[..]);
+                all.unsplit(std::mem::take(&mut self.ahead));
+                self.ahead = all;
+                return Err(error);
+            }
+        };
         if delimiter.is_done() {
             let body = Bytes::copy_from_slice(&self.ahead[..taken]);
             self.consume(taken);
@@ -92,17 +123,21 @@ impl Inbound {
             begun,
             buffer: BytesMut::new(),
             delimiter,
+            unclear: self.unclear,
             home: Some(home),
         }))
     }
 
     /// The request's body has been read to its end, so that the next request can be.
     pub(super) fn is_at_request(&mut self) -> bool {
-        let Some(lent) = &mut self.lent else { return true };
-        let Ok(ahead) = lent.try_recv() else { return false };
-        self.ahead = ahead;
+        let Some(lent) = &mut self.lent else { return !self.midway };
+        let Ok(handed_back) = lent.try_recv() else { return false };
         self.lent = None;
-        true
+        match handed_back {
+            HandedBack::AtRequest(ahead) => self.ahead = ahead,
+            HandedBack::Midway(rest) => (self.ahead, self.midway) = (rest, true),
+        }
+        !self.midway
     }
 
     /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer.
@@ -116,15 +151,24 @@ impl Inbound {
             match ready!(read) {
                 Ok(0) => self.peer.set_half_closed(),
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(error),
+                Err(error) => {
+                    self.peer.set_reset();
+                    return Poll::Ready(error);
+                }
             }
         }
         Poll::Pending
     }
 
-    /// Takes what was read ahead, for the connection's next protocol.
-    pub(super) fn take_ahead(&mut self) -> Bytes {
-        std::mem::take(&mut self.ahead).freeze()
+    /// Takes what was read and not passed on, for a connection that is relayed as it is from there on.
+    pub(super) fn take_ahead(&mut self) -> BytesMut {
+        let _ = self.is_at_request();
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// What is done with a request that two parsers could read differently, or that is none.
+    pub(super) fn unclear(&self) -> Unclear {
+        self.unclear
     }
 
     /// Reads and drops what still arrives until the program ends its side, so that closing does not reset a reply
@@ -151,7 +195,11 @@ impl Inbound {
                 Ok(0) if self.ahead.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
                     return Err(NoHead::Ended);
                 }
-                Ok(0) | Err(_) => return Err(NoHead::Gone),
+                Ok(0) => {
+                    self.peer.set_half_closed();
+                    return Err(NoHead::Unfinished);
+                }
+                Err(_) => return Err(NoHead::Gone),
                 Ok(_) => {}
             }
             if is_worth_parsing(&self.ahead, searched)
@@ -175,10 +223,10 @@ impl Inbound {
 
 /// Parses the head in what was just read; what follows it, or an unfinished head, goes to `ahead`.
 fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<RequestHead>, HeadError> {
-    let head = if bytes.is_empty() { None } else { RequestHead::parse(bytes)? };
-    let length = head.as_ref().map_or(0, |head| head.raw().len());
+    let head = if bytes.is_empty() { Ok(None) } else { RequestHead::parse(bytes) };
+    let length = head.as_ref().map_or(0, |head| head.as_ref().map_or(0, |head| head.raw().len()));
     ahead.extend_from_slice(&bytes[length..]);
-    Ok(head)
+    head
 }
 
 /// A request body which is read as it is taken.
@@ -187,17 +235,36 @@ struct Upload {
     begun: BytesMut,
     buffer: BytesMut,
     delimiter: Delimiter,
-    home: Option<oneshot::Sender<BytesMut>>,
+    unclear: Unclear,
+    home: Option<oneshot::Sender<HandedBack>>,
 }
 
 impl Upload {
-    fn hand_back(&mut self, ahead: BytesMut) {
-        if self.delimiter.is_done()
-            && let Some(home) = self.home.take()
-        {
+    fn hand_back(&mut self, rest: HandedBack) {
+        if let Some(home) = self.home.take() {
             // Nobody waits for it any more when the flow itself is gone.
-            let _ = home.send(ahead);
+            let _ = home.send(rest);
         }
+    }
+
+    /// Finds what of the buffer belongs to the body. Where a body cannot be followed without a guess, all that the
+    /// program sends does, until it ends its side.
+    fn delimit(&mut self) -> Result<usize, BodyError> {
+        match self.delimiter.advance(&self.buffer) {
+            Err(BodyError::Malformed(_)) if self.unclear == Unclear::Relay => {
+                self.delimiter = Delimiter::UntilClose;
+                Ok(self.buffer.len())
+            }
+            taken => taken,
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut rest = std::mem::take(&mut self.begun);
+        rest.unsplit(std::mem::take(&mut self.buffer));
+        self.hand_back(HandedBack::Midway(rest));
     }
 }
 
@@ -212,15 +279,21 @@ impl BodySource for Upload {
             return Poll::Ready(None);
         }
         let outcome = match ready!(wire::poll_read_body(&self.peer.stream, cx, &mut self.buffer)) {
-            Ok(0) => Err(BodyError::Truncated),
-            Ok(_) => self.delimiter.advance(&self.buffer),
-            Err(error) => Err(BodyError::Reset(error)),
+            Ok(0) => {
+                self.peer.set_half_closed();
+                Err(BodyError::Truncated)
+            }
+            Ok(_) => self.delimit(),
+            Err(error) => {
+                self.peer.set_reset();
+                Err(BodyError::Reset(error))
+            }
         };
         Poll::Ready(Some(outcome.map(|taken| {
             let data = self.buffer.split_to(taken).freeze();
             if self.delimiter.is_done() {
                 let ahead = BytesMut::from(&self.buffer[..]);
-                self.hand_back(ahead);
+                self.hand_back(HandedBack::AtRequest(ahead));
             }
             Frame::data(data)
         })))

@@ -64,7 +64,12 @@ impl Relay<'_> {
                 continue;
             }
             match wire::poll_write(&peer.stream, cx, self.head, &mut self.written, &mut self.chunk) {
-                Poll::Ready(written) => written.map_err(|_| Cut::Client)?,
+                Poll::Ready(written) => {
+                    written.map_err(|_| {
+                        peer.set_reset();
+                        Cut::Client
+                    })?;
+                }
                 Poll::Pending => {
                     // The program may read nothing before its request has been taken.
                     return body.drive(cx).map(|cut| Err(Cut::Upstream(cut)));

@@ -4,7 +4,7 @@
 //! The flow lives in one task; nothing is spawned for a request. A connection ends towards the program as the
 //! origin ended it: kept where both sides keep it, closed where one closes it, reset where the upstream was reset.
 
-use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
 use bytes::BytesMut;
 use http::StatusCode;
@@ -12,24 +12,24 @@ use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
 use super::{
-    inbound::{Inbound, NoHead},
+    inbound::{Inbound, NoHead, Unclear},
     reply::{self, Cut},
 };
 use crate::http1::{
     framing::Version,
     head::{HeadError, RequestHead},
     peer::{InterimSink, Peer},
-    wire,
+    wire::{self, Idle},
 };
 use crate::{
     message::{
         self, Request, Response, ResponseHead, Stack, Upgrade,
-        body::{Body, BodyError},
+        body::{Body, BodyError, BodyErrorKind},
         error::ProxyError,
         flow::Flow,
         local::{LocalReply, Then},
     },
-    net::copy::relay,
+    net::copy::{RelayEnd, relay},
     upstream::pool::{self, FlowConnections, Spare},
 };
 
@@ -48,20 +48,32 @@ pub enum FlowEnd {
     Upgraded,
 }
 
+/// A flow whose next bytes are not HTTP/1 as it can be read without a guess: to be relayed as it is.
+pub struct Unread {
+    /// The program's end.
+    pub client: TcpStream,
+    /// What it has sent and nobody has got.
+    pub from_client: BytesMut,
+    /// Where its own connection, or the one that was dialled in advance, leads, and that connection.
+    pub upstream: Option<(SocketAddr, Spare)>,
+}
+
 /// Serves the requests of a flow whose first bytes, `prefix`, have been read; `spare` is a connection to its
-/// original destination that was dialled in advance.
+/// original destination that was dialled in advance. `Err` hands a flow on that cannot be read any further, if
+/// `unclear` allows it.
 pub async fn serve(
     stream: TcpStream,
     prefix: BytesMut,
     flow: Arc<Flow>,
     stack: Stack,
     spare: Option<(SocketAddr, Spare)>,
-) -> FlowEnd {
+    unclear: Unclear,
+) -> Result<FlowEnd, Unread> {
     // Replies go out as they come.
     let _ = stream.set_nodelay(true);
     let connections = FlowConnections::open(&flow, spare);
     let peer = Arc::new(Peer::new(stream));
-    let inbound = Inbound::new(peer.clone(), prefix);
+    let inbound = Inbound::new(peer.clone(), prefix, unclear);
     let end = Server { peer, inbound, flow, stack }.run().await;
     drop(connections);
     end
@@ -97,22 +109,35 @@ enum Next {
     Request,
     Close,
     Drain,
-    Upgrade(Upgrade, Body),
+    Relay(Box<Relayed>),
+}
+
+/// A connection that is relayed as it is from here on, and the body at whose end that is told.
+struct Relayed {
+    upgrade: Upgrade,
+    body: Body,
+    idle: Option<Duration>,
 }
 
 impl Server {
-    async fn run(mut self) -> FlowEnd {
+    async fn run(mut self) -> Result<FlowEnd, Unread> {
         loop {
             let head = tokio::select! {
                 biased;
                 head = self.inbound.head() => head,
                 // Between two requests the origin's end is the program's, as it would be without a proxy.
-                () = pool::own_ended(self.flow.id, self.flow.original_dst) => return FlowEnd::Closed,
+                end = pool::own_ended(self.flow.id, self.flow.original_dst) => {
+                    if end == Idle::Failed {
+                        wire::reset_on_close(&self.peer.stream);
+                    }
+                    return Ok(FlowEnd::Closed);
+                }
             };
             let head = match head {
                 Ok(head) => head,
-                Err(NoHead::Ended) => return FlowEnd::Closed,
-                Err(NoHead::Gone) => return FlowEnd::ClientGone,
+                Err(NoHead::Ended) => return Ok(FlowEnd::Closed),
+                Err(NoHead::Gone) => return Ok(FlowEnd::ClientGone),
+                Err(NoHead::Unfinished) => return self.unfinished(),
                 Err(NoHead::Refused(error)) => return self.refuse(error).await,
             };
             let Ok(body) = self.inbound.body(&head) else {
@@ -120,14 +145,14 @@ impl Server {
             };
             match self.exchange(head, body).await {
                 Ok(Next::Request) => {}
-                Ok(Next::Close) => return FlowEnd::Closed,
+                Ok(Next::Close) => return Ok(FlowEnd::Closed),
                 Ok(Next::Drain) => {
                     wire::shutdown_write(&self.peer.stream);
                     self.inbound.drain().await;
-                    return FlowEnd::Closed;
+                    return Ok(FlowEnd::Closed);
                 }
-                Ok(Next::Upgrade(upgrade, body)) => return self.upgrade(upgrade, body).await,
-                Err(end) => return end,
+                Ok(Next::Relay(relayed)) => return Ok(self.relay_on(*relayed).await),
+                Err(end) => return Ok(end),
             }
         }
     }
@@ -152,20 +177,21 @@ impl Server {
         };
         match response.head {
             ResponseHead::Http1(reply) => {
-                if let Some(upgrade) = response.upgrade {
-                    // The body's end is the end of the upgraded connection.
-                    self.relay(reply.raw(), &mut Body::empty()).await?;
-                    return Ok(Next::Upgrade(upgrade, response.body));
-                }
-                self.relay(reply.raw(), &mut response.body).await?;
-                drop(response.body);
-                Ok(self.next(reply.persists(&head)))
+                let persists = reply.persists(&head);
+                let (upgrade, idle) = (response.upgrade, response.idle);
+                self.follow(reply.raw(), response.body, upgrade, idle, persists).await
+            }
+            ResponseHead::Unread(_) => {
+                let (upgrade, idle) = (response.upgrade, response.idle);
+                self.follow(b"", response.body, upgrade, idle, false).await
             }
             ResponseHead::Local(reply) => {
                 let persists = head.persists() && head.version() == Version::Http11;
                 let then =
                     if persists && self.inbound.is_at_request() { Then::KeepAlive } else { Then::Close };
-                self.relay(&reply.http1(head.method(), then), &mut response.body).await?;
+                self.relay(&reply.http1(head.method(), then), &mut response.body)
+                    .await
+                    .map_err(|cut| self.end_of(&cut))?;
                 Ok(self.next(then == Then::KeepAlive))
             }
             ResponseHead::Http2(_) => {
@@ -198,15 +224,44 @@ impl Server {
         .await
     }
 
-    async fn relay(&mut self, head: &[u8], body: &mut Body) -> Result<(), FlowEnd> {
-        match reply::relay(&self.peer, &mut self.inbound, head, body).await {
-            Ok(()) => Ok(()),
-            Err(Cut::Client) => Err(FlowEnd::ClientGone),
+    /// Relays a reply of the origin, and says what follows it.
+    async fn follow(
+        &mut self,
+        head: &[u8],
+        mut body: Body,
+        upgrade: Option<Upgrade>,
+        idle: Option<Duration>,
+        persists: bool,
+    ) -> Result<Next, FlowEnd> {
+        let relayed = |upgrade, body| Next::Relay(Box::new(Relayed { upgrade, body, idle }));
+        if let Some(upgrade) = upgrade {
+            // The body's end is the end of the relayed connection.
+            let written = self.relay(head, &mut Body::empty()).await;
+            return written.map(|()| relayed(upgrade, body)).map_err(|cut| self.end_of(&cut));
+        }
+        match self.relay(head, &mut body).await {
+            Ok(()) => {
+                drop(body);
+                Ok(self.next(persists))
+            }
+            Err(Cut::Upstream(BodyError::Unread(upgrade))) => Ok(relayed(*upgrade, body)),
+            Err(cut) => Err(self.end_of(&cut)),
+        }
+    }
+
+    async fn relay(&mut self, head: &[u8], body: &mut Body) -> Result<(), Cut> {
+        reply::relay(&self.peer, &mut self.inbound, head, body).await
+    }
+
+    /// Ends the program's connection as the reply was cut.
+    fn end_of(&self, cut: &Cut) -> FlowEnd {
+        match cut {
+            Cut::Client => FlowEnd::ClientGone,
             // The end of the upstream's stream becomes the end of the program's: it sees a short body in both.
-            Err(Cut::Upstream(BodyError::Truncated)) => Err(FlowEnd::Cut),
-            Err(Cut::Upstream(_)) => {
+            Cut::Upstream(BodyError::Truncated) => FlowEnd::Cut,
+            Cut::Upstream(_) => {
                 wire::reset_on_close(&self.peer.stream);
-                Err(FlowEnd::Cut)
+                FlowEnd::Cut
             }
         }
     }
@@ -229,8 +284,17 @@ impl Server {
         FlowEnd::Cut
     }
 
-    async fn refuse(&mut self, error: HeadError) -> FlowEnd {
+    /// A head that cannot be read ends a flow that may only be read, and hands on any other.
+    fn unfinished(self) -> Result<FlowEnd, Unread> {
+        match self.inbound.unclear() {
+            Unclear::Refuse => Ok(FlowEnd::ClientGone),
+            Unclear::Relay => self.hand_on(),
+        }
+    }
+
+    async fn refuse(mut self, error: HeadError) -> Result<FlowEnd, Unread> {
         let (status, message) = match error {
+            HeadError::Malformed(_) if self.inbound.unclear() == Unclear::Relay => return self.hand_on(),
             HeadError::Malformed(what) => (StatusCode::BAD_REQUEST, what),
             HeadError::LineTooLong => (StatusCode::URI_TOO_LONG, "the request line is too long"),
             HeadError::TooLarge => {
@@ -242,16 +306,37 @@ impl Server {
             wire::shutdown_write(&self.peer.stream);
             self.inbound.drain().await;
         }
-        FlowEnd::Refused
+        Ok(FlowEnd::Refused)
     }
 
-    async fn upgrade(mut self, upgrade: Upgrade, mut body: Body) -> FlowEnd {
-        let sent = self.inbound.take_ahead();
+    /// Gives the flow up to be relayed as it is, on the connection that it would have used.
+    fn hand_on(mut self) -> Result<FlowEnd, Unread> {
+        let from_client = self.inbound.take_ahead();
+        drop(self.inbound);
+        let upstream = pool::take_for_relay(self.flow.id);
+        // Between two requests nobody else holds the program's end.
+        let Some(peer) = Arc::into_inner(self.peer) else { return Ok(FlowEnd::Cut) };
+        Err(Unread { client: peer.stream, from_client, upstream })
+    }
+
+    async fn relay_on(mut self, relayed: Relayed) -> FlowEnd {
+        let Relayed { upgrade, body, idle } = relayed;
+        let unsent = upgrade.unsent.len() as u64;
+        let mut sent = BytesMut::from(&upgrade.unsent[..]);
+        sent.unsplit(self.inbound.take_ahead());
         drop(self.inbound);
         // Whoever else still holds the program's end would only write interim replies, of which there are no more.
         let Some(peer) = Arc::into_inner(self.peer) else { return FlowEnd::Cut };
-        let relayed = relay(peer.stream, upgrade.upstream, sent, upgrade.received, None).await;
-        body.count(relayed.received);
+        let relayed = relay(peer.stream, upgrade.upstream, sent.freeze(), upgrade.received, idle).await;
+        let clean = match relayed.end {
+            RelayEnd::Closed => Ok(()),
+            RelayEnd::ClientReset => Err(BodyErrorKind::Abandoned),
+            RelayEnd::UpstreamReset => Err(BodyErrorKind::Reset),
+            RelayEnd::Idle => Err(BodyErrorKind::Idle),
+        };
+        // What was unsent has been counted with its request.
+        body.end_relayed(relayed.sent.saturating_sub(unsent), relayed.received, clean);
+        drop(upgrade.places);
         FlowEnd::Upgraded
     }
 }

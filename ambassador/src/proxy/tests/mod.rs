@@ -25,7 +25,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::http1;
+use super::http1::{self, inbound::Unclear};
 use crate::{
     message::{
         Stack,
@@ -109,7 +109,7 @@ async fn play(mut stream: TcpStream, script: &[Step]) {
 /// A flow to `origin` through the HTTP/1 arm; returns the program's end.
 async fn program(origin: SocketAddr) -> TcpStream {
     let (stream, flow) = accepted(origin).await;
-    tokio::spawn(http1::server::serve(stream.1, BytesMut::new(), flow, stack(), None));
+    tokio::spawn(http1::server::serve(stream.1, BytesMut::new(), flow, stack(), None, Unclear::Refuse));
     stream.0
 }
 

@@ -3,12 +3,13 @@
 //! drives step by step.
 //!
 //! It knows nothing of ambassador. `client connect KIND ADDRESS [SECOND]` prints what it saw of one connection;
-//! `client drive` obeys the lines of stdin; `client storm COUNT THREADS CANCELS` makes many at once; `client raw ADDRESS`
-//! is netcat.
+//! `client drive` obeys the lines of stdin; `client exchange` plays scripted exchanges; `client storm COUNT THREADS
+//! CANCELS` makes many at once; `client raw ADDRESS` is netcat.
 #![allow(clippy::print_stdout, reason = "stdout is how these programs answer")]
 
 mod connect;
 mod drive;
+mod exchange;
 mod sockets;
 mod storm;
 mod uring;
@@ -27,10 +28,11 @@ fn main() -> Result<()> {
             connect::run(kind, &addresses)
         }
         ["drive"] => drive::run(),
+        ["exchange"] => exchange::run(),
         ["storm", count, threads, cancels] => storm::run(count.parse()?, threads.parse()?, cancels.parse()?),
         ["raw", address] => raw(TcpStream::connect(address)?),
         _ => bail!(
-            "usage: client connect KIND ADDRESS [SECOND] | client drive | client storm COUNT THREADS CANCELS | client raw ADDRESS"
+            "usage: client connect KIND ADDRESS [SECOND] | client drive | client exchange | client storm COUNT THREADS CANCELS | client raw ADDRESS"
         ),
     }
 }

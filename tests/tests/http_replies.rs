@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Replies reach the program byte for byte and end as the origin ended them, whatever they are: HTTP or not.
+
+use ambassador_tests::script::{BEAT, Case, Step, check, exchange, reply, send};
+use anyhow::Result;
+
+/// Without policy, with all of them off, and with policies that have nothing to do.
+const FLAGS: [&str; 3] =
+    ["", "--mode off --retry 2", "--retry 2 --timeout 20s --per-try-timeout 10s --breaker 50"];
+
+fn check_all(cases: &[Case]) -> Result<()> {
+    check(env!("CARGO_BIN_EXE_client"), cases, &FLAGS)
+}
+
+#[test]
+fn replies_that_are_not_http() -> Result<()> {
+    check_all(&[
+        reply("HTTP/0.9", b"<html>hello\r\n</html>"),
+        reply("ICY", b"ICY 200 OK\r\nicy-metaint: 16\r\n\r\n\x00\x01\x02audio"),
+        reply("a banner", b"SSH-2.0-x\r\n\r\n"),
+        reply("binary", b"\x00\xff\x16\x03\x01\r\n\r\n"),
+        reply("HTTP/2.0", b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        reply("HTTP/1.2", b"HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        reply("lower case", b"http/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        reply("two digits", b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok"),
+        reply("four digits", b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok"),
+        reply("status 000", b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nok"),
+        reply("an empty line first", b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        exchange("HTTP/0.9 both ways", b"GET /\r\n", b"hello"),
+    ])
+}
+
+#[test]
+fn replies_of_framing_that_may_be_read_in_two_ways() -> Result<()> {
+    check_all(&[
+        reply(
+            "TE and CL",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+        reply(
+            "CL and TE",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+        reply("two lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 2\r\n\r\nok!"),
+        reply("equal lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
+        reply("a list of lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok"),
+        reply("a signed length", b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"),
+        reply("a length beyond u64", b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551618\r\n\r\nok"),
+        reply("1.0 with TE", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+        reply("an unknown coding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\nmoo"),
+        reply(
+            "chunked twice",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+        reply("space before a colon", b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok"),
+        reply("obs-fold", b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok"),
+        reply("bare LF", b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"),
+        reply("bare CR", b"HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 2\r\n\r\nok"),
+        reply("NUL", b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok"),
+        reply("no colon", b"HTTP/1.1 200 OK\r\nwhat is this\r\nContent-Length: 2\r\n\r\nok"),
+        reply("101 unasked", b"HTTP/1.1 101 Switching Protocols\r\n\r\nwhatever"),
+    ])
+}
+
+#[test]
+fn chunks_that_may_be_read_in_two_ways() -> Result<()> {
+    let chunked = |name, body: &[u8]| reply(name, [CHUNKED, body].concat());
+    let mut later = chunked("wrong in a later piece", b"2\r\nok\r\n");
+    later.origin.extend([BEAT, send(b"2\nok\r\n"), BEAT, send(b"0\r\n\r\n")]);
+    let mut reused = chunked("bare LF, and a second request", b"2\nok\n0\n\n");
+    reused.program.extend([Step::Until(CHUNKED.len() + 8), send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")]);
+    reused.origin.extend([Step::Until(27 + 28), send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")]);
+    check_all(&[
+        chunked("bare LF", b"2\nok\n0\n\n"),
+        chunked("not a number", b"zz\r\nok"),
+        chunked("beyond u64", b"10000000000000002\r\nok\r\n0\r\n\r\n"),
+        chunked("longer than its size", b"2\r\nokay\r\n0\r\n\r\n"),
+        chunked("a control byte in an extension", b"2;a\x01\r\nok\r\n0\r\n\r\n"),
+        later,
+        reused,
+    ])
+}
+
+#[test]
+fn heads_as_they_are() -> Result<()> {
+    check_all(&[
+        reply("repeated and empty", b"HTTP/1.1 200 OK\r\nX-A:\r\nx-b: 1\r\nX-A:   2\t \r\nX-a:3\r\nContent-Length: 0\r\n\r\n"),
+        reply("an empty reason", b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n"),
+        reply("no reason at all", b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"),
+        reply("an obsolete reason", b"HTTP/1.1 302 Moved Temporarily \xe9\t!\r\nContent-Length: 0\r\n\r\n"),
+        reply("an odd status", b"HTTP/1.1 999 Request Denied\r\nContent-Length: 2\r\n\r\nno"),
+        reply("Latin-1", b"HTTP/1.1 200 OK\r\nX-Name: \xe9\xff\r\nContent-Length: 0\r\n\r\n"),
+        reply("200 lines", [&b"HTTP/1.1 200 OK\r\n"[..], &b"X-Line: 1\r\n".repeat(200), b"Content-Length: 0\r\n\r\n"].concat()),
+        reply("100 KB", [&b"HTTP/1.1 200 OK\r\nX: "[..], &b"x".repeat(100_000)[..], b"\r\nContent-Length: 2\r\n\r\nok"].concat()),
+        reply("many interim replies", [&b"HTTP/1.1 102 Processing\r\n\r\n".repeat(100)[..], b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"].concat()),
+        reply("103 and 100", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        reply("206", b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-3/10\r\nContent-Length: 2\r\n\r\ncd"),
+        reply("204", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        reply("304 with a length", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n"),
+        exchange("HEAD with a length", b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
+        reply("1.0 until the end", b"HTTP/1.0 200 OK\r\n\r\nuntil the end"),
+        exchange("1.0 with keep-alive", b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"),
+        exchange("1.1 to 1.0", b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"),
+        reply("trailers and extensions", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\n\r\n00004;q=\"1;2\"\r\nwiki\r\n0;last\r\nX-End: yes\r\nx-END:\r\n\r\n"),
+        reply("1.1 until the end", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end"),
+    ])
+}
+
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
