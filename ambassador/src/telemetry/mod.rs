@@ -22,6 +22,7 @@ mod process;
 pub mod readiness;
 mod recorder;
 mod registry;
+mod safe_json;
 pub mod scrape;
 pub mod summary;
 mod units;

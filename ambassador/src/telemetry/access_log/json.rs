@@ -2,16 +2,15 @@
 //! The JSON line. Fields that do not apply are left out; their names are part of the interface.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
-use std::{fmt, io};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::ser::Formatter;
 
-use super::escape::is_unsafe;
 use crate::telemetry::event::{Caller, FlowFinished, RequestFinished};
 use crate::telemetry::labels::ErrorType;
+use crate::telemetry::safe_json;
 use crate::telemetry::units::milliseconds;
 
 /// The line of a request.
@@ -125,31 +124,10 @@ impl Serialize for Shown<'_> {
 }
 
 fn render(line: &Line<'_>) -> String {
-    let mut bytes = Vec::with_capacity(512);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, TerminalSafe);
-    if let Err(error) = line.serialize(&mut serializer) {
+    let mut text = safe_json::to_string(line, 512).unwrap_or_else(|error| {
         tracing::error!(%error, "access log line could not be made");
-        bytes.clear();
-    }
-    bytes.push(b'\n');
-    String::from_utf8(bytes).unwrap_or_default()
-}
-
-/// Compact JSON that also escapes the characters which JSON allows and a terminal obeys (DEL, C1, bidirectional).
-struct TerminalSafe;
-
-impl Formatter for TerminalSafe {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
-            writer.write_all(&rest.as_bytes()[..at])?;
-            write!(writer, "\\u{:04x}", u32::from(character))?;
-            rest = &rest[at + character.len_utf8()..];
-        }
-        writer.write_all(rest.as_bytes())
-    }
+        String::new()
+    });
+    text.push('\n');
+    text
 }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::telemetry::event::Event;
 
-pub(crate) use escape::escape;
+pub(crate) use escape::{escape, is_unsafe};
 pub(crate) use queue::{Lines, Writer};
 pub use text::Colour;
 

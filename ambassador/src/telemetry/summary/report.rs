@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::telemetry::access_log::escape;
 use crate::telemetry::labels::Protocol;
-use crate::telemetry::units;
+use crate::telemetry::{safe_json, units};
 
 /// Everything that went to one destination. A flow that is relayed as bytes counts as one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Summary {
             },
             access_log_dropped: self.access_log_dropped,
         };
-        serde_json::to_string(&summary).unwrap_or_default()
+        safe_json::to_string(&summary, 256 * (1 + self.rows.len())).unwrap_or_default()
     }
 
     fn headline(&self) -> String {

@@ -76,10 +76,12 @@ fn a_name_that_no_host_can_have_is_counted_by_address() {
 }
 
 #[test]
-fn a_hostile_name_is_escaped_in_the_table() {
-    let text = counted(8, &[to("h\u{1b}[2J\n")]).to_text();
-    assert!(text.contains("h\\x1b[2j\\n"), "{text:?}");
+fn a_hostile_name_is_escaped_in_table_and_json() {
+    let summary = counted(8, &[to("h\u{1b}[2J\n\u{9b}")]);
+    let (text, json) = (summary.to_text(), summary.to_json());
+    assert!(text.contains("h\\x1b[2j\\n\\u{9b}"), "{text:?}");
     assert_eq!(text.lines().count(), 3);
+    assert!(json.contains("h\\u001b[2j\\n\\u009b"), "{json:?}");
 }
 
 #[test]
