@@ -4,6 +4,7 @@
 mod heartbeat;
 mod holder;
 mod interception;
+mod open_files;
 mod proxy_down;
 mod run;
 mod worker;

@@ -19,6 +19,7 @@ use super::{
     heartbeat::Heartbeat,
     holder::Holder,
     interception::Interception,
+    open_files::OpenFiles,
     proxy_down::ProxyDown,
     worker::{Landing, Worker},
 };
@@ -148,10 +149,12 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     // Threads that are made from here on have what is left of the privileges.
     let (telemetry, flush) = Telemetry::new(sinks)?;
 
+    let listeners: u64 = interception.per_worker.iter().map(|landings| landings.len() as u64).sum();
+    let files = OpenFiles::divide(open_files.1, listeners, workers);
     let maps = Arc::clone(&interception.maps);
     telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
     let holds = (!interception.grounds.is_empty())
-        .then(|| Holds { table: Arc::new(Table::new(HELD_MAX)), verdicts: Arc::clone(&maps) as _ });
+        .then(|| Holds { table: Arc::new(Table::new(files.held)), verdicts: Arc::clone(&maps) as _ });
     let context = Arc::new(Context::new(
         config.table,
         Arc::clone(&maps) as _,
@@ -162,7 +165,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let endpoints = Arc::clone(&context.endpoints);
     let heartbeat = Arc::new(Heartbeat::new(workers + usize::from(holds.is_some()), maps));
     let (stop, stopped) = watch::channel(false);
-    let mut threads = start_workers(&mut interception, &context, &heartbeat, &stopped, open_files)?;
+    let mut threads = start_workers(&mut interception, &context, &heartbeat, &stopped, files)?;
     if let (Some(holds), Some(events)) = (holds, interception.take_events()) {
         let grounds = std::mem::take(&mut interception.grounds);
         let held = Arc::new(Held::new(Arc::clone(&context), holds, grounds));
@@ -218,29 +221,20 @@ fn start_workers(
     context: &Arc<Context>,
     heartbeat: &Arc<Heartbeat>,
     stop: &watch::Receiver<bool>,
-    open_files: (u64, u64),
+    files: OpenFiles,
 ) -> Result<Vec<JoinHandle<()>>, AppError> {
     let landings = std::mem::take(&mut interception.per_worker);
-    // A flow takes two descriptors; a listener takes one, and may hold one connection that waits for its permit.
-    let listeners: u64 = landings.iter().map(|landings| landings.len() as u64).sum();
-    let flows = open_files.1.saturating_sub(OWN_FILES + 2 * listeners) / 2;
-    let flows = usize::try_from(flows).unwrap_or(usize::MAX);
-    let permits = Arc::new(Semaphore::new(flows.clamp(1, Semaphore::MAX_PERMITS)));
+    let permits = Arc::new(Semaphore::new(files.flows.min(Semaphore::MAX_PERMITS)));
     let start = |(index, landings): (usize, Vec<_>)| {
         let landings =
             landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
         let (context, heartbeat) = (Arc::clone(context), Arc::clone(heartbeat));
-        Worker { index, landings, context, heartbeat, permits: Arc::clone(&permits), stop: stop.clone() }
-            .start()
+        let (permits, stop) = (Arc::clone(&permits), stop.clone());
+        let kept = files.kept_per_worker;
+        Worker { index, landings, context, heartbeat, permits, kept, stop }.start()
     };
     landings.into_iter().enumerate().map(start).collect::<io::Result<_>>().map_err(AppError::Process)
 }
-
-/// Connects that may be held at once.
-const HELD_MAX: usize = 65_536;
-
-/// Descriptors that are neither flows' nor listeners': maps, programs, threads, the pool.
-const OWN_FILES: u64 = 128;
 
 /// Starts CMD, passes signals on to it, and waits for its end.
 async fn supervise(launcher: Launcher, signals: &Signals) -> Result<u8, AppError> {

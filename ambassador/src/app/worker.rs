@@ -17,6 +17,7 @@ use crate::{
     host::privileges,
     net::{accept::accept, dial::Sockets},
     proxy::{connection, context::Context},
+    upstream::pool,
 };
 
 /// How long connections that are open at the end may take to finish.
@@ -42,6 +43,8 @@ pub(super) struct Worker {
     pub(super) heartbeat: Arc<Heartbeat>,
     /// One permit per connection that may be open, shared by all workers.
     pub(super) permits: Arc<Semaphore>,
+    /// How many idle upstream connections it may keep for later flows.
+    pub(super) kept: usize,
     /// Turns true when the process ends.
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -60,7 +63,8 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let Self { index, landings, context, heartbeat, permits, mut stop } = self;
+        let Self { index, landings, context, heartbeat, permits, kept, mut stop } = self;
+        pool::keep_at_most(kept);
         let flows = TaskTracker::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(heartbeat.beat(index));

@@ -16,7 +16,9 @@ use std::{
 use futures_util::future::BoxFuture;
 use socket2::Socket;
 use thiserror::Error;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::exhaustion;
 use crate::kernel::KernelMaps;
 
 /// Makes stream sockets inside one network namespace.
@@ -57,13 +59,13 @@ impl Dialer {
         limit: Duration,
     ) -> Result<TcpStream, DialError> {
         let attempt = async {
-            let socket = sockets.stream_socket(dst).await?;
+            let socket = socket(sockets, dst, limit).await?;
             self.mark.mark(std::os::fd::AsFd::as_fd(&socket))?;
             let socket = Socket::from(socket);
             socket.set_tcp_nodelay(true)?;
             connect(socket, dst).await
         };
-        match tokio::time::timeout(limit, attempt).await {
+        match timeout(limit, attempt).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(source)) => Err(DialError { dst, failure: DialFailure::from(&source), source }),
             Err(_) => Err(DialError {
@@ -71,6 +73,19 @@ impl Dialer {
                 failure: DialFailure::TimedOut,
                 source: io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")),
             }),
+        }
+    }
+}
+
+/// Makes a socket, as soon as the machine has one to give; its failure is never the destination's.
+async fn socket(sockets: &dyn Sockets, dst: SocketAddr, limit: Duration) -> io::Result<OwnedFd> {
+    let started = Instant::now();
+    loop {
+        match sockets.stream_socket(dst).await {
+            Err(error) if exhaustion::is(&error) && started.elapsed() + exhaustion::PAUSE < limit => {
+                sleep(exhaustion::PAUSE).await;
+            }
+            made => return made,
         }
     }
 }
@@ -183,6 +198,30 @@ impl SocketMark for Unmarked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Has no descriptor to give the first three times.
+    #[derive(Default)]
+    struct Exhausted(std::sync::atomic::AtomicU32);
+
+    impl Sockets for Exhausted {
+        fn stream_socket(&self, dst: SocketAddr) -> BoxFuture<'_, io::Result<OwnedFd>> {
+            if self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3 {
+                let exhausted = io::Error::from_raw_os_error(libc::EMFILE);
+                return Box::pin(std::future::ready(Err(exhausted)));
+            }
+            LocalSockets.stream_socket(dst)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dial_waits_for_a_descriptor() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let dst = listener.local_addr().expect("local address");
+        let limit = Duration::from_secs(10);
+        Dialer::unmarked().dial(&Exhausted::default(), dst, limit).await.expect("as soon as there is one");
+        let error = Dialer::unmarked().dial(&Exhausted::default(), dst, exhaustion::PAUSE).await;
+        assert_eq!(error.expect_err("not for ever").failure, DialFailure::Local);
+    }
 
     #[tokio::test]
     async fn a_closed_port_is_refused() {

@@ -9,3 +9,4 @@ pub mod detect;
 pub mod copy;
 mod buffer;
 pub mod dial;
+mod exhaustion;

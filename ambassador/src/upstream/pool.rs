@@ -254,6 +254,11 @@ pub(crate) fn forget(flow: FlowId, destination: SocketAddr, connection: &Multipl
     drop(forgotten);
 }
 
+/// Bounds the idle connections that the calling worker keeps for later flows; each takes a descriptor.
+pub fn keep_at_most(connections: usize) {
+    POOL.with_borrow_mut(|pool| pool.shared_most = Some(connections));
+}
+
 /// Idle connections that later flows of this worker may take.
 pub fn shared_idle() -> usize {
     POOL.with_borrow(|pool| pool.shared_count)
@@ -264,6 +269,7 @@ struct Pool {
     own: HashMap<FlowId, Own, BuildHasherDefault<IdHasher>>,
     shared: HashMap<Key, VecDeque<Connection>>,
     shared_count: usize,
+    shared_most: Option<usize>,
     sweeper: Option<JoinHandle<()>>,
 }
 
@@ -276,7 +282,7 @@ struct Own {
 
 impl Pool {
     fn share(&mut self, connection: Connection) {
-        if connection.unshared || self.shared_count >= SHARED_MAX {
+        if connection.unshared || self.shared_count >= self.shared_most.unwrap_or(SHARED_MAX) {
             return;
         }
         let idle = self.shared.entry(connection.key).or_default();
@@ -357,7 +363,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(2);
 const OWN_MAX: usize = 4;
 /// The most shared idle connections of one worker to one destination.
 const SHARED_PER_KEY_MAX: usize = 64;
-/// The most shared idle connections of one worker.
+/// The most shared idle connections of one worker that was told nothing else.
 const SHARED_MAX: usize = 1024;
 
 #[cfg(test)]
