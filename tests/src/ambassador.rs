@@ -24,6 +24,7 @@ pub struct Ambassador {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     policy: Option<NamedTempFile>,
+    first: String,
     /// The group that ambassador is started in and below which it makes its own.
     pub cgroup: Cgroup,
 }
@@ -37,6 +38,7 @@ impl Ambassador {
             arguments,
             environment: Vec::new(),
             policy: None,
+            first: String::new(),
             cgroup: Cgroup::new()?,
         })
     }
@@ -57,6 +59,13 @@ impl Ambassador {
         self
     }
 
+    /// Runs these commands of the shell first, in the process that then becomes ambassador: `ulimit -n 256`.
+    #[must_use]
+    pub fn first(mut self, commands: &str) -> Self {
+        self.first = format!("{commands} && ");
+        self
+    }
+
     /// Sets a variable in its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -67,7 +76,8 @@ impl Ambassador {
     /// The command that runs `program` under ambassador in `namespace`.
     pub fn command<S: AsRef<OsStr>>(&self, namespace: &Namespace, program: &[S]) -> Command {
         let mut command = namespace.command("sh");
-        command.args(["-c", ENTER_CGROUP]).arg(self.cgroup.path()).arg(&self.binary);
+        let enter = format!(r#"echo $$ > "$0/cgroup.procs" && {}exec "$@""#, self.first);
+        command.args(["-c", &enter]).arg(self.cgroup.path()).arg(&self.binary);
         command.arg("run").args(&self.arguments).arg("--").args(program);
         // Under `sudo -E` ambassador would drop the command to the caller: a test says so itself where it wants that.
         for variable in ["SUDO_USER", "SUDO_UID", "SUDO_GID"] {
@@ -143,7 +153,6 @@ fn shown(output: &[u8]) -> String {
     format!("({} bytes)\n{}", output.len(), String::from_utf8_lossy(start))
 }
 
-const ENTER_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 const SOON: Duration = Duration::from_secs(10);
 /// The bound of a whole run: far above what any takes, so that it ends only what hangs.
 pub const LONG: Duration = Duration::from_mins(2);

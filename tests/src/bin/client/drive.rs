@@ -110,13 +110,13 @@ fn ping(address: SocketAddr) -> Result<(String, String)> {
     Ok((words.0.to_owned(), words.1.to_owned()))
 }
 
-fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStream> {
+pub(crate) fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     Ok(stream)
 }
 
-fn kind(error: &anyhow::Error) -> String {
+pub(crate) fn kind(error: &anyhow::Error) -> String {
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     kind.map_or_else(
         || format!("error {}", error.to_string().replace(' ', "-")),
@@ -124,7 +124,7 @@ fn kind(error: &anyhow::Error) -> String {
     )
 }
 
-fn say(line: &str) -> Result<()> {
+pub(crate) fn say(line: &str) -> Result<()> {
     println!("{line}");
     Ok(std::io::stdout().flush()?)
 }

@@ -4,7 +4,7 @@
 //!
 //! It knows nothing of ambassador. `client connect KIND ADDRESS [SECOND]` prints what it saw of one connection;
 //! `client drive` obeys the lines of stdin; `client exchange` plays scripted exchanges; `client storm COUNT THREADS
-//! CANCELS` makes many at once; `client raw ADDRESS` is netcat.
+//! CANCELS` makes many at once; `client watch ADDRESS` asks all the time; `client raw ADDRESS` is netcat.
 #![allow(clippy::print_stdout, reason = "stdout is how these programs answer")]
 
 mod connect;
@@ -13,6 +13,7 @@ mod exchange;
 mod sockets;
 mod storm;
 mod uring;
+mod watch;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -30,9 +31,10 @@ fn main() -> Result<()> {
         ["drive"] => drive::run(),
         ["exchange"] => exchange::run(),
         ["storm", count, threads, cancels] => storm::run(count.parse()?, threads.parse()?, cancels.parse()?),
+        ["watch", address] => watch::run(address.parse()?),
         ["raw", address] => raw(TcpStream::connect(address)?),
         _ => bail!(
-            "usage: client connect KIND ADDRESS [SECOND] | client drive | client exchange | client storm COUNT THREADS CANCELS | client raw ADDRESS"
+            "usage: client connect KIND ADDRESS [SECOND] | client drive | client exchange | client storm COUNT THREADS CANCELS | client watch ADDRESS | client raw ADDRESS"
         ),
     }
 }

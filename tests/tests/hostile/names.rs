@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Names out of traffic: they can neither grow what is kept and shown without limit, nor drive who reads it.
+
+use ambassador_tests::ambassador::LONG;
+use ambassador_tests::{Ambassador, Process, Siege, summary};
+use anyhow::{Result, ensure};
+
+use crate::{CLIENT, attack, everywhere, lasts};
+
+const METRICS: &str = "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n";
+
+fn metrics(siege: &Siege) -> Result<String> {
+    let mut curl = siege.link.client.command("curl");
+    Ok(Process::run(curl.args(["-sSf", "http://127.0.0.1:9464/metrics"]), LONG)?.expect_success()?.text())
+}
+
+#[test]
+fn metrics_and_summary_are_bounded_whatever_is_asked_for() -> Result<()> {
+    let mut siege = Siege::lay(Ambassador::with_policy("-o json", METRICS)?, CLIENT)?;
+    let origin = everywhere(&siege)?;
+    let mut page = String::new();
+    siege.withstand(|siege| {
+        let said = lasts(attack(siege, "names", 5000)?)?;
+        ensure!(said == "5625 answered", "{said}");
+        page = metrics(siege)?;
+        Ok(())
+    })?;
+    ensure!(origin.count() == 5625);
+    let series = page.lines().filter(|line| !line.starts_with('#')).count();
+    // 256 destinations and `other`: a histogram each of requests, attempts and dials, and some counters.
+    ensure!(page.contains("upstream=\"other\""), "{page}");
+    ensure!(series < 20_000 && page.len() < 4 << 20, "{series} series in {} bytes", page.len());
+    let rows = summary::destinations(&siege.lift()?.errors()).len();
+    ensure!((100..=513).contains(&rows), "{rows} rows");
+    Ok(())
+}
+
+#[test]
+fn control_bytes_are_escaped_wherever_they_are_shown() -> Result<()> {
+    for (flags, shown) in [
+        ("", ["\\x1b[31m", "\\u{9b}31m\\u{202e}"]),
+        ("-o json --log-format json", ["\\u001b[31m", "\\u009b31m\\u202e"]),
+    ] {
+        let siege = Siege::lay(Ambassador::run(flags)?.env("AMBASSADOR_LOG", "trace"), CLIENT)?;
+        let _origin = everywhere(&siege)?;
+        lasts(attack(&siege, "controls", 1)?)?;
+        let text = siege.lift()?.errors();
+        let unsafe_at = text.char_indices().find(|(_, shown)| shown.is_control() && *shown != '\n');
+        ensure!(unsafe_at.is_none(), "{unsafe_at:?} in {text:?}");
+        ensure!(!text.contains(['\u{202e}', '\u{2028}']), "{text:?}");
+        for shown in shown {
+            ensure!(text.contains(shown), "{shown} is not in:\n{text}");
+        }
+        ensure!(!text.lines().any(|line| line.starts_with("forged") || line.starts_with("alpn")), "{text}");
+    }
+    Ok(())
+}
