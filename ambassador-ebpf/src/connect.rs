@@ -149,8 +149,8 @@ fn remember(address: &SocketAddress, destination: &Endpoint, admission: Admissio
     // SAFETY: not null, and the socket is locked by the connect that runs this program.
     let flow = unsafe { &mut *slot };
     flow.admission = admission as u8;
-    // Of a shortcut only its end is told, should it end before it is established: waking user space for each would
-    // cost more than the shortcut saves.
+    // Of a shortcut only its end is told, in the first ring, should it end before it is established: waking user space
+    // for each would cost more than the shortcut saves.
     flow.told = u8::from(admission as u8 == Admission::Shortcut as u8);
     flow.isn = 0;
     flow.has_isn = 0;

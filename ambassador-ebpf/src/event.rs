@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What user space is told of the connections that wait for their destination.
 //!
-//! Records of the ring buffer `EVENTS`: an [`Event`], which [`SYN_BYTES`] follow when a SYN is kept back.
+//! Records of the ring buffers in `EVENTS`: an [`Event`], which [`SYN_BYTES`] follow when a SYN is kept back.
 
 use crate::{origin::Origin, plain::Plain, tuple::Tuple};
 

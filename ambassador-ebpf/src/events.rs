@@ -19,31 +19,37 @@ use ambassador_ebpf::{
 };
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 
-use crate::{counters::count, maps::EVENTS, segment::Segment};
+use crate::{
+    counters::count,
+    lookup,
+    maps::{EVENTS, Ring},
+    segment::Segment,
+};
 
 /// A client gave up before its connection was established.
 #[inline(always)]
 pub(crate) fn closed(key: &Tuple, flow: &Flow, admitted: u32) {
-    let Some(mut room) = reserve::<Event>() else { return };
+    let ring = u32::from(flow.told).wrapping_sub(1);
+    let Some(mut room) = reserve::<Event>(ring) else { return };
     fill(&mut room, CLOSED, key, flow, admitted);
     room.submit(0);
 }
 
 /// A SYN is held; false when user space could not be told.
 #[inline(always)]
-pub(crate) fn held(segment: &Segment<'_>, key: &Tuple, flow: &Flow) -> bool {
-    with_syn(segment, HELD, key, flow)
+pub(crate) fn held(ring: u32, segment: &Segment<'_>, key: &Tuple, flow: &Flow) -> bool {
+    with_syn(ring, segment, HELD, key, flow)
 }
 
 /// A SYN came to a listener from where nobody was redirected. The ring buffer bounds how many of them are told.
 #[inline(always)]
-pub(crate) fn stray(segment: &Segment<'_>, key: &Tuple) {
-    with_syn(segment, STRAY, key, &NOBODY);
+pub(crate) fn stray(ring: u32, segment: &Segment<'_>, key: &Tuple) {
+    with_syn(ring, segment, STRAY, key, &NOBODY);
 }
 
 #[inline(always)]
-fn with_syn(segment: &Segment<'_>, kind: u32, key: &Tuple, flow: &Flow) -> bool {
-    let Some(mut room) = reserve::<HeldEvent>() else { return false };
+fn with_syn(ring: u32, segment: &Segment<'_>, kind: u32, key: &Tuple, flow: &Flow) -> bool {
+    let Some(mut room) = reserve::<HeldEvent>(ring) else { return false };
     let record = room.as_mut_ptr();
     // SAFETY: the record is reserved for us and as large as the type.
     let copied = segment.copy_headers(unsafe { &mut *addr_of_mut!((*record).syn).cast() });
@@ -61,8 +67,10 @@ fn with_syn(segment: &Segment<'_>, kind: u32, key: &Tuple, flow: &Flow) -> bool 
 }
 
 #[inline(always)]
-fn reserve<T>() -> Option<RingBufEntry<T>> {
-    let room = EVENTS.reserve(0);
+fn reserve<T>(ring: u32) -> Option<RingBufEntry<T>> {
+    let ring: *mut Ring = lookup::get(&EVENTS, [ring.into()]);
+    // SAFETY: a non-null result is the map itself, which lives as long as the program runs.
+    let room = unsafe { ring.as_ref() }.and_then(|ring| ring.reserve_untyped(0));
     if room.is_none() {
         count(Counter::EventLost);
     }

@@ -26,9 +26,9 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
     if !segment.is_syn() {
         return ACCEPT;
     }
-    // SAFETY: the value is a word that never changes.
-    let Some(netns_cookie) = (unsafe { LISTENER.get(segment.socket_cookie()) }) else { return ACCEPT };
-    let Some(key) = segment.tuple(*netns_cookie) else {
+    // SAFETY: the value never changes.
+    let Some(listener) = (unsafe { LISTENER.get(segment.socket_cookie()) }) else { return ACCEPT };
+    let Some(key) = segment.tuple(listener.netns_cookie) else {
         count(Counter::SynUnreadable);
         return ACCEPT;
     };
@@ -38,9 +38,9 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
         Fate::Hold => DROP,
         Fate::Tell => {
             if let Some(flow) = flow
-                && events::held(&segment, &key, flow)
+                && events::held(listener.ring, &segment, &key, flow)
             {
-                flow.told = 1;
+                flow.told = listener.ring as u8 + 1;
                 count(Counter::SynHeld);
             }
             DROP
@@ -48,7 +48,7 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
         Fate::NoFlow => {
             count(Counter::SynNoFlow);
             if !flows::is_lost(&key) {
-                events::stray(&segment, &key);
+                events::stray(listener.ring, &segment, &key);
             }
             DROP
         }

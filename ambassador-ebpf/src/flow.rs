@@ -23,7 +23,7 @@ pub struct Flow {
     pub has_isn: u8,
     /// An [`Admission`].
     pub admission: u8,
-    /// 1 once user space was told of the connection.
+    /// 0 until user space was told of the connection; then one more than the ring in which it was.
     pub told: u8,
     /// Always 0.
     pub padding: u8,

@@ -18,6 +18,7 @@ pub mod flow;
 
 pub mod known;
 pub mod landing;
+pub mod listener;
 pub mod refusal;
 pub mod settings;
 pub mod target;

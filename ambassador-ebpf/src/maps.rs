@@ -5,9 +5,11 @@
 
 use ambassador_ebpf::{
     counter::Counter,
+    event::HeldEvent,
     flow::{Flow, MAX_FLOWS},
     known::Known,
     landing::{Endpoint, Landing},
+    listener::{Listener, MAX_RINGS},
     refusal::Refusal,
     settings::Setting,
     target::{ANY_PORT, Target, TargetKey},
@@ -16,12 +18,15 @@ use ambassador_ebpf::{
 use aya_ebpf::{
     Global,
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::SkStorage,
+    btf_maps::{ArrayOfMaps, RingBuf, SkStorage},
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
 };
 
 use crate::lookup;
+
+/// One ring of events. The size is that of no ring that is ever written to.
+pub(crate) type Ring = RingBuf<HeldEvent, 65_536>;
 
 /// Whether the kernel has `bpf_set_retval` for connect hooks; when it is 0 the verifier drops the call.
 #[unsafe(no_mangle)]
@@ -53,15 +58,16 @@ pub(crate) static OPEN: Array<u64> = Array::with_max_entries(1, 0);
 /// connection of the same addresses.
 #[map]
 pub(crate) static VERDICT: HashMap<u64, u32> = HashMap::with_max_entries(MAX_FLOWS, BPF_F_NO_PREALLOC);
-/// Cookie of a filtered listener → cookie of its namespace, which a socket filter cannot ask for.
+/// Cookie of a filtered listener → what its filter needs to know.
 #[map]
-pub(crate) static LISTENER: HashMap<u64, u64> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+pub(crate) static LISTENER: HashMap<u64, Listener> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
 /// Destinations that accepted a moment ago → when that is no longer news.
 #[map]
 static GOOD: LruHashMap<Known, u64> = LruHashMap::with_max_entries(8192, 0);
-/// What user space is told; see [`ambassador_ebpf::event`].
-#[map]
-pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+/// What user space is told, in a ring for each thread that reads: user space puts them here, of the size that it
+/// wants; see [`ambassador_ebpf::event`]. A ring as the element of an array: Linux 5.8.
+#[btf_map]
+pub(crate) static EVENTS: ArrayOfMaps<Ring, { MAX_RINGS as usize }> = ArrayOfMaps::new();
 /// Network namespace cookie → its listeners.
 #[map]
 pub(crate) static NS: HashMap<u64, Landing> = HashMap::with_max_entries(1024, 0);

@@ -16,7 +16,7 @@ use super::{heartbeat::STALE_AFTER, run::AppError};
 use crate::{
     config::settings::Intercept,
     host::cgroup::RunCgroups,
-    kernel::{Kernel, KernelLog, KernelMaps, Landing, LoadOptions, SynEvents},
+    kernel::{Kernel, KernelLog, KernelMaps, Landing, LoadOptions, MAX_RINGS, SynEvents},
     net::{
         dial::Sockets,
         listen::{self, Listeners},
@@ -37,6 +37,8 @@ pub(super) struct Interception {
     /// The namespaces in which connects are held, by their cookies; none where all are let in at once.
     pub(super) grounds: HashMap<u64, Ground>,
     connect: ConnectMode,
+    /// In how many rings the kernel tells of held connections.
+    rings: u32,
 }
 
 impl Interception {
@@ -48,11 +50,13 @@ impl Interception {
         connect: ConnectMode,
         workers: usize,
     ) -> Result<Self, AppError> {
+        let rings = u32::try_from(workers).unwrap_or(MAX_RINGS).min(MAX_RINGS);
         let mut kernel = Kernel::load(&LoadOptions {
             debug_log: tracing::enabled!(tracing::Level::DEBUG),
             intercept_loopback: intercept.loopback,
             stale_after: STALE_AFTER,
             truthful: connect == ConnectMode::Truthful,
+            rings,
             ..LoadOptions::default()
         })?;
         if connect == ConnectMode::Truthful
@@ -71,7 +75,7 @@ impl Interception {
         cgroups.enter_proxy()?;
         kernel.attach_program_side(cgroups.cmd())?;
         let per_worker = (0..workers).map(|_| Vec::new()).collect();
-        let mut this = Self { kernel, maps, per_worker, grounds: HashMap::new(), connect };
+        let mut this = Self { kernel, maps, per_worker, grounds: HashMap::new(), connect, rings };
         this.listen_in(Namespace::current().map_err(AppError::Namespace)?)?;
         for path in namespaces {
             let namespace = Namespace::open(path).map_err(AppError::Namespace)?;
@@ -85,9 +89,9 @@ impl Interception {
         self.kernel.take_log()
     }
 
-    /// Where the kernel tells of held connections, once, if any can be.
-    pub(super) fn take_events(&mut self) -> Option<SynEvents> {
-        self.kernel.take_events().filter(|_| !self.grounds.is_empty())
+    /// Where the kernel tells of held connections, once: worker by worker, of as many workers as there are rings.
+    pub(super) fn take_events(&mut self) -> Vec<SynEvents> {
+        self.kernel.take_events()
     }
 
     /// Attaches the connect hooks: from here on CMD's connects are redirected.
@@ -98,8 +102,11 @@ impl Interception {
 
     /// Lets every listener of a namespace hold SYNs.
     fn hold_in(&self, cookie: u64, per_worker: &[Vec<TcpListener>]) -> Result<(), AppError> {
-        for listener in per_worker.iter().flatten() {
-            self.kernel.attach_listener_filter(listener.as_fd(), cookie)?;
+        let rings = (0..self.rings).cycle();
+        for (ring, listeners) in rings.zip(per_worker) {
+            for listener in listeners {
+                self.kernel.attach_listener_filter(listener.as_fd(), cookie, ring)?;
+            }
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 //! Wires everything together; the order of start and stop is visible here and nowhere else.
 
 mod heartbeat;
-mod holder;
 mod interception;
 mod open_files;
 mod proxy_down;

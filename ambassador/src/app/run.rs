@@ -17,11 +17,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     heartbeat::Heartbeat,
-    holder::Holder,
     interception::Interception,
     open_files::OpenFiles,
     proxy_down::ProxyDown,
-    worker::{Landing, Worker},
+    worker::{Holding, Landing, Worker},
 };
 use crate::{
     config::settings::Config,
@@ -163,15 +162,12 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         telemetry.clone(),
     ));
     let endpoints = Arc::clone(&context.endpoints);
-    let heartbeat = Arc::new(Heartbeat::new(workers + usize::from(holds.is_some()), maps));
+    let heartbeat = Arc::new(Heartbeat::new(workers, maps));
     let (stop, stopped) = watch::channel(false);
-    let mut threads = start_workers(&mut interception, &context, &heartbeat, &stopped, files)?;
-    if let (Some(holds), Some(events)) = (holds, interception.take_events()) {
-        let grounds = std::mem::take(&mut interception.grounds);
-        let held = Arc::new(Held::new(Arc::clone(&context), holds, grounds));
-        let holder = Holder { index: workers, events, held, heartbeat, stop: stopped };
-        threads.push(holder.start().map_err(AppError::Process)?);
-    }
+    let grounds = std::mem::take(&mut interception.grounds);
+    let held = holds.map(|holds| Arc::new(Held::new(Arc::clone(&context), holds, grounds)));
+    let threads =
+        start_workers(&mut interception, &context, held.as_ref(), &heartbeat, &stopped, files)?;
 
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
@@ -184,6 +180,9 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         }
         proxy_down.keep(&endpoints.names());
         tokio::spawn(Arc::clone(&endpoints).keep_resolved(move |names| proxy_down.keep(names)));
+        if let Some(held) = held {
+            tokio::spawn(held.keep_swept());
+        }
         let readiness = Arc::new(Readiness::new());
         readiness.set(Phase::Ready);
         if let Some(listener) = metrics {
@@ -219,19 +218,23 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
 fn start_workers(
     interception: &mut Interception,
     context: &Arc<Context>,
+    held: Option<&Arc<Held>>,
     heartbeat: &Arc<Heartbeat>,
     stop: &watch::Receiver<bool>,
     files: OpenFiles,
 ) -> Result<Vec<JoinHandle<()>>, AppError> {
+    let mut events = interception.take_events().into_iter();
     let landings = std::mem::take(&mut interception.per_worker);
     let permits = Arc::new(Semaphore::new(files.flows.min(Semaphore::MAX_PERMITS)));
     let start = |(index, landings): (usize, Vec<_>)| {
+        let holding =
+            held.zip(events.next()).map(|(held, events)| Holding { events, held: Arc::clone(held) });
         let landings =
             landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
         let (context, heartbeat) = (Arc::clone(context), Arc::clone(heartbeat));
         let (permits, stop) = (Arc::clone(&permits), stop.clone());
         let kept = files.kept_per_worker;
-        Worker { index, landings, context, heartbeat, permits, kept, stop }.start()
+        Worker { index, landings, holding, context, heartbeat, permits, kept, stop }.start()
     };
     landings.into_iter().enumerate().map(start).collect::<io::Result<_>>().map_err(AppError::Process)
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The workers: one OS thread per core, each with its own event loop, listeners and upstream pool.
+//!
+//! A worker also dials for the connections that its own listeners hold, so that the thread which is told of a SYN is
+//! the one that accepts its connection.
 
 use std::{
     io,
@@ -15,8 +18,9 @@ use tokio_util::task::TaskTracker;
 use super::heartbeat::Heartbeat;
 use crate::{
     host::privileges,
+    kernel::SynEvents,
     net::{accept::accept, dial::Sockets},
-    proxy::{connection, context::Context},
+    proxy::{connection, context::Context, held::Held},
     upstream::pool,
 };
 
@@ -31,12 +35,22 @@ pub(super) struct Landing {
     pub(super) sockets: Arc<dyn Sockets>,
 }
 
+/// The connections that a worker's listeners hold.
+pub(super) struct Holding {
+    /// Where the kernel tells of them.
+    pub(super) events: SynEvents,
+    /// Serves them.
+    pub(super) held: Arc<Held>,
+}
+
 /// What a worker is given.
 pub(super) struct Worker {
     /// Its place among the workers.
     pub(super) index: usize,
     /// Its listeners.
     pub(super) landings: Vec<Landing>,
+    /// What its listeners hold; `None` where they let everything in at once.
+    pub(super) holding: Option<Holding>,
     /// What all workers share.
     pub(super) context: Arc<Context>,
     /// The notes of all workers.
@@ -63,11 +77,14 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let Self { index, landings, context, heartbeat, permits, kept, mut stop } = self;
+        let Self { index, landings, holding, context, heartbeat, permits, kept, mut stop } = self;
         pool::keep_at_most(kept);
         let flows = TaskTracker::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(heartbeat.beat(index));
+        if let Some(Holding { events, held }) = holding {
+            tasks.spawn(held.serve(events));
+        }
         for Landing { listener, sockets } in landings {
             let listener = match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => listener,

@@ -30,6 +30,8 @@ pub struct LoadOptions {
     pub stale_after: Duration,
     /// Whether the filter that holds SYNs is loaded too; see [`Kernel::truthful_available`].
     pub truthful: bool,
+    /// In how many rings the kernel side tells of held connections, 1 to [`MAX_RINGS`](super::MAX_RINGS): one for each thread that reads.
+    pub rings: u32,
     /// How many redirected connections can be open at once, 1 to 65 536; further ones pass by.
     pub max_flows: u32,
 }
@@ -41,6 +43,7 @@ impl Default for LoadOptions {
             intercept_loopback: false,
             stale_after: Duration::from_millis(500),
             truthful: false,
+            rings: 1,
             max_flows: MAX_FLOWS - FLOW_HEADROOM,
         }
     }
@@ -53,7 +56,7 @@ pub struct Kernel {
     maps: Arc<KernelMaps>,
     log: Option<KernelLog>,
     filter: Result<OwnedFd, KernelError>,
-    events: Option<SynEvents>,
+    events: Vec<SynEvents>,
 }
 
 impl Kernel {
@@ -79,22 +82,23 @@ impl Kernel {
         self.filter.as_ref().map(drop)
     }
 
-    /// Lets a listener of the namespace with this cookie hold SYNs. When every listener of a landing does, it is
+    /// Lets a listener of the namespace with this cookie hold SYNs, and tell of them in the ring of this number. When every listener of a landing does, it is
     /// registered as [`Landing::truthful`](super::Landing::truthful), and not before: from then on connections that
     /// user space does not answer wait. The filter dies with the listener.
     pub fn attach_listener_filter(
         &self,
         listener: BorrowedFd<'_>,
         netns_cookie: u64,
+        ring: u32,
     ) -> Result<(), KernelError> {
         let Ok(program) = &self.filter else { return Err(KernelError::NoFilter) };
-        self.maps.register_listener(listener, netns_cookie)?;
+        self.maps.register_listener(listener, netns_cookie, ring)?;
         filter::attach(listener, program.as_fd()).map_err(KernelError::AttachFilter)
     }
 
-    /// The events of connections that wait, once, if the filter was asked for at load.
-    pub fn take_events(&mut self) -> Option<SynEvents> {
-        self.events.take()
+    /// The events of connections that wait, ring by ring, once; none if the filter was not asked for at load.
+    pub fn take_events(&mut self) -> Vec<SynEvents> {
+        std::mem::take(&mut self.events)
     }
 
     /// Step 1: on the proxy's own cgroup. Listeners made by processes of that cgroup *afterwards* deliver origins.

@@ -88,7 +88,10 @@ pub enum KernelError {
     /// The filter could not be put on a listener.
     #[error("the filter cannot be put on a listener")]
     AttachFilter(#[source] io::Error),
-    /// The ring buffer of events could not be opened.
+    /// A ring buffer of events could not be made.
+    #[error("a ring buffer for the events of the kernel programs cannot be made")]
+    Ring(#[source] io::Error),
+    /// A ring buffer of events could not be opened.
     #[error("the events of the kernel programs cannot be read")]
     Events(#[source] Box<aya::maps::MapError>),
     /// Arming was asked for while the heartbeat is stale, which would intercept nothing.

@@ -9,10 +9,13 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use ambassador_ebpf::settings::{HAS_COMM, HAS_RETVAL};
+use ambassador_ebpf::{
+    listener::MAX_RINGS,
+    settings::{HAS_COMM, HAS_RETVAL},
+};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{Map, MapError, RingBuf},
+    maps::{Map, MapError},
     programs::{Program, ProgramError},
 };
 use caps::{CapSet, Capability};
@@ -27,7 +30,7 @@ pub(super) struct Loaded {
     pub(super) log: Option<KernelLog>,
     /// The filter that holds SYNs, or why there is none.
     pub(super) filter: Result<OwnedFd, KernelError>,
-    pub(super) events: Option<SynEvents>,
+    pub(super) events: Vec<SynEvents>,
 }
 
 /// A file descriptor per program, unattached.
@@ -51,10 +54,10 @@ pub(super) fn load(options: &LoadOptions) -> Result<Loaded, KernelError> {
     let debug_log = debug_log && has_perfmon();
     let truthful = options.truthful;
     let features = Features { retval: version >= RETVAL_VERSION, comm: has_perfmon(), debug_log, truthful };
-    let loaded = match load_object(features) {
+    let loaded = match load_object(features, options.rings) {
         // Which kernels tell the caller's name to which loaders has changed several times.
         Err(KernelError::Rejected { .. }) if features.comm => {
-            load_object(Features { comm: false, ..features })
+            load_object(Features { comm: false, ..features }, options.rings)
         }
         loaded => loaded,
     };
@@ -72,7 +75,7 @@ struct Features {
     truthful: bool,
 }
 
-fn load_object(features: Features) -> Result<Loaded, KernelError> {
+fn load_object(features: Features, rings: u32) -> Result<Loaded, KernelError> {
     let Features { retval, comm, debug_log, truthful } = features;
     let (has_retval, has_comm) = (u8::from(retval), u8::from(comm));
     let log_level = if debug_log { aya_log::Level::Debug as u8 } else { LOG_OFF };
@@ -86,7 +89,7 @@ fn load_object(features: Features) -> Result<Loaded, KernelError> {
         loader.map_max_entries(LOG_MAP, UNUSED_RING_BYTES);
     }
     if !truthful {
-        loader.map_max_entries("EVENTS", UNUSED_RING_BYTES).map_max_entries("GOOD", UNUSED_ENTRIES);
+        loader.map_max_entries("GOOD", UNUSED_ENTRIES);
     }
     let mut object = loader.load(OBJECT).map_err(object_error)?;
     let pick = |silent, lines| if debug_log { lines } else { silent };
@@ -100,8 +103,8 @@ fn load_object(features: Features) -> Result<Loaded, KernelError> {
     };
     let log = if debug_log { Some(KernelLog::open(&mut object)?) } else { None };
     let filter = if truthful { program(&mut object, "lfilter") } else { Err(KernelError::NoFilter) };
-    let events = if filter.is_ok() { Some(events(&mut object)?) } else { None };
     let maps = KernelMaps::open(|name| map(&mut object, name))?;
+    let events = if filter.is_ok() { events(&maps, rings)? } else { Vec::new() };
     Ok(Loaded { programs, maps, log, filter, events })
 }
 
@@ -122,15 +125,16 @@ fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError
     })
 }
 
-fn events(object: &mut Ebpf) -> Result<SynEvents, KernelError> {
-    let map = object.take_map("EVENTS").ok_or(KernelError::Incomplete { kind: "map", name: "EVENTS" })?;
-    let ring = RingBuf::try_from(map).map_err(|source| KernelError::Events(Box::new(source)))?;
-    Ok(SynEvents::new(ring))
+fn events(maps: &KernelMaps, rings: u32) -> Result<Vec<SynEvents>, KernelError> {
+    let rings = rings.clamp(1, MAX_RINGS);
+    let bytes = (RINGS_BYTES / rings.next_power_of_two()).max(RING_BYTES);
+    (0..rings).map(|number| SynEvents::open(maps, number, bytes)).collect()
 }
 
 fn map(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
     let Some(
         Map::Array(data)
+        | Map::ArrayOfMaps(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)
         | Map::LruHashMap(data)
@@ -238,6 +242,10 @@ const LOG_OFF: u8 = 0;
 const LOG_MAP: &str = "AYA_LOGS";
 /// The smallest ring buffer (one page; aya rounds it up where pages are larger).
 const UNUSED_RING_BYTES: u32 = 4096;
+/// Of all rings of events together: room for some 3500 SYNs. A power of two, so that its parts are.
+const RINGS_BYTES: u32 = 1 << 20;
+/// Of one ring at least: a page of any size.
+const RING_BYTES: u32 = 1 << 16;
 /// Of a preallocated map that nothing is written to.
 const UNUSED_ENTRIES: u32 = 1;
 

@@ -16,6 +16,7 @@ use ambassador_ebpf::{
     flow::{Flow, MAX_FLOWS},
     known::Known,
     landing::Landing,
+    listener::Listener,
     refusal::{HOLDS_ONLY_WHILE_STALE, HOLDS_WHILE_STALE, LAPSES_WHILE_STALE, Refusal},
     settings::{Heartbeat, Setting},
     target::TargetKey,
@@ -38,7 +39,8 @@ pub struct KernelMaps {
     pub(super) flows: Table<Tuple, Flow>,
     pub(super) open: Table<u32, u64>,
     pub(super) verdicts: Table<u64, u32>,
-    pub(super) listeners: Table<u64, u64>,
+    pub(super) listeners: Table<u64, Listener>,
+    rings: Table<u32, i32>,
     pub(super) good: Table<Known, u64>,
     pub(super) eager: Table<TargetKey, u32>,
     namespaces: Table<u64, Landing>,
@@ -82,6 +84,7 @@ impl KernelMaps {
             open: Table::new("OPEN", map("OPEN")?),
             verdicts: Table::new("VERDICT", map("VERDICT")?),
             listeners: Table::new("LISTENER", map("LISTENER")?),
+            rings: Table::new("EVENTS", map("EVENTS")?),
             good: Table::new("GOOD", map("GOOD")?),
             eager: Table::new("EAGER", map("EAGER")?),
             namespaces: Table::new("NS", map("NS")?),
@@ -90,6 +93,11 @@ impl KernelMaps {
             settings: Table::new("CFG", map("CFG")?),
             counters: PerCpuCounters::new("STATS", map("STATS")?, cpus),
         })
+    }
+
+    /// Has the kernel side tell of held connections in `ring`, which replaces that of the same number.
+    pub(super) fn set_ring(&self, number: u32, ring: BorrowedFd<'_>) -> Result<(), KernelError> {
+        self.rings.set(&number, &ring.as_raw_fd())
     }
 
     /// Where an accepted connection was meant to go; `None` when the kernel side did not redirect it here.

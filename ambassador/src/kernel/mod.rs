@@ -24,7 +24,7 @@ mod syscall;
 mod table;
 mod truthful;
 
-pub use ambassador_ebpf::{counter::Counter, landing::Landing};
+pub use ambassador_ebpf::{counter::Counter, landing::Landing, listener::MAX_RINGS};
 pub use attach::{Kernel, LoadOptions};
 pub use clock::monotonic_ns;
 pub use error::KernelError;

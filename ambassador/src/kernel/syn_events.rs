@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The reader of the events that the kernel side writes about connections that wait.
 //!
-//! There is one ring buffer and so one reader; whoever it is hands the events on. It needs no capability.
+//! A ring buffer has one reader; reading needs no capability.
 #![allow(unsafe_code, reason = "tokio has no safe way to watch a descriptor that is not a std type")]
 
 use std::{
@@ -9,12 +9,12 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
 };
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{Map, MapData, RingBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::event::SynEvent;
+use super::{KernelError, event::SynEvent, maps::KernelMaps, syscall};
 
-/// The events, each of them once, in the order in which they happened. Its descriptor is readable when there are some.
+/// The events of one ring, each of them once, in the order in which they happened. Its descriptor is readable when there are some.
 pub struct SynEvents {
     ring: RingBuf<MapData>,
 }
@@ -25,8 +25,14 @@ pub struct SynEventStream {
 }
 
 impl SynEvents {
-    pub(super) fn new(ring: RingBuf<MapData>) -> Self {
-        Self { ring }
+    /// Makes the ring of this number, in which the kernel side tells from here on.
+    pub(super) fn open(maps: &KernelMaps, number: u32, bytes: u32) -> Result<Self, KernelError> {
+        let ring = syscall::ring(bytes).map_err(KernelError::Ring)?;
+        maps.set_ring(number, ring.as_fd())?;
+        let events = |source| KernelError::Events(Box::new(source));
+        let ring =
+            RingBuf::try_from(Map::RingBuf(MapData::from_fd(ring).map_err(events)?)).map_err(events)?;
+        Ok(Self { ring })
     }
 
     /// The next event, if there is one now.

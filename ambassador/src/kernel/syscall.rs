@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `bpf(2)`: the five commands that are needed after loading.
+//! `bpf(2)`: the commands that are needed beside the loader.
 //!
 //! Each is one system call on file descriptors that are already open; none of them needs a capability on kernels
-//! from 6.1 on, except creating a link. This file must know nothing of what the maps mean.
+//! from 6.1 on, except creating a map or a link. This file must know nothing of what the maps mean.
 #![allow(unsafe_code, reason = "there is no safe wrapper of bpf(2) that takes shared references")]
 
 use std::{
@@ -64,10 +64,14 @@ pub(super) fn link(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, attach_type:
         attach_type,
         flags: 0,
     };
-    let fd = bpf(BPF_LINK_CREATE, &mut attributes)?;
-    let fd = c_int::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just opened it for us (close-on-exec), and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    descriptor(BPF_LINK_CREATE, &mut attributes)
+}
+
+/// Creates a ring buffer of `bytes`, a power of two and whole pages (≥ 5.8).
+pub(super) fn ring(bytes: u32) -> io::Result<OwnedFd> {
+    let mut attributes =
+        MapAttributes { map_type: BPF_MAP_TYPE_RINGBUF, key_size: 0, value_size: 0, max_entries: bytes };
+    descriptor(BPF_MAP_CREATE, &mut attributes)
 }
 
 fn element<K, V>(command: c_int, map: BorrowedFd<'_>, key: *const K, value: *mut V) -> io::Result<()> {
@@ -79,6 +83,13 @@ fn element<K, V>(command: c_int, map: BorrowedFd<'_>, key: *const K, value: *mut
         flags: 0,
     };
     bpf(command, &mut attributes).map(|_| ())
+}
+
+/// A command that opens a descriptor.
+fn descriptor<A>(command: c_int, attributes: &mut A) -> io::Result<OwnedFd> {
+    let fd = c_int::try_from(bpf(command, attributes)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just opened it for us (close-on-exec), and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn bpf<A>(command: c_int, attributes: &mut A) -> io::Result<c_long> {
@@ -108,8 +119,19 @@ struct LinkAttributes {
     flags: u32,
 }
 
+/// The part of `union bpf_attr` for `BPF_MAP_CREATE`.
+#[repr(C)]
+struct MapAttributes {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+}
+
+const BPF_MAP_CREATE: c_int = 0;
 const BPF_MAP_LOOKUP_ELEM: c_int = 1;
 const BPF_MAP_UPDATE_ELEM: c_int = 2;
 const BPF_MAP_DELETE_ELEM: c_int = 3;
 const BPF_MAP_GET_NEXT_KEY: c_int = 4;
 const BPF_LINK_CREATE: c_int = 28;
+const BPF_MAP_TYPE_RINGBUF: u32 = 27;

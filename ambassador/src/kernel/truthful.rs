@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, os::fd::BorrowedFd, time::Duration};
 
-use ambassador_ebpf::{known::Known, tuple::Tuple};
+use ambassador_ebpf::{known::Known, listener::Listener, tuple::Tuple};
 use ipnet::IpNet;
 
 use super::{
@@ -79,20 +79,21 @@ impl KernelMaps {
         self.verdicts.count_up_to(limit)
     }
 
-    /// Tells the filter which namespace a listener belongs to, before it is put on it.
+    /// Tells the filter which namespace a listener belongs to and where to tell of its SYNs, before it is put on it.
     pub(super) fn register_listener(
         &self,
         listener: BorrowedFd<'_>,
         netns_cookie: u64,
+        ring: u32,
     ) -> Result<(), KernelError> {
         let cookie = filter::cookie(listener).map_err(KernelError::AttachFilter)?;
-        self.listeners.set(&cookie, &netns_cookie)
+        self.listeners.set(&cookie, &Listener { netns_cookie, ring, padding: [0; 4] })
     }
 
     /// Forgets the listeners of a namespace. A scan, whose end the limit makes sure of while others come and go.
     pub(super) fn forget_listeners(&self, netns_cookie: u64) -> Result<(), KernelError> {
         for cookie in self.listeners.keys_up_to(MAX_LISTENERS)? {
-            if self.listeners.get(&cookie)? == Some(netns_cookie) {
+            if self.listeners.get(&cookie)?.is_some_and(|listener| listener.netns_cookie == netns_cookie) {
                 self.listeners.remove(&cookie)?;
             }
         }

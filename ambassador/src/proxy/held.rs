@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::context::{Context, Holds};
 use crate::{
     clock,
-    kernel::SynEvent,
+    kernel::{SynEvent, SynEvents},
     message::{facts, flow::Flow},
     net::{
         dial::{DialError, DialFailure, Sockets},
@@ -81,8 +81,22 @@ impl Held {
         }
     }
 
+    /// Takes the kernel's events, for ever. Dials in the runtime that this runs in.
+    pub async fn serve(self: Arc<Self>, events: SynEvents) {
+        let mut events = match events.into_stream() {
+            Ok(events) => events,
+            Err(error) => return tracing::error!(%error, "held connections cannot be read"),
+        };
+        loop {
+            match events.next().await {
+                Ok(event) => self.on_event(event),
+                Err(error) => return tracing::error!(%error, "held connections can no longer be read"),
+            }
+        }
+    }
+
     /// Takes one event of the kernel. Needs the runtime that is to dial.
-    pub fn on_event(self: &Arc<Self>, event: SynEvent) {
+    fn on_event(self: &Arc<Self>, event: SynEvent) {
         match event {
             SynEvent::Held { key, origin, syn } => {
                 self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn);

@@ -105,9 +105,9 @@ fn without_the_filter_everything_else_works_and_says_why() {
     let mut world = World::new();
     let kernel = world.kernel.as_mut().unwrap();
     assert!(matches!(kernel.truthful_available(), Err(KernelError::NoFilter)));
-    assert!(kernel.take_events().is_none());
+    assert!(kernel.take_events().is_empty());
     let site = &world.sites[0];
-    let attached = kernel.attach_listener_filter(site.listeners[0].as_fd(), site.namespace.cookie());
+    let attached = kernel.attach_listener_filter(site.listeners[0].as_fd(), site.namespace.cookie(), 0);
     assert!(matches!(attached, Err(KernelError::NoFilter)));
     let mut client = Client::start(site, &world.cgroup);
     let dst: SocketAddr = "10.1.2.3:80".parse().unwrap();
@@ -145,7 +145,7 @@ fn two_capabilities_load_it_and_none_is_needed_to_run_it() {
         scope.spawn(|| {
             caps::clear(None, CapSet::Effective).unwrap();
             caps::clear(None, CapSet::Permitted).unwrap();
-            kernel.attach_listener_filter(site.listeners[0].as_fd(), site.namespace.cookie()).unwrap();
+            kernel.attach_listener_filter(site.listeners[0].as_fd(), site.namespace.cookie(), 0).unwrap();
             maps.mark_good(1, dst, Duration::ZERO).unwrap();
             maps.forget_good(1, dst).unwrap();
             maps.set_eager("10.9.0.0/16".parse().unwrap(), None).unwrap();

@@ -42,11 +42,11 @@ impl Truth {
         let mut world = World::of(kernel);
         let kernel = world.kernel.as_mut().unwrap();
         kernel.truthful_available().unwrap();
-        let events = kernel.take_events().unwrap();
+        let events = kernel.take_events().pop().unwrap();
         for site in &world.sites {
             let cookie = site.namespace.cookie();
             for listener in &site.listeners {
-                kernel.attach_listener_filter(listener.as_fd(), cookie).unwrap();
+                kernel.attach_listener_filter(listener.as_fd(), cookie, 0).unwrap();
             }
             world.maps.register_namespace(cookie, &landing(site).truthful()).unwrap();
         }
