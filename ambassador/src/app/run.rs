@@ -32,7 +32,10 @@ use crate::{
         user::{RunAs, UserError},
     },
     kernel::KernelError,
-    net::{dial::Dialer, syn::table::Table},
+    net::{
+        dial::Dialer,
+        syn::{table::Table, verdicts::KernelVerdicts},
+    },
     netns::NamespaceError,
     policy::facts::Names,
     proxy::{
@@ -152,8 +155,10 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let files = OpenFiles::divide(open_files.1, listeners, workers);
     let maps = Arc::clone(&interception.maps);
     telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
-    let holds = (!interception.grounds.is_empty())
-        .then(|| Holds { table: Arc::new(Table::new(files.held)), verdicts: Arc::clone(&maps) as _ });
+    let holds = (!interception.grounds.is_empty()).then(|| Holds {
+        table: Arc::new(Table::new(files.held)),
+        verdicts: Arc::new(KernelVerdicts::new(Arc::clone(&maps))),
+    });
     let context = Arc::new(Context::new(
         config.table,
         Arc::clone(&maps) as _,
@@ -166,8 +171,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let (stop, stopped) = watch::channel(false);
     let grounds = std::mem::take(&mut interception.grounds);
     let held = holds.map(|holds| Arc::new(Held::new(Arc::clone(&context), holds, grounds)));
-    let threads =
-        start_workers(&mut interception, &context, held.as_ref(), &heartbeat, &stopped, files)?;
+    let threads = start_workers(&mut interception, &context, held.as_ref(), &heartbeat, &stopped, files)?;
 
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;

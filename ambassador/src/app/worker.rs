@@ -94,10 +94,10 @@ impl Worker {
                 }
             };
             let (context, flows) = (Arc::clone(&context), flows.clone());
-            tasks.spawn(accept(listener, Arc::clone(&permits), move |stream, permit| {
+            tasks.spawn(accept(listener, Arc::clone(&permits), move |stream, peer, permit| {
                 let (context, sockets) = (Arc::clone(&context), Arc::clone(&sockets));
                 flows.spawn(async move {
-                    connection::serve(stream, sockets, context).await;
+                    connection::serve(stream, peer, sockets, context).await;
                     drop(permit);
                 });
             }));

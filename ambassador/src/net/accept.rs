@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Accepts redirected connections, no more at once than the limit of open files allows.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -10,7 +10,7 @@ use tokio::{
 
 use super::exhaustion;
 
-/// Accepts from `listener` for ever, handing each connection and its permit to `serve`.
+/// Accepts from `listener` for ever, handing each connection, its other end's address and its permit to `serve`.
 ///
 /// While there is no permit, one connection per listener waits for it and the others in the kernel's backlog, instead
 /// of being accepted and then failed. A listener that nobody connects to must hold none: with few permits and many
@@ -18,13 +18,13 @@ use super::exhaustion;
 pub async fn accept(
     listener: TcpListener,
     permits: Arc<Semaphore>,
-    serve: impl Fn(TcpStream, OwnedSemaphorePermit),
+    serve: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-                serve(stream, permit);
+                serve(stream, peer, permit);
             }
             Err(error) if exhaustion::is(&error) => {
                 tracing::warn!(%error, "cannot accept: new connections wait");
@@ -52,7 +52,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
             addresses.push(listener.local_addr().expect("address"));
             let served = served.clone();
-            tokio::spawn(accept(listener, Arc::clone(&permits), move |stream, permit| {
+            tokio::spawn(accept(listener, Arc::clone(&permits), move |stream, _, permit| {
                 served.send((stream, permit)).expect("the test waits");
             }));
         }

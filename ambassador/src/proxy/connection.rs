@@ -43,16 +43,14 @@ use crate::{
     },
 };
 
-/// Serves one accepted connection to its end.
-pub async fn serve(client: TcpStream, sockets: Arc<dyn Sockets>, context: Arc<Context>) {
+/// Serves one accepted connection of `peer` to its end. Its listener has told the kernel not to delay small segments.
+pub async fn serve(client: TcpStream, peer: SocketAddr, sockets: Arc<dyn Sockets>, context: Arc<Context>) {
     let arrived = Instant::now();
     if let Err(error) = detach_filter(client.as_fd()) {
         tracing::warn!(%error, "an accepted connection keeps the filter of its listener");
     }
-    let Ok(peer) = client.peer_addr() else { return };
     let Some(origin) = context.origin(&client, peer) else { return reset_on_close(&client) };
     let claim = context.claim(&client, peer, &origin).await;
-    let _ = client.set_nodelay(true);
     let flow = Arc::new(context.flow_from(peer, origin, sockets));
     Connection { client, flow, context, arrived }.serve(claim).await;
 }

@@ -49,7 +49,6 @@ pub async fn serve(
     stack: Stack,
     spare: Option<(SocketAddr, Spare)>,
 ) -> FlowEnd {
-    let _ = stream.set_nodelay(true);
     let connections = FlowConnections::open(&flow, spare);
     let kill = Arc::new(Kill::default());
     let io = Socket { stream, prefix, kill: kill.clone() };

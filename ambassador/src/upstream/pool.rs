@@ -13,6 +13,7 @@ use std::{
     future::poll_fn,
     hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -31,7 +32,7 @@ use super::http2::Multiplexed;
 use crate::{
     http1::wire::{self, AskKernel, Idle},
     message::flow::{Flow, FlowId},
-    net::dial::DialError,
+    net::{dial::DialError, syn::dialling::Verdicts},
     policy::bulkhead::Permit,
 };
 
@@ -103,7 +104,12 @@ impl FlowConnections {
     /// Opens the account of `flow`, with a connection that was dialled in advance if there is one.
     pub(crate) fn open(flow: &Flow, spare: Option<(SocketAddr, Spare)>) -> Self {
         let own = Own { spare, ..Own::default() };
-        POOL.with_borrow_mut(|pool| pool.own.insert(flow.id, own));
+        POOL.with_borrow_mut(|pool| {
+            pool.own.insert(flow.id, own);
+            if pool.verdicts.is_none() {
+                pool.verdicts.clone_from(&flow.verdicts);
+            }
+        });
         Self { flow: flow.id }
     }
 }
@@ -271,6 +277,8 @@ struct Pool {
     shared_count: usize,
     shared_most: Option<usize>,
     sweeper: Option<JoinHandle<()>>,
+    /// Who wants to know where idle connections lead: the same of all flows.
+    verdicts: Option<Arc<dyn Verdicts>>,
 }
 
 #[derive(Default)]
@@ -311,6 +319,16 @@ impl Pool {
         left > 0
     }
 
+    /// Tells which destinations accept, as far as the idle connections show.
+    fn tell_known(&self) {
+        let Some(verdicts) = &self.verdicts else { return };
+        // The latest of each destination: a failure speaks against what is older than it.
+        let shared = self.shared.values().filter_map(|idle| idle.back());
+        for idle in shared.chain(self.own.values().flat_map(|own| &own.idle)) {
+            verdicts.still_good(idle.key.netns_cookie, idle.key.destination, idle.idle_since);
+        }
+    }
+
     /// Starts the sweeping task if none runs. It ends when nothing is left, or with the worker's runtime.
     fn keep_swept(&mut self) {
         if self.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -321,6 +339,7 @@ impl Pool {
                     ticks.tick().await;
                     let left = POOL.with_borrow_mut(|pool| {
                         let left = pool.sweep(Instant::now());
+                        pool.tell_known();
                         if !left {
                             pool.sweeper = None;
                         }
@@ -357,8 +376,9 @@ impl Hasher for IdHasher {
 
 /// Up to this age an idle connection is believed to be open unless the runtime has seen otherwise.
 const FRESH: Duration = Duration::from_millis(250);
-/// How often expired connections are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// How often expired connections are looked for, and destinations of the others told to be good: more often than that
+/// lapses.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The most idle connections of one flow (one for each endpoint that it has been sent to).
 const OWN_MAX: usize = 4;
 /// The most shared idle connections of one worker to one destination.

@@ -27,6 +27,9 @@ pub trait Verdicts: Send + Sync {
     /// Notes that `dst` accepts, seen from the network namespace: for a while its SYNs need not be held.
     fn good(&self, netns_cookie: u64, dst: SocketAddr);
 
+    /// Notes it of a destination to which a connection has been open and idle since then, unless it failed after that.
+    fn still_good(&self, netns_cookie: u64, dst: SocketAddr, since: Instant);
+
     /// Withdraws it.
     fn not_good(&self, netns_cookie: u64, dst: SocketAddr);
 }

@@ -69,8 +69,6 @@ pub async fn serve(
     spare: Option<(SocketAddr, Spare)>,
     unclear: Unclear,
 ) -> Result<FlowEnd, Unread> {
-    // Replies go out as they come.
-    let _ = stream.set_nodelay(true);
     let connections = FlowConnections::open(&flow, spare);
     let peer = Arc::new(Peer::new(stream));
     let inbound = Inbound::new(peer.clone(), prefix, unclear);

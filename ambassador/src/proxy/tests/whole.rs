@@ -41,8 +41,8 @@ async fn through(table: RouteTable, dst: SocketAddr) -> (TcpStream, Recorder) {
     let context = Arc::new(Context::new(table, Arc::new(Fixed(dst)), Dialer::unmarked(), None, telemetry));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let program = connect(listener.local_addr().expect("address")).await;
-    let (stream, _) = listener.accept().await.expect("accept");
-    tokio::spawn(connection::serve(stream, Arc::new(LocalSockets), context));
+    let (stream, peer) = listener.accept().await.expect("accept");
+    tokio::spawn(connection::serve(stream, peer, Arc::new(LocalSockets), context));
     (program, said)
 }
 
@@ -175,8 +175,8 @@ async fn connections_to_an_upstream_are_bounded_and_idle_ones_make_room() {
     for _ in 0..2 {
         let accept = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let program = connect(accept.local_addr().expect("address")).await;
-        let (stream, _) = accept.accept().await.expect("accept");
-        tokio::spawn(connection::serve(stream, Arc::new(LocalSockets), Arc::clone(&context)));
+        let (stream, peer) = accept.accept().await.expect("accept");
+        tokio::spawn(connection::serve(stream, peer, Arc::new(LocalSockets), Arc::clone(&context)));
         programs.push(program);
     }
     let [first, second] = &mut programs[..] else { panic!("two programs") };

@@ -72,6 +72,10 @@ impl Verdicts for World {
         self.say(Said::Good(dst));
     }
 
+    fn still_good(&self, _: u64, _: SocketAddr, _: Instant) {
+        panic!("a dial says nothing of idle connections");
+    }
+
     fn not_good(&self, netns_cookie: u64, dst: SocketAddr) {
         assert_eq!(netns_cookie, NETNS);
         self.say(Said::NotGood(dst));
