@@ -12,7 +12,10 @@ use ambassador_tests::{Ambassador, Answer, Destinations, FaultUpstream, Link, co
 use anyhow::{Context, Result, ensure};
 
 const SOON: Duration = Duration::from_secs(10);
-const POLICY: &str = "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n";
+const POLICY: &str = "version: v1
+telemetry: {metrics: {listen: '127.0.0.1:9464'}}
+defaults: {connectionPool: {maxConnections: 64}}
+";
 
 /// What a program does that reads the metrics of its own ambassador at its end.
 const METRICS: &str = "
