@@ -21,4 +21,5 @@ pub mod layer;
 pub mod upstream;
 pub mod message;
 pub mod http1;
+mod http2;
 pub mod telemetry;

@@ -28,6 +28,7 @@ pub mod siege;
 pub mod slow_link;
 pub mod summary;
 pub mod terminal;
+pub mod two_sided;
 pub mod wait;
 pub mod witness;
 

@@ -78,7 +78,7 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 17] = [
+const PACKAGES: [(&str, &str); 20] = [
     ("binutils", "strip"),
     ("busybox-static", "busybox"),
     ("curl", "curl"),
@@ -90,6 +90,9 @@ const PACKAGES: [(&str, &str); 17] = [
     ("postgresql", "/usr/lib/postgresql/*/bin/postgres"),
     ("prometheus", "promtool"),
     ("python3", "/usr/bin/python3"),
+    ("python3-grpcio", "/usr/lib/python3/dist-packages/grpc/__init__.py"),
+    ("python3-hpack", "/usr/lib/python3/dist-packages/hpack/__init__.py"),
+    ("python3-hyperframe", "/usr/lib/python3/dist-packages/hyperframe/__init__.py"),
     ("python3-psycopg2", "/usr/lib/python3/dist-packages/psycopg2/__init__.py"),
     ("qemu-system-x86", "qemu-system-x86_64"),
     ("redis-server", "redis-server"),

@@ -7,10 +7,7 @@
 use std::{
     future::poll_fn,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
@@ -40,39 +37,17 @@ impl Peer {
         self.reset.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset.load(Ordering::Relaxed)
+    }
+
+    /// Writes `bytes`; returns when the kernel has them.
+    pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        poll_fn(|cx| wire::poll_write(&self.stream, cx, bytes, &mut written, &mut Bytes::new())).await
+    }
+
     pub(crate) fn set_half_closed(&self) {
         self.half_closed.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Where interim replies (1xx) of a request go.
-#[derive(Clone)]
-pub struct InterimSink(Option<Arc<Peer>>);
-
-impl InterimSink {
-    /// Interim replies are dropped.
-    pub fn none() -> Self {
-        Self(None)
-    }
-
-    pub(crate) fn http1(peer: Arc<Peer>) -> Self {
-        Self(Some(peer))
-    }
-
-    /// Relays the bytes of an interim reply; returns when the kernel has them.
-    pub async fn send(&self, head: &[u8]) -> io::Result<()> {
-        let Some(peer) = &self.0 else { return Ok(()) };
-        let mut written = 0;
-        poll_fn(|cx| wire::poll_write(&peer.stream, cx, head, &mut written, &mut Bytes::new())).await
-    }
-
-    /// The program has reset its connection, which its upstream should see as well.
-    pub fn is_reset(&self) -> bool {
-        self.0.as_ref().is_some_and(|peer| peer.reset.load(Ordering::Relaxed))
-    }
-
-    /// The program has sent FIN, which its upstream should see as well.
-    pub fn is_half_closed(&self) -> bool {
-        self.0.as_ref().is_some_and(|peer| peer.is_half_closed())
     }
 }

@@ -6,7 +6,7 @@
 //! happened, with `x-ambassador-error`.
 
 use crate::message::{
-    Request, Response,
+    Loss, Request, Response,
     error::{ProxyError, Side},
     stage::{Reply, Serve, Stage},
 };
@@ -33,7 +33,12 @@ impl Serve for Rescue {
                 Err(error @ (ProxyError::ClientGone(_) | ProxyError::MalformedRequest(_))) => Err(error),
                 Err(error) if transparent && error.side() != Side::Local => Err(error),
                 Err(error) => Ok(Response::local(error)),
-                reply => reply,
+                Ok(mut response) => {
+                    if transparent {
+                        response.loss = Loss::Connection;
+                    }
+                    Ok(response)
+                }
             }
         })
     }

@@ -19,12 +19,13 @@ use super::{
     per_try::PerTry, retry::Retry, route::RouteStage, sample::Sample,
 };
 use crate::{
-    http1::{head, peer::InterimSink},
+    http1::head,
     message::{
         Request, RequestHead, Response, ResponseHead,
         body::{Body, BodyError, BodySource},
         error::{ProxyError, Sent},
         flow::{Flow, FlowId},
+        interim::InterimSink,
         stage::{Reply, Serve, Stage},
     },
     net::{

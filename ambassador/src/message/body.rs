@@ -15,11 +15,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Upgrade;
+use crate::http2::incoming::Incoming;
 
 /// Called once when a body has ended, or was dropped before its end.
 pub type EndHook = Box<dyn FnOnce(BodyEnd) + Send + Sync>;
@@ -77,7 +77,7 @@ pub enum BodyErrorKind {
     Truncated,
     /// Its framing could not be understood.
     Malformed,
-    /// Its HTTP/2 stream or connection failed.
+    /// Its HTTP/2 stream was reset.
     Stream,
     /// The time of its request was over.
     Overdue,
@@ -99,9 +99,9 @@ pub enum BodyError {
     /// Its framing could not be understood.
     #[error("the framing of a body is malformed: {0}")]
     Malformed(&'static str),
-    /// Its HTTP/2 stream or connection failed.
-    #[error("the HTTP/2 stream failed in the middle of a body")]
-    Stream(#[source] hyper::Error),
+    /// Its HTTP/2 stream was reset.
+    #[error("the HTTP/2 stream was reset in the middle of a body")]
+    Stream(#[source] h2::Error),
     /// The time of its request was over (`timeouts.request`).
     #[error("the time of the request was over in the middle of a body")]
     Overdue,
@@ -141,8 +141,9 @@ impl Body {
     }
 
     /// The body of an HTTP/2 message.
-    pub fn http2(incoming: Incoming) -> Self {
-        Self::of(if http_body::Body::is_end_stream(&incoming) { Kind::Empty } else { Kind::Http2(incoming) })
+    pub fn http2(stream: h2::RecvStream) -> Self {
+        let incoming = Incoming::new(stream);
+        Self::of(if incoming.is_end_stream() { Kind::Empty } else { Kind::Http2(incoming) })
     }
 
     /// A streaming body.
@@ -286,7 +287,7 @@ impl http_body::Body for Body {
                 Some(Ok(Frame::data(bytes)))
             }
             Kind::Http2(incoming) => {
-                ready!(Pin::new(incoming).poll_frame(cx)).map(|next| next.map_err(BodyError::Stream))
+                ready!(incoming.poll_frame(cx))
             }
             Kind::Source(source) => ready!(source.poll_chunk(cx)),
         };
@@ -309,7 +310,7 @@ impl http_body::Body for Body {
         }
     }
 
-    /// Always unknown: a known size would make hyper add a `content-length` that nobody sent.
+    /// Always unknown: nothing here adds a `content-length` that nobody sent.
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
     }

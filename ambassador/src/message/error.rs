@@ -41,12 +41,15 @@ pub enum ProxyError {
         #[source]
         source: io::Error,
     },
-    /// The upstream refused the HTTP/2 stream or had gone away before it: provably not processed (RFC 9113 §8.7).
+    /// The upstream refused the HTTP/2 stream: provably not processed (RFC 9113 §8.7).
     #[error("the upstream refused the stream")]
-    RefusedStream(#[source] hyper::Error),
+    RefusedStream(#[source] h2::Error),
+    /// The upstream's GOAWAY names an earlier stream as its last: provably not processed (RFC 9113 §6.8).
+    #[error("the upstream was going away and did not process the stream")]
+    GoneAway(#[source] h2::Error),
     /// The upstream failed an HTTP/2 exchange otherwise.
     #[error("the HTTP/2 exchange with the upstream failed")]
-    Http2(#[source] hyper::Error),
+    Http2(#[source] h2::Error),
     /// The upstream's reply could not be understood.
     #[error("the upstream's reply is malformed: {0}")]
     MalformedReply(&'static str),
@@ -98,6 +101,7 @@ impl ProxyError {
             Self::Connect(_)
             | Self::Disconnected { .. }
             | Self::RefusedStream(_)
+            | Self::GoneAway(_)
             | Self::Http2(_)
             | Self::MalformedReply(_)
             | Self::PerTryTimeout(_)
@@ -113,6 +117,7 @@ impl ProxyError {
             Self::Connect(_)
             | Self::Disconnected { .. }
             | Self::RefusedStream(_)
+            | Self::GoneAway(_)
             | Self::Http2(_)
             | Self::MalformedReply(_) => http::StatusCode::BAD_GATEWAY,
             Self::PerTryTimeout(_) | Self::RequestTimeout(_) => http::StatusCode::GATEWAY_TIMEOUT,
@@ -132,7 +137,7 @@ impl ProxyError {
                 DialFailure::Local => "connect-failed",
             },
             Self::Disconnected { .. } => "reset",
-            Self::RefusedStream(_) => "refused-stream",
+            Self::RefusedStream(_) | Self::GoneAway(_) => "refused-stream",
             Self::Http2(_) => "http2",
             Self::MalformedReply(_) => "malformed-response",
             Self::MalformedRequest(_) => "malformed",

@@ -35,7 +35,7 @@ impl From<&ProxyError> for ErrorType {
                 Self::ClosedEarly
             }
             ProxyError::Disconnected { .. } | ProxyError::Http2(_) => Self::Reset,
-            ProxyError::RefusedStream(_) => Self::RefusedStream,
+            ProxyError::RefusedStream(_) | ProxyError::GoneAway(_) => Self::RefusedStream,
             ProxyError::MalformedReply(_) => Self::MalformedResponse,
             ProxyError::MalformedRequest(_) => Self::Malformed,
             ProxyError::PerTryTimeout(_) => Self::TimeoutPerTry,
@@ -77,6 +77,7 @@ pub(crate) fn outcome_of(error: &ProxyError) -> AttemptOutcome {
             AttemptOutcome::Reset { reused: *reused, written: (*sent).into(), replied: *replied }
         }
         ProxyError::RefusedStream(_) => AttemptOutcome::RefusedStream,
+        ProxyError::GoneAway(_) => AttemptOutcome::GoawayUnprocessed,
         ProxyError::Http2(_) => {
             AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: false }
         }

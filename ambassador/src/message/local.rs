@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt::Write as _, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
-use super::{body::Body, error::ProxyError};
+use super::{RequestHead, body::Body, error::ProxyError};
 
 /// A reply that ambassador makes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,27 +79,31 @@ impl LocalReply {
         reply.into()
     }
 
-    /// This reply in HTTP/2; to a gRPC request as trailers-only, with status 200 (gRPC over HTTP/2, *Responses*).
-    pub fn http2(&self, grpc: bool) -> http::Response<Body> {
-        let mut reply = http::Response::new(Body::empty());
-        if grpc {
+    /// This reply to `request` in HTTP/2; to a gRPC request as trailers-only, with status 200 (gRPC over HTTP/2,
+    /// *Responses*); to HEAD without a body.
+    pub fn http2(&self, request: &RequestHead) -> (http::Response<()>, Body) {
+        let mut reply = http::Response::new(());
+        let mut body = Body::empty();
+        if request.is_grpc() {
             let message =
                 HeaderValue::try_from(self.message.as_ref()).unwrap_or(HeaderValue::from_static(self.code));
             reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             reply.headers_mut().insert("grpc-status", HeaderValue::from(self.grpc_status()));
             reply.headers_mut().insert("grpc-message", message);
         } else {
-            let body = self.text();
+            let text = self.text();
             *reply.status_mut() = self.status;
             reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-            reply.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-            *reply.body_mut() = Body::whole(body.into());
+            reply.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+            if request.method() != "HEAD" {
+                body = Body::whole(text.into());
+            }
         }
         reply.headers_mut().insert("x-ambassador-error", HeaderValue::from_static(self.code));
         if let Some(seconds) = self.retry_after_seconds() {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        reply
+        (reply, body)
     }
 
     /// The gRPC status which stands for this reply (`google.rpc.Code`).
@@ -142,9 +146,24 @@ mod tests {
 
     #[test]
     fn grpc_is_answered_by_trailers_only() {
-        let reply = LocalReply::from(&ProxyError::Overflow { limit: "maxRequests" }).http2(true);
+        let request = http2_request("POST", "application/grpc+proto");
+        let (reply, body) = LocalReply::from(&ProxyError::Overflow { limit: "maxRequests" }).http2(&request);
         assert_eq!(reply.status(), StatusCode::OK);
+        assert_eq!(reply.headers()["content-type"], "application/grpc");
         assert_eq!(reply.headers()["grpc-status"], "8");
-        assert!(reply.body().is_empty());
+        assert!(body.is_empty());
+    }
+
+    #[test]
+    fn head_is_answered_without_a_body() {
+        let (reply, body) = LocalReply::from(&ProxyError::Denied).http2(&http2_request("HEAD", "text/plain"));
+        assert_eq!(reply.status(), StatusCode::FORBIDDEN);
+        assert!(body.is_empty());
+    }
+
+    fn http2_request(method: &str, content_type: &str) -> RequestHead {
+        let request = http::Request::builder().method(method).header("content-type", content_type);
+        let (parts, ()) = request.body(()).expect("request").into_parts();
+        RequestHead::Http2(std::sync::Arc::new(parts))
     }
 }

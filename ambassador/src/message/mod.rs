@@ -10,6 +10,7 @@ pub mod stage;
 pub mod body;
 pub mod replay;
 pub mod local;
+pub mod interim;
 pub mod error;
 pub(crate) mod facts;
 
@@ -18,12 +19,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use http::header::HeaderName;
 use tokio::{net::TcpStream, time::Instant};
 
-use self::{body::Body, error::ProxyError, flow::Flow, local::LocalReply, plan::Plan};
-use crate::{
-    http1::{head, peer::InterimSink},
-    policy::bulkhead::Permit,
-    upstream::admission::Permits,
-};
+use self::{body::Body, error::ProxyError, flow::Flow, interim::InterimSink, local::LocalReply, plan::Plan};
+use crate::{http1::head, policy::bulkhead::Permit, upstream::admission::Permits};
 
 /// The stack of layers, or any stage of it.
 pub type Stack = self::stage::Stage;
@@ -110,7 +107,7 @@ impl Request {
 pub enum RequestHead {
     /// As it stood on the wire.
     Http1(head::RequestHead),
-    /// As hyper decoded it.
+    /// As it was decoded.
     Http2(Arc<http::request::Parts>),
 }
 
@@ -188,12 +185,23 @@ pub struct Response {
     pub attempt: Option<AttemptInfo>,
     /// The error that this reply of ambassador's own stands for.
     pub cause: Option<ProxyError>,
+    /// What the program loses if the upstream's connection is lost in the middle of this reply's body.
+    pub loss: Loss,
+}
+
+/// What a program loses with a connection to its upstream. (An HTTP/1 reply has its connection to itself.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The stream of this reply.
+    Stream,
+    /// Its whole connection, as it would without a proxy.
+    Connection,
 }
 
 impl Response {
     /// A reply whose body is `body`.
     pub fn new(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, upgrade: None, idle: None, attempt: None, cause: None }
+        Self { head, body, upgrade: None, idle: None, attempt: None, cause: None, loss: Loss::Stream }
     }
 
     /// The reply of ambassador's own which tells the program of `error`.
@@ -229,7 +237,7 @@ pub enum ResponseHead {
     /// None that could be read without a guess: its bytes are in the body or in the upgrade. With the status, if at
     /// least that is clear.
     Unread(Option<u16>),
-    /// As hyper decoded it.
+    /// As it was decoded.
     Http2(Box<http::response::Parts>),
     /// A reply of ambassador's own, rendered by the protocol's arm.
     Local(LocalReply),

@@ -1,43 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program's side of an HTTP/2 flow with prior knowledge: each stream through the stack and back.
 //!
-//! hyper carries the frames. Bodies, trailers and resets pass in both directions as they come, at the pace of the
-//! slower side; no header is added. Limits on streams and headers are generous but finite.
+//! Bodies, trailers, interim replies and resets pass in both directions as they come, at the pace of the slower side;
+//! no header is added. The connection lives as long as its upstream's, as if they were one.
 
 use std::{
     future::poll_fn,
-    io,
     net::SocketAddr,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::{Buf, BytesMut};
-use futures_util::{future::BoxFuture, task::AtomicWaker};
-use h2::Reason;
-use hyper::{body::Incoming, server::conn::http2::Builder};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use thiserror::Error;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-use tower::{Service, ServiceExt};
+use bytes::{Bytes, BytesMut};
+use h2::{RecvStream, server};
+use tokio::{net::TcpStream, task::JoinSet};
 
-use super::http1::server::FlowEnd;
+use super::{http1::server::FlowEnd, http2_socket::Socket, http2_stream};
 use crate::{
-    http1::{peer::InterimSink, wire},
-    message::{
-        Request, RequestHead, Response, ResponseHead, Stack, body::Body, error::ProxyError, flow::Flow,
+    http2::{
+        ending::{Ending, Wish},
+        limits,
+        stream::ProgramStream,
     },
-    upstream::{
-        http2::{CONNECTION_WINDOW, HEADER_LIST_MAX, SEND_BUFFER, STREAM_WINDOW, h2_error},
-        pool::{FlowConnections, Spare},
-    },
+    message::{Stack, flow::Flow},
+    upstream::pool::{self, FlowConnections, Spare},
 };
 
 /// Serves the streams of a flow whose first bytes, `prefix`, have been read; `spare` is a connection to its
@@ -50,157 +36,63 @@ pub async fn serve(
     spare: Option<(SocketAddr, Spare)>,
 ) -> FlowEnd {
     let connections = FlowConnections::open(&flow, spare);
-    let kill = Arc::new(Kill::default());
-    let io = Socket { stream, prefix, kill: kill.clone() };
-    let service = Streams { flow, stack, kill: kill.clone() };
-    let served = Builder::new(TokioExecutor::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADER_LIST_MAX)
-        .max_send_buf_size(SEND_BUFFER)
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(io), service);
-    let mut served = pin!(served);
-    let end = poll_fn(|cx| {
-        kill.waker.register(cx.waker());
-        if kill.asked.load(Ordering::Relaxed) {
-            return Poll::Ready(FlowEnd::Cut);
+    let ending = pool::ending(flow.id).unwrap_or_default();
+    let socket = Socket::new(stream, prefix, Arc::clone(&ending));
+    let end = match limits::server().handshake(socket).await {
+        Ok(connection) => {
+            let streams = JoinSet::new();
+            Server { connection, streams, flow, stack, ending, wish: None }.run().await
         }
-        served.as_mut().poll(cx).map(|end| if end.is_ok() { FlowEnd::Closed } else { FlowEnd::ClientGone })
-    })
-    .await;
+        Err(error) => end_of(&error),
+    };
     drop(connections);
     end
 }
 
-/// Asks for the reset of the whole connection.
-#[derive(Default)]
-struct Kill {
-    asked: AtomicBool,
-    waker: AtomicWaker,
-}
-
-#[derive(Clone)]
-struct Streams {
+struct Server {
+    connection: server::Connection<Socket, Bytes>,
+    /// A task for each stream; they end with the connection.
+    streams: JoinSet<()>,
     flow: Arc<Flow>,
     stack: Stack,
-    kill: Arc<Kill>,
+    ending: Arc<Ending>,
+    /// What has been done of what `ending` asks.
+    wish: Option<Wish>,
 }
 
-impl hyper::service::Service<http::Request<Incoming>> for Streams {
-    type Response = http::Response<Body>;
-    type Error = StreamReset;
-    type Future = BoxFuture<'static, Result<Self::Response, StreamReset>>;
+impl Server {
+    async fn run(mut self) -> FlowEnd {
+        poll_fn(|cx| self.poll(cx)).await
+    }
 
-    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let Self { flow, mut stack, kill } = self.clone();
-        Box::pin(async move {
-            let (parts, incoming) = request.into_parts();
-            let head = RequestHead::Http2(Arc::new(parts));
-            let grpc = head.is_grpc();
-            let request = Request::new(head, Body::http2(incoming), flow, InterimSink::none());
-            let outcome = match stack.ready().await {
-                Ok(stack) => stack.call(request).await,
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(response) => reply(response, grpc),
-                Err(error) => Err(StreamReset::of(&error, &kill)),
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FlowEnd> {
+        loop {
+            // Frames first: what streams have said before the end must have gone out by then.
+            while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
+                match accepted {
+                    Some(Ok((request, respond))) => self.start(request, respond),
+                    Some(Err(error)) => return Poll::Ready(end_of(&error)),
+                    None => return Poll::Ready(FlowEnd::Closed),
+                }
             }
-        })
-    }
-}
-
-fn reply(response: Response, grpc: bool) -> Result<http::Response<Body>, StreamReset> {
-    match response.head {
-        ResponseHead::Http2(parts) => Ok(http::Response::from_parts(*parts, response.body)),
-        // The hooks of its (empty) body run when it is dropped here.
-        ResponseHead::Local(reply) => Ok(reply.http2(grpc)),
-        ResponseHead::Http1(_) | ResponseHead::Unread(_) => Err(StreamReset(Reason::INTERNAL_ERROR.into())),
-    }
-}
-
-/// A stream that is reset because no layer made a reply of its failure.
-#[derive(Debug, Error)]
-#[error("the stream is reset")]
-struct StreamReset(#[source] h2::Error);
-
-impl StreamReset {
-    fn of(error: &ProxyError, kill: &Kill) -> Self {
-        let reason = match error {
-            ProxyError::Connect(_) => {
-                // Without a proxy there would be no connection at all.
-                kill.asked.store(true, Ordering::Relaxed);
-                kill.waker.wake();
-                Reason::REFUSED_STREAM
+            while let Poll::Ready(Some(_)) = self.streams.poll_join_next(cx) {}
+            let Poll::Ready(wish) = self.ending.poll_beyond(cx, self.wish) else { return Poll::Pending };
+            self.wish = Some(wish);
+            match wish {
+                Wish::Leave => self.connection.graceful_shutdown(),
+                Wish::Close | Wish::Reset => return Poll::Ready(FlowEnd::Cut),
             }
-            ProxyError::RefusedStream(_) => Reason::REFUSED_STREAM,
-            error => h2_error(error).and_then(h2::Error::reason).unwrap_or(Reason::INTERNAL_ERROR),
-        };
-        Self(reason.into())
-    }
-}
-
-/// The program's socket, with what detection has read of it in front.
-struct Socket {
-    stream: TcpStream,
-    prefix: BytesMut,
-    kill: Arc<Kill>,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if self.kill.asked.load(Ordering::Relaxed) {
-            wire::reset_on_close(&self.stream);
         }
     }
-}
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.prefix.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let count = self.prefix.len().min(buf.remaining());
-        buf.put_slice(&self.prefix[..count]);
-        self.prefix.advance(count);
-        if self.prefix.is_empty() {
-            self.prefix = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
+    fn start(&mut self, request: http::Request<RecvStream>, respond: server::SendResponse<Bytes>) {
+        let program = Arc::new(ProgramStream::new(respond));
+        let (flow, stack, ending) = (self.flow.clone(), self.stack.clone(), self.ending.clone());
+        self.streams.spawn(http2_stream::serve(request, program, flow, stack, ending));
     }
 }
 
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+/// A connection that `h2` ended itself was the program's fault, or an attack.
+fn end_of(error: &h2::Error) -> FlowEnd {
+    if error.is_library() { FlowEnd::Refused } else { FlowEnd::ClientGone }
 }
-
-/// The most streams of a program's connection at a time.
-const STREAMS_MAX: u32 = 256;

@@ -8,6 +8,8 @@ pub mod opaque;
 pub mod tls;
 pub mod http1;
 pub mod http2;
+mod http2_socket;
+mod http2_stream;
 pub mod stack;
 
 #[cfg(test)]

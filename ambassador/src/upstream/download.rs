@@ -13,10 +13,12 @@ use crate::{
     http1::{
         framing::Delimiter,
         head::{RequestHead, ResponseHead},
-        peer::InterimSink,
         wire,
     },
-    message::body::{Body, BodyError, BodySource},
+    message::{
+        body::{Body, BodyError, BodySource},
+        interim::InterimSink,
+    },
 };
 
 /// A reply's head, and what came with it.

@@ -25,13 +25,13 @@ use crate::{
     http1::{
         framing::Delimiter,
         head::{RequestHead, ResponseHead, is_worth_parsing},
-        peer::InterimSink,
         wire,
     },
     message::{
         self, Response,
         body::{Body, BodyError, BodySource},
         error::ProxyError,
+        interim::InterimSink,
         plan::Plan,
     },
 };

@@ -2,38 +2,53 @@
 //! HTTP/2 to the upstream: one connection for each flow and destination, shared by the flow's streams.
 //!
 //! Streams that the upstream provably did not process (refused, or beyond the last one of its GOAWAY) are told from
-//! those that failed, because only the former may be sent again whatever their method.
+//! those that failed, because only the former may be sent again whatever their method. A reset passes in either
+//! direction with its code.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
-use h2::Reason;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
+use bytes::Bytes;
+use h2::{Reason, client::SendRequest};
+use tokio::{
+    net::TcpStream,
+    sync::{OnceCell, oneshot},
+    time::{Instant, timeout},
+};
 
-use super::{exchange, pool};
-use crate::message::{AttemptInfo, Request, Response, ResponseHead, body::Body, error::ProxyError};
+use super::{exchange, http2_stream::Exchange, pool};
+use crate::{
+    http2::{
+        ending::{Ending, Wish},
+        incoming::lost,
+        limits,
+    },
+    message::{
+        AttemptInfo, Request, Response,
+        error::{ProxyError, Sent},
+    },
+    policy::bulkhead::Permit,
+};
 
 /// A flow's HTTP/2 connection to one destination, dialled by the first stream that needs it.
 #[derive(Clone, Default)]
 pub(crate) struct Multiplexed(Arc<OnceCell<Open>>);
 
 struct Open {
-    sender: SendRequest<Body>,
+    sender: SendRequest<Bytes>,
     connect: Duration,
-    /// Runs the connection; ended with it.
-    task: JoinHandle<()>,
+    /// Dropped with this: the connection ends when its streams have.
+    _wanted: oneshot::Sender<()>,
 }
 
 impl Multiplexed {
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -44,39 +59,43 @@ pub(super) async fn exchange(
 ) -> Result<Response, ProxyError> {
     let destination = request.destination();
     let body = std::mem::take(&mut request.body);
-    let mut message = http::Request::from_parts(Arc::unwrap_or_clone(parts), body);
-    // A connection that ended between two streams hands the unsent message back: once is enough for a new one.
+    // A connection that ended between two streams takes no more: once is enough for a new one.
     let mut again = true;
     loop {
         let connection = pool::multiplexed(request.flow.id, destination);
         let reused = connection.0.initialized();
         let open = connection.0.get_or_try_init(|| dial(&request)).await?;
-        let outcome = open.sender.clone().try_send_request(message).await;
-        let mut failure = match outcome {
-            Ok(reply) => {
-                let (head, incoming) = reply.into_parts();
-                let head = ResponseHead::Http2(Box::new(head));
-                let mut response = Response::new(head, Body::http2(incoming));
+        match open.sender.clone().send_request(head(&parts), body.is_empty()) {
+            Ok((reply, stream)) => {
+                let exchange = Exchange::new(reply, stream, body, request.interim.clone());
+                let mut response = exchange.reply().await.map_err(|failed| {
+                    if failed.error.is_go_away() {
+                        pool::forget(request.flow.id, destination, &connection);
+                    }
+                    failure(failed.error, reused, failed.replied)
+                })?;
                 let connect = (!reused).then_some(open.connect);
                 response.attempt = Some(AttemptInfo { endpoint: destination, reused, connect });
                 return Ok(response);
             }
-            Err(failure) => failure,
-        };
-        let unsent = failure.take_message();
-        let error = failure.into_error();
-        if unsent.is_some() || is_goaway(&error) || open.sender.is_closed() {
-            pool::forget(request.flow.id, destination, &connection);
-        }
-        match unsent {
-            Some(unsent) if again => {
+            Err(error) => {
+                pool::forget(request.flow.id, destination, &connection);
+                if !again {
+                    return Err(ProxyError::GoneAway(error));
+                }
                 again = false;
-                message = unsent;
             }
-            Some(_) => return Err(ProxyError::RefusedStream(error)),
-            None => return Err(classify(error)),
         }
     }
+}
+
+/// The head as `h2` sends it. Without an authority, `Host` alone stands for it, which `h2` takes only as HTTP/1.1.
+fn head(parts: &http::request::Parts) -> http::Request<()> {
+    let mut parts = parts.clone();
+    if parts.uri.authority().is_none() {
+        parts.version = http::Version::HTTP_11;
+    }
+    http::Request::from_parts(parts, ())
 }
 
 async fn dial(request: &Request) -> Result<Open, ProxyError> {
@@ -84,51 +103,62 @@ async fn dial(request: &Request) -> Result<Open, ProxyError> {
     let spare = pool::take_spare(request.flow.id, request.destination());
     let (stream, places) = exchange::open(request, spare).await?;
     let connect = started.elapsed();
-    let (sender, connection) = Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADER_LIST_MAX)
-        .max_send_buf_size(SEND_BUFFER)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(ProxyError::Http2)?;
-    let task = tokio::spawn(async move {
-        // Each stream reports the failure that it sees.
-        let _ = connection.await;
-        drop(places);
-    });
-    Ok(Open { sender, connect, task })
+    let _ = stream.set_nodelay(true);
+    let (sender, connection) =
+        limits::client().handshake(stream).await.map_err(|error| failure(error, false, false))?;
+    // The end of another endpoint's connection says nothing of the address that the program dialled.
+    let ending = pool::ending(request.flow.id).filter(|_| request.destination() == request.flow.original_dst);
+    let (wanted, unwanted) = oneshot::channel();
+    tokio::spawn(run(connection, sender.clone(), unwanted, ending, places));
+    Ok(Open { sender, connect, _wanted: wanted })
 }
 
-/// Tells what the upstream provably did not process (RFC 9113 §8.7) from everything else.
-fn classify(error: hyper::Error) -> ProxyError {
-    let refused = h2_error(&error).is_some_and(|cause| {
-        cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(Reason::REFUSED_STREAM))
-    });
-    if refused { ProxyError::RefusedStream(error) } else { ProxyError::Http2(error) }
-}
-
-fn is_goaway(error: &hyper::Error) -> bool {
-    h2_error(error).is_some_and(h2::Error::is_go_away)
-}
-
-/// The h2 error that caused `error`.
-pub(crate) fn h2_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e h2::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+/// Runs a connection while it is wanted, and a little longer, so that what was said last still arrives.
+async fn run(
+    connection: h2::client::Connection<TcpStream, Bytes>,
+    mut sender: SendRequest<Bytes>,
+    mut unwanted: oneshot::Receiver<()>,
+    ending: Option<Arc<Ending>>,
+    places: Vec<Permit>,
+) {
+    let mut connection = pin!(connection);
+    let mut leaving = false;
+    let ended = poll_fn(|cx| {
+        let ended = connection.as_mut().poll(cx).is_ready();
+        // Each stream reports the failure that it sees; here it matters only that no more can follow.
+        if !leaving && (ended || matches!(sender.poll_ready(cx), Poll::Ready(Err(_)))) {
+            leaving = true;
+            if let Some(ending) = &ending {
+                ending.ask(Wish::Leave);
+            }
         }
-        cause = error.source();
+        if ended {
+            return Poll::Ready(true);
+        }
+        pin!(&mut unwanted).poll(cx).map(|_| false)
+    })
+    .await;
+    drop(sender);
+    if !ended {
+        let _ = timeout(LINGER, connection).await;
     }
-    None
+    drop(places);
 }
 
-/// How much of one reply may wait for its reader, in bytes.
-pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
-/// How much of all replies of a connection may wait, in bytes.
-pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// The most bytes of header fields in one message.
-pub(crate) const HEADER_LIST_MAX: u32 = 64 * 1024;
-/// How much of one body may wait to be sent, in bytes.
-pub(crate) const SEND_BUFFER: usize = 64 * 1024;
+/// Tells what the upstream provably did not process (RFC 9113 §8.7) from everything else. `h2` fails a stream with the
+/// peer's GOAWAY only if it is beyond the last one that this names.
+///
+/// A lost connection counts as `Fully` sent: how much of a stream the upstream has read is not known.
+fn failure(error: h2::Error, reused: bool, replied: bool) -> ProxyError {
+    match lost(error) {
+        Ok(source) => ProxyError::Disconnected { reused, sent: Sent::Fully, replied, source },
+        Err(error) if error.is_remote() && error.is_go_away() => ProxyError::GoneAway(error),
+        Err(error) if error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM) => {
+            ProxyError::RefusedStream(error)
+        }
+        Err(error) => ProxyError::Http2(error),
+    }
+}
+
+/// How long a connection that nobody wants any more may take to end.
+const LINGER: Duration = Duration::from_secs(1);

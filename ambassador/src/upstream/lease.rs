@@ -7,7 +7,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::pool::Connection;
-use crate::http1::{peer::InterimSink, wire};
+use crate::{http1::wire, message::interim::InterimSink};
 
 /// A connection that an exchange has.
 pub(super) struct Lease {

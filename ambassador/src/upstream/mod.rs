@@ -12,3 +12,4 @@ pub mod lease;
 pub mod sending;
 pub mod download;
 pub mod http2;
+pub mod http2_stream;

@@ -31,6 +31,7 @@ use tokio::{
 use super::http2::Multiplexed;
 use crate::{
     http1::wire::{self, AskKernel, Idle},
+    http2::ending::Ending,
     message::flow::{Flow, FlowId},
     net::{dial::DialError, syn::dialling::Verdicts},
     policy::bulkhead::Permit,
@@ -249,6 +250,11 @@ pub(crate) fn multiplexed(flow: FlowId, destination: SocketAddr) -> Multiplexed 
     })
 }
 
+/// What is to become of the program's connection of an HTTP/2 flow; `None` when the flow has ended.
+pub(crate) fn ending(flow: FlowId) -> Option<Arc<Ending>> {
+    POOL.with_borrow_mut(|pool| Some(Arc::clone(pool.own.get_mut(&flow)?.ending.get_or_insert_default())))
+}
+
 /// Forgets the flow's HTTP/2 connection to `destination`, so that the next stream dials.
 pub(crate) fn forget(flow: FlowId, destination: SocketAddr, connection: &Multiplexed) {
     let forgotten = POOL.with_borrow_mut(|pool| {
@@ -286,6 +292,7 @@ struct Own {
     idle: Vec<Connection>,
     http2: Vec<(SocketAddr, Multiplexed)>,
     spare: Option<(SocketAddr, Spare)>,
+    ending: Option<Arc<Ending>>,
 }
 
 impl Pool {

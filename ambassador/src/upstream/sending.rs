@@ -15,11 +15,12 @@ use tokio::net::TcpStream;
 
 use super::lease::Lease;
 use crate::{
-    http1::{head::RequestHead, peer::InterimSink, wire},
+    http1::{head::RequestHead, wire},
     message::{
         Upgrade,
         body::{Body, BodyError},
         error::Sent,
+        interim::InterimSink,
     },
 };
 

@@ -18,7 +18,7 @@ use super::{
 use crate::http1::{
     framing::Version,
     head::{HeadError, RequestHead},
-    peer::{InterimSink, Peer},
+    peer::Peer,
     wire::{self, Idle},
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
         body::{Body, BodyError, BodyErrorKind},
         error::ProxyError,
         flow::Flow,
+        interim::InterimSink,
         local::{LocalReply, Then},
     },
     net::copy::{RelayEnd, relay},

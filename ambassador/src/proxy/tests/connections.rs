@@ -6,11 +6,12 @@ use tower::{Service, ServiceExt};
 
 use super::*;
 use crate::{
-    http1::{head, peer::InterimSink},
+    http1::head,
     message::{
         Request, RequestHead, Response,
         body::{Body, BodyError},
         error::{ProxyError, Sent},
+        interim::InterimSink,
     },
     upstream::pool::{self, FlowConnections},
 };

@@ -105,7 +105,7 @@ async fn a_reset_stream_is_reset_with_the_same_reason() {
         tokio::spawn(serve_origin(listener, service));
         let mut program = client_of(addr).await;
         let error = within(program.send_request(call("x"))).await.expect_err("reset");
-        assert_eq!(crate::upstream::http2::h2_error(&error).and_then(h2::Error::reason), Some(reason));
+        assert_eq!(reason_of(&error), Some(reason));
     }
 }
 
@@ -117,4 +117,8 @@ async fn a_refused_dial_ends_the_whole_connection() {
     let mut program = client_of(closed).await;
     assert!(within(program.send_request(call("x"))).await.is_err());
     assert!(program.is_closed());
+}
+
+fn reason_of(error: &hyper::Error) -> Option<h2::Reason> {
+    std::error::Error::source(error)?.downcast_ref::<h2::Error>()?.reason()
 }

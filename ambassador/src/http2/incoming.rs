@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The body of an HTTP/2 message as it arrives: DATA frames, then trailers.
+//!
+//! Credit is given back for what is taken, so that a sender runs no further ahead than its reader. Only
+//! `END_STREAM` is a clean end: a reset is an error whatever its code, `NO_ERROR` and `CANCEL` included.
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http_body::Frame;
+
+use crate::message::body::BodyError;
+
+/// The body of an HTTP/2 message.
+pub(crate) struct Incoming(RecvStream);
+
+impl Incoming {
+    pub(crate) fn new(stream: RecvStream) -> Self {
+        Self(stream)
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match ready!(self.0.poll_data(cx)) {
+            Some(Ok(data)) => {
+                // A stream that has failed meanwhile says so by its next frame.
+                let _ = self.0.flow_control().release_capacity(data.len());
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(cut(error)))),
+            None => match ready!(self.0.poll_trailers(cx)) {
+                Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+                Err(error) => Poll::Ready(Some(Err(cut(error)))),
+            },
+        }
+    }
+
+    /// Nothing more will come, and the end was clean.
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+}
+
+/// Tells a stream that was reset from a connection that was lost.
+fn cut(error: h2::Error) -> BodyError {
+    match lost(error) {
+        Ok(source) if source.kind() == io::ErrorKind::UnexpectedEof => BodyError::Truncated,
+        Ok(source) => BodyError::Reset(source),
+        Err(error) => BodyError::Stream(error),
+    }
+}
+
+/// How the connection was lost; `Err` if it was not. An orderly end that left streams open is `UnexpectedEof`.
+pub(crate) fn lost(error: h2::Error) -> Result<io::Error, h2::Error> {
+    if !error.is_io() {
+        return Err(error);
+    }
+    let orderly = error.get_io().is_none_or(|source| source.kind() == io::ErrorKind::BrokenPipe);
+    if orderly {
+        return Ok(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(error.into_io().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()))
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How much of the peers of an HTTP/2 connection is remembered, and the builders that say so to `h2`.
+//!
+//! Either peer may be hostile. Each limit is generous enough that no honest peer meets it, and finite, so that what a
+//! connection can make ambassador hold is known: about its connection window, its heads, and its small frames.
+
+use std::time::Duration;
+
+use h2::{client, server};
+
+/// The program's side: ambassador is the server.
+pub(crate) fn server() -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX)
+        .max_header_list_size(HEADER_LIST_MAX)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_ACCEPT_RESETS_MAX)
+        .max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX))
+        .max_concurrent_reset_streams(REMEMBERED_RESETS_MAX)
+        .reset_stream_duration(RESETS_REMEMBERED)
+        .data_frame_budget(SMALL_FRAMES_BUDGET);
+    builder
+}
+
+/// The upstream's side: ambassador is the client.
+pub(crate) fn client() -> client::Builder {
+    let mut builder = client::Builder::new();
+    builder
+        // A push could not be told from a reply that nobody asked for; without the offer no origin makes one.
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX)
+        .max_header_list_size(HEADER_LIST_MAX)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_ACCEPT_RESETS_MAX)
+        .max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX))
+        .max_concurrent_reset_streams(REMEMBERED_RESETS_MAX)
+        .reset_stream_duration(RESETS_REMEMBERED)
+        .data_frame_budget(SMALL_FRAMES_BUDGET);
+    builder
+}
+
+/// The most streams of a program's connection at a time. Origins commonly allow 100 to 128; each stream costs a task.
+const STREAMS_MAX: u32 = 256;
+/// How much of one body may wait for its reader, in bytes: 256 KiB carry 2 Gbit/s over a round trip of 1 ms.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// How much of all bodies of a connection may wait, in bytes: a few stalled readers must not stop the others.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The longest frame, in bytes. It is the least that a peer may ask for: longer ones delay the other streams.
+const FRAME_MAX: u32 = 16 * 1024;
+/// The most bytes of header fields in one message, as for HTTP/1. Also what an HPACK bomb unpacks to at most.
+const HEADER_LIST_MAX: u32 = 64 * 1024;
+/// How much of one body may wait to be written, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that were opened and reset before they were looked at (rapid reset, CVE-2023-44487). They are looked at as
+/// they come, so that a few are already too many.
+const PENDING_ACCEPT_RESETS_MAX: usize = 20;
+/// Streams of a connection that had to be reset for errors of the peer (`MadeYouReset`, CVE-2025-8671). An honest peer
+/// makes none; a buggy one may make some before it is sent away.
+const LOCAL_ERROR_RESETS_MAX: usize = 128;
+/// Streams that we have reset and whose late frames are still known for what they are. Cancelled calls come in bursts.
+const REMEMBERED_RESETS_MAX: usize = 256;
+/// How long they are: the time that frames may be under way.
+const RESETS_REMEMBERED: Duration = Duration::from_secs(10);
+/// What short DATA frames that wait for their reader may cost beyond their bytes. Each is accounted with 256 bytes,
+/// which is about what it takes to remember it: 8 MiB are 32 768 messages of a stream of small ones.
+const SMALL_FRAMES_BUDGET: usize = 8 * 1024 * 1024;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The way back to the program while its reply is still awaited, whatever version of HTTP carries it.
+
+use std::{io, sync::Arc};
+
+use h2::Reason;
+
+use crate::{http1::peer::Peer, http2::stream::ProgramStream};
+
+/// Where interim replies (1xx) of a request go.
+#[derive(Clone)]
+pub struct InterimSink(To);
+
+#[derive(Clone)]
+enum To {
+    Nobody,
+    Http1(Arc<Peer>),
+    Http2(Arc<ProgramStream>),
+}
+
+impl InterimSink {
+    /// Interim replies are dropped.
+    pub fn none() -> Self {
+        Self(To::Nobody)
+    }
+
+    pub(crate) fn http1(peer: Arc<Peer>) -> Self {
+        Self(To::Http1(peer))
+    }
+
+    pub(crate) fn http2(stream: Arc<ProgramStream>) -> Self {
+        Self(To::Http2(stream))
+    }
+
+    /// Relays the bytes of an HTTP/1 interim reply; returns when the kernel has them.
+    pub async fn send(&self, head: &[u8]) -> io::Result<()> {
+        match &self.0 {
+            To::Http1(peer) => peer.write(head).await,
+            To::Nobody | To::Http2(_) => Ok(()),
+        }
+    }
+
+    /// Relays an HTTP/2 interim reply.
+    pub(crate) fn send_http2(&self, head: http::Response<()>) -> io::Result<()> {
+        match &self.0 {
+            To::Http2(stream) => stream.interim(head),
+            To::Nobody | To::Http1(_) => Ok(()),
+        }
+    }
+
+    /// The program has reset its connection, which its upstream should see as well.
+    pub fn is_reset(&self) -> bool {
+        matches!(&self.0, To::Http1(peer) if peer.is_reset())
+    }
+
+    /// The program has sent FIN, which its upstream should see as well.
+    pub fn is_half_closed(&self) -> bool {
+        matches!(&self.0, To::Http1(peer) if peer.is_half_closed())
+    }
+
+    /// With which code an HTTP/2 exchange is reset that is given up now.
+    pub(crate) fn reset_reason(&self) -> Reason {
+        match &self.0 {
+            To::Http2(stream) => stream.reason(),
+            To::Nobody | To::Http1(_) => Reason::CANCEL,
+        }
+    }
+}

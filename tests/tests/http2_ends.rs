@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How HTTP/2 connections end: GOAWAY both ways, connections that are lost, and what of a request may be sent again.
+
+use ambassador_tests::Ambassador;
+use ambassador_tests::two_sided::{Seen, like_direct, under};
+use anyhow::{Result, ensure};
+
+/// Runs the case under ambassador without any policy: the two ends are separate connections, so that it differs from
+/// the direct run by design.
+fn under_nothing(origin: &str, program: &str) -> Result<Seen> {
+    under(&Ambassador::run("-q")?, origin, program)
+}
+
+fn check(seen: &Seen, program: &str, origin: &str) -> Result<()> {
+    ensure!(seen.program.trim_end() == program, "the program saw {}\n{}", seen.program, seen.errors);
+    ensure!(seen.origin.trim_end() == origin, "the origin saw {}", seen.origin);
+    Ok(())
+}
+
+/// The first connection answers up to stream 3 and then goes away; later ones serve everything.
+const GOING_AWAY: &str = "
+def talk(c, number):
+    streams = {}
+    while True:
+        frame = c.next()
+        if isinstance(frame, HeadersFrame):
+            streams[frame.stream_id] = dict(frame.fields)[b':path'].decode()
+        if 'END_STREAM' not in frame.flags:
+            continue
+        if number == 0 and len(streams) == 4:
+            say('connection 0 got', len(streams))
+            c.goaway(3)
+            for stream in (1, 3):
+                answer(c, stream, body=b'first')
+            return say(c.finish())
+        if number:
+            say('connection', number, 'got', streams[frame.stream_id])
+            answer(c, frame.stream_id, body=b'second')
+serve(talk)";
+
+#[test]
+fn streams_beyond_the_last_one_of_a_goaway_are_sent_again_whatever_their_method() -> Result<()> {
+    let program = "
+c = dial()
+for stream, method in ((1, 'GET'), (3, 'POST'), (5, 'GET'), (7, 'POST')):
+    c.headers(stream, request('/%d' % stream, method), end=method == 'GET')
+for stream in (3, 7):
+    c.data(stream, b'body', end=True)
+for stream in (1, 3, 5, 7):
+    told = c.message(stream)
+    say(stream, told.status(), told.body, told.end)";
+    let seen = under_nothing(GOING_AWAY, program)?;
+    ensure!(
+        seen.program == "1 200 b'first' end\n3 200 b'first' end\n5 200 b'second' end\n7 200 b'second' end\n",
+        "{seen:?}"
+    );
+    for (line, times) in
+        [("connection 1 got /5", 1), ("connection 1 got /7", 1), ("got /1", 0), ("got /3", 0)]
+    {
+        ensure!(seen.origin.matches(line).count() == times, "{line}: {seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_program_is_told_that_the_origin_goes_away() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.headers(stream, [(':status', '200')])
+    c.goaway(stream)
+    c.data(stream, b'late', end=True)
+    c.finish()
+serve(talk)";
+    // Both before the end of the reply: which comes first does not matter.
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+told, away = Message(), 0
+while not told.end or not away:
+    frame = c.next()
+    if isinstance(frame, GoAwayFrame):
+        away = frame.error_code == 0 and frame.last_stream_id >= 1
+    else:
+        told.take(frame)
+say(told, away)";
+    let direct = like_direct(origin, program)?;
+    ensure!(direct.program == "head [:status: 200] body 4 'late' end True\n", "{direct:?}");
+    Ok(())
+}
+
+#[test]
+fn streams_that_a_goaway_does_cover_are_not_sent_again() -> Result<()> {
+    // The origin has seen all of the POST, covers it, and then closes without a reply.
+    let origin = "
+def talk(c, number):
+    answer(c, c.message(1) and 1)
+    c.message(3)
+    say('connection', number)
+    c.goaway(3)
+serve(talk)";
+    let program = "
+c = dial()
+for stream in (1, 3):
+    c.headers(stream, request('/', 'POST'))
+    c.data(stream, b'pay', end=True)
+    told = c.message(stream)
+    say(told.status(), told.end)";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "200 end\nnone connection fin", "connection 0")
+}
+
+#[test]
+fn a_goaway_of_the_program_lets_its_streams_finish() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    for stream in (1, 3):
+        c.message(stream)
+    for stream in (1, 3):
+        answer(c, stream, body=b'%d' % stream)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+c.headers(3, request(), end=True)
+c.goaway(0)
+for stream in (1, 3):
+    say(c.message(stream))";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "head [:status: 200] body 1 '1' end\nhead [:status: 200] body 1 '3' end", "")
+}
+
+/// Answers the first request of a connection; at the second one it closes without a word.
+const STALE: &str = "
+def talk(c, number):
+    stream = c.next().stream_id
+    answer(c, stream, body=b'%d' % number)
+    say('connection', number, dict(c.next().fields)[b':method'].decode())
+serve(talk)";
+
+#[test]
+fn a_get_that_meets_a_stale_connection_is_sent_again_on_a_fresh_one() -> Result<()> {
+    let program = "
+c = dial()
+for stream in (1, 3):
+    c.headers(stream, request(), end=True)
+    say(c.message(stream))";
+    let seen = under_nothing(STALE, program)?;
+    check(&seen, "head [:status: 200] body 1 '0' end\nhead [:status: 200] body 1 '1' end", "connection 0 GET")
+}
+
+#[test]
+fn a_post_that_meets_a_stale_connection_fails_as_it_does_directly() -> Result<()> {
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+say(c.message(1))
+c.headers(3, request('/', 'POST'))
+c.data(3, b'pay', end=True)
+say(c.message(3).end in ('connection fin', 'connection reset'))";
+    let direct = like_direct(STALE, program)?;
+    check(&direct, "head [:status: 200] body 1 '0' end\nTrue", "connection 0 POST")
+}
+
+#[test]
+fn a_connection_that_is_lost_is_lost_for_the_program_in_the_same_way() -> Result<()> {
+    for (how, end) in [("pass", "fin"), ("c.tear()", "reset")] {
+        let origin = format!(
+            "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.headers(stream, [(':status', '200')])
+    c.data(stream, b'half')
+    c.next()
+    {how}
+serve(talk)"
+        );
+        // Half a reply, which the program has seen before the connection is lost.
+        let program = "
+c = dial()
+c.headers(1, request(), end=True)
+c.next(), c.next()
+c.headers(3, request('/', 'POST'), end=True)
+say(c.message(1).end)";
+        let direct = like_direct(&origin, program)?;
+        ensure!(direct.program == format!("connection {end}\n"), "{direct:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_refused_stream_is_repeated_if_a_policy_says_so() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    for n in range(2):
+        frame = c.next()
+        body = c.message(frame.stream_id).body
+        say(dict(frame.fields)[b':method'].decode(), body)
+        if n:
+            answer(c, frame.stream_id)
+        else:
+            c.reset(frame.stream_id, REFUSED_STREAM)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request('/', 'POST'))
+c.data(1, b'pay', end=True)
+told = c.message(1)
+say(told.status(), told.end)";
+    let seen = under(&Ambassador::run("--retry 2 -q")?, origin, program)?;
+    check(&seen, "200 end", "POST b'pay'\nPOST b'pay'")
+}
+
+#[test]
+fn a_request_whose_reader_takes_nothing_ends_at_its_time() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.headers(stream, [(':status', '200')])
+    c.data(stream, b'x' * 10000)
+    c.data(stream, b'x' * 10000)
+    frame = c.next()
+    say('reset', frame.error_code)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial({SettingsFrame.INITIAL_WINDOW_SIZE: 100}, credit=False)
+began = time.monotonic()
+c.headers(1, request(), end=True)
+told = c.message(1)
+say(len(told.body), told.end, 1 < time.monotonic() - began < 3)";
+    let seen = under(&Ambassador::run("--timeout 1s -q")?, origin, program)?;
+    check(&seen, "100 reset 8 True", "reset 8")
+}
+
+#[test]
+fn a_program_that_is_gone_is_gone_for_the_origin() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    c.headers(c.next().stream_id, [(':status', '200')])
+    began = time.monotonic()
+    c.finish()
+    say('gone soon', time.monotonic() - began < 5)
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+c.next()";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "", "gone soon True")
+}
+
+#[test]
+fn a_thousand_requests_after_each_other_use_one_connection() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    count = 0
+    try:
+        while True:
+            answer(c, c.next().stream_id, body=b'ok')
+            count += 1
+    except Ended:
+        say('connection', number, 'had', count)
+serve(talk)";
+    let program = "
+c = dial()
+for n in range(1000):
+    c.headers(1 + 2 * n, request(), end=True)
+    assert c.message(1 + 2 * n).body == b'ok'
+say('done')";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "done", "connection 0 had 1000")?;
+    Ok(())
+}
