@@ -31,6 +31,9 @@ pub enum Family {
 }
 
 impl Address {
+    /// 127.0.0.1.
+    pub const LOCALHOST_V4: Self = Self::from_v4([127, 0, 0, 1]);
+
     /// `::1`.
     pub const LOCALHOST_V6: Self = Self { words_be: [0, 0, 0, 1_u32.to_be()] };
 
@@ -78,6 +81,17 @@ impl Address {
                     && self.words_be[2] == 0
                     && (self.words_be[3] == 0 || self.words_be[3] == Self::LOCALHOST_V6.words_be[3])
             }
+        }
+    }
+
+    /// The address that the kernel dials for it: the unspecified ones are those of this host.
+    #[inline(always)]
+    #[must_use]
+    pub const fn dialled(self) -> Self {
+        match self.family() {
+            Family::V4 if self.words_be[3] == 0 => Self::LOCALHOST_V4,
+            Family::V6 if self.words()[0] == 0 && self.words()[1] == 0 => Self::LOCALHOST_V6,
+            Family::V4 | Family::V6 => self,
         }
     }
 

@@ -45,7 +45,7 @@ fn connect4_debug(ctx: SockAddrContext) -> i32 {
 #[inline(always)]
 fn on_connect4<const HAS_LINES: bool>(ctx: &SockAddrContext) -> i32 {
     let address = SocketAddress::new(ctx);
-    let destination = address.read_v4();
+    let destination = dialled(address.read_v4());
     match intercept::<HAS_LINES>(ctx, &address, destination) {
         Outcome::Proceed => PROCEED,
         Outcome::Fail => FAIL,
@@ -71,7 +71,7 @@ fn connect6_debug(ctx: SockAddrContext) -> i32 {
 #[inline(always)]
 fn on_connect6<const HAS_LINES: bool>(ctx: &SockAddrContext) -> i32 {
     let address = SocketAddress::new(ctx);
-    let destination = address.read_v6();
+    let destination = dialled(address.read_v6());
     match intercept::<HAS_LINES>(ctx, &address, destination) {
         Outcome::Proceed => PROCEED,
         Outcome::Fail => FAIL,
@@ -80,6 +80,12 @@ fn on_connect6<const HAS_LINES: bool>(ctx: &SockAddrContext) -> i32 {
             PROCEED
         }
     }
+}
+
+/// What a program means that dials an unspecified address, and what `getpeername()` will say.
+#[inline(always)]
+fn dialled(named: Endpoint) -> Endpoint {
+    Endpoint { address: named.address.dialled(), ..named }
 }
 
 enum Outcome {

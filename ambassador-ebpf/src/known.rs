@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The name of a destination that is known to accept connections.
+//! The name of a destination of which something is known.
 
 use crate::{
     address::Address,
@@ -7,7 +7,8 @@ use crate::{
     plain::{Plain, word},
 };
 
-/// Key of the map `GOOD`, whose value is the monotonic time in ns at which the knowledge lapses.
+/// Key of the map `GOOD` (known to accept connections), whose value is the monotonic time in ns at which the knowledge
+/// lapses; and of the map `SOURCE`, whose value is the address from which the destination is reached.
 ///
 /// The namespace is part of it because the same address leads elsewhere from another one.
 #[repr(C)]
@@ -38,6 +39,12 @@ impl Known {
             port_be: destination.port_be as u32,
             padding: [0; 4],
         }
+    }
+
+    /// The name of an address with whatever port.
+    #[inline(always)]
+    pub const fn host(netns_cookie: u64, address: Address) -> Self {
+        Self { netns_cookie, address, port_be: 0, padding: [0; 4] }
     }
 
     /// The key as it lies in memory, in machine words.

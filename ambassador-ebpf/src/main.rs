@@ -17,6 +17,7 @@ mod delivery;
 mod events;
 mod filter;
 mod flows;
+mod local_name;
 mod lookup;
 mod maps;
 mod peer_name;

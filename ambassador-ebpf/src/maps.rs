@@ -4,6 +4,7 @@
 //! User space finds each of them by the name of its static.
 
 use ambassador_ebpf::{
+    address::Address,
     counter::Counter,
     event::HeldEvent,
     flow::{Flow, MAX_FLOWS},
@@ -64,6 +65,9 @@ pub(crate) static LISTENER: HashMap<u64, Listener> = HashMap::with_max_entries(6
 /// Destinations that accepted a moment ago → when that is no longer news.
 #[map]
 static GOOD: LruHashMap<Known, u64> = LruHashMap::with_max_entries(8192, 0);
+/// Destinations → the address from which they are reached, as user space has found out.
+#[map]
+static SOURCE: LruHashMap<Known, Address> = LruHashMap::with_max_entries(8192, 0);
 /// What user space is told, in a ring for each thread that reads: user space puts them here, of the size that it
 /// wants; see [`ambassador_ebpf::event`]. A ring as the element of an array: Linux 5.8.
 #[btf_map]
@@ -133,6 +137,14 @@ pub(crate) fn is_eager(destination: &Endpoint) -> bool {
 pub(crate) fn good_until_ns(netns_cookie: u64, destination: &Endpoint) -> u64 {
     // A reused entry is another destination's time, off by a moment.
     word(lookup::get(&GOOD, Known::new(netns_cookie, destination).words()))
+}
+
+/// The address from which a destination is reached, if that is known.
+#[inline(always)]
+pub(crate) fn source_of(netns_cookie: u64, destination: Address) -> Option<Address> {
+    let found: *mut Address = lookup::get(&SOURCE, Known::host(netns_cookie, destination).words());
+    // SAFETY: the pointer comes from a lookup; a reused entry is another destination's source, off by a moment.
+    unsafe { found.as_ref() }.copied()
 }
 
 /// Whether a destination is named, on its port or on every port.

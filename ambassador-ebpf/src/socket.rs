@@ -136,6 +136,35 @@ impl SocketAddress {
         (port as u16).to_be()
     }
 
+    /// The IPv4 address and port that the socket is connected to.
+    #[inline(always)]
+    pub(crate) fn remote_v4(&self) -> Endpoint {
+        // SAFETY: the context's socket is valid while the program runs.
+        let word = unsafe { addr_of!((*self.socket).dst_ip4).read_volatile() };
+        Endpoint { address: Address::from_v4_be(word), port_be: self.remote_port_be() }
+    }
+
+    /// The IPv6 address and port that the socket is connected to.
+    #[inline(always)]
+    pub(crate) fn remote_v6(&self) -> Endpoint {
+        let mut words_be = [0; 4];
+        // SAFETY: the context's socket is valid while the program runs.
+        words_be[0] = unsafe { addr_of!((*self.socket).dst_ip6[0]).read_volatile() };
+        // SAFETY: as above.
+        words_be[1] = unsafe { addr_of!((*self.socket).dst_ip6[1]).read_volatile() };
+        // SAFETY: as above.
+        words_be[2] = unsafe { addr_of!((*self.socket).dst_ip6[2]).read_volatile() };
+        // SAFETY: as above.
+        words_be[3] = unsafe { addr_of!((*self.socket).dst_ip6[3]).read_volatile() };
+        Endpoint { address: Address { words_be }, port_be: self.remote_port_be() }
+    }
+
+    #[inline(always)]
+    fn remote_port_be(&self) -> u16 {
+        // SAFETY: the context's socket is valid while the program runs.
+        unsafe { addr_of!((*self.socket).dst_port).read_volatile() }
+    }
+
     /// The interface that the socket is bound to; 0 is none.
     #[inline(always)]
     pub(crate) fn bound_interface(&self) -> u32 {

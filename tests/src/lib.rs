@@ -20,6 +20,7 @@ pub mod memory_limit;
 pub mod metrics;
 pub mod namespace;
 pub mod nginx;
+pub mod path;
 pub mod postgres;
 pub mod process;
 pub mod redis;

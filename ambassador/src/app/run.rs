@@ -162,7 +162,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let context = Arc::new(Context::new(
         config.table,
         Arc::clone(&maps) as _,
-        Dialer::new(Arc::clone(&maps) as _),
+        Dialer::new(Arc::clone(&maps) as _, Arc::clone(&maps) as _),
         holds.clone(),
         telemetry.clone(),
     ));

@@ -115,6 +115,8 @@ impl Kernel {
             attach("so_main", &programs.so_main, cgroup, BPF_CGROUP_SOCK_OPS)?,
             attach("getpeername4", &programs.getpeername4, cgroup, BPF_CGROUP_INET4_GETPEERNAME)?,
             attach("getpeername6", &programs.getpeername6, cgroup, BPF_CGROUP_INET6_GETPEERNAME)?,
+            attach("getsockname4", &programs.getsockname4, cgroup, BPF_CGROUP_INET4_GETSOCKNAME)?,
+            attach("getsockname6", &programs.getsockname6, cgroup, BPF_CGROUP_INET6_GETSOCKNAME)?,
         ];
         self.links.extend(attachments);
         Ok(())
@@ -175,3 +177,5 @@ const BPF_CGROUP_INET4_CONNECT: u32 = 10;
 const BPF_CGROUP_INET6_CONNECT: u32 = 11;
 const BPF_CGROUP_INET4_GETPEERNAME: u32 = 29;
 const BPF_CGROUP_INET6_GETPEERNAME: u32 = 30;
+const BPF_CGROUP_INET4_GETSOCKNAME: u32 = 31;
+const BPF_CGROUP_INET6_GETSOCKNAME: u32 = 32;

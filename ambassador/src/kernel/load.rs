@@ -39,6 +39,8 @@ pub(super) struct Programs {
     pub(super) connect6: OwnedFd,
     pub(super) getpeername4: OwnedFd,
     pub(super) getpeername6: OwnedFd,
+    pub(super) getsockname4: OwnedFd,
+    pub(super) getsockname6: OwnedFd,
     pub(super) so_main: OwnedFd,
     pub(super) so_passive: OwnedFd,
 }
@@ -98,6 +100,8 @@ fn load_object(features: Features, rings: u32) -> Result<Loaded, KernelError> {
         connect6: program(&mut object, pick("connect6", "connect6_debug"))?,
         getpeername4: program(&mut object, "getpeername4")?,
         getpeername6: program(&mut object, "getpeername6")?,
+        getsockname4: program(&mut object, "getsockname4")?,
+        getsockname6: program(&mut object, "getsockname6")?,
         so_main: program(&mut object, pick("so_main", "so_main_debug"))?,
         so_passive: program(&mut object, pick("so_passive", "so_passive_debug"))?,
     };

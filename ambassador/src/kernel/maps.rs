@@ -42,6 +42,7 @@ pub struct KernelMaps {
     pub(super) listeners: Table<u64, Listener>,
     rings: Table<u32, i32>,
     pub(super) good: Table<Known, u64>,
+    sources: Table<Known, Address>,
     pub(super) eager: Table<TargetKey, u32>,
     namespaces: Table<u64, Landing>,
     deny: Table<TargetKey, Refusal>,
@@ -86,6 +87,7 @@ impl KernelMaps {
             listeners: Table::new("LISTENER", map("LISTENER")?),
             rings: Table::new("EVENTS", map("EVENTS")?),
             good: Table::new("GOOD", map("GOOD")?),
+            sources: Table::new("SOURCE", map("SOURCE")?),
             eager: Table::new("EAGER", map("EAGER")?),
             namespaces: Table::new("NS", map("NS")?),
             deny: Table::new("DENY", map("DENY")?),
@@ -109,6 +111,17 @@ impl KernelMaps {
     /// Marks a socket of the proxy, so that its connect is never intercepted. The mark goes with the socket.
     pub fn mark_bypass(&self, socket: BorrowedFd<'_>) -> Result<(), KernelError> {
         self.bypass.set(&socket.as_raw_fd(), &1)
+    }
+
+    /// Lets `getsockname()` of connections from a namespace to `destination` say `source`, as without ambassador.
+    pub fn set_source(
+        &self,
+        netns_cookie: u64,
+        destination: IpAddr,
+        source: IpAddr,
+    ) -> Result<(), KernelError> {
+        let key = Known::host(netns_cookie, destination.into());
+        self.sources.set(&key, &source.into())
     }
 
     /// Tells the kernel side that the proxy is alive, now.

@@ -31,6 +31,7 @@ use crate::{
     net::{
         dial::{Dialer, LocalSockets},
         orig_dst::App,
+        source::Source,
     },
     policy::{
         breaker::BreakerPolicy,
@@ -140,7 +141,7 @@ impl World {
         let flow = Flow {
             id: FlowId(0),
             original_dst: DIALLED.parse().expect("an address"),
-            client: DIALLED.parse().expect("an address"),
+            source: Source::new(DIALLED.parse().expect("an address"), 1),
             app: App::default(),
             netns_cookie: 1,
             sockets: Arc::new(LocalSockets),

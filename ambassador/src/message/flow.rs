@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use crate::net::{
     dial::{DialError, DialFailure, Dialer, Sockets, use_here},
     orig_dst::App,
+    source::Source,
     syn::dialling::Verdicts,
 };
 use crate::policy::facts::L4Facts;
@@ -23,7 +24,7 @@ pub struct Flow {
     /// The address that the program dialled.
     pub original_dst: SocketAddr,
     /// The program's own end of the connection.
-    pub client: SocketAddr,
+    pub source: Source,
     /// Who dialled.
     pub app: App,
     /// `SO_NETNS_COOKIE` of the program's network namespace.
@@ -39,7 +40,7 @@ pub struct Flow {
 impl Flow {
     /// Dials `dst` from the flow's namespace for at most `limit`, and notes whether it accepts.
     pub async fn dial(&self, dst: SocketAddr, limit: Duration) -> Result<TcpStream, DialError> {
-        let result = self.dialer.dial(&*self.sockets, dst, limit).await;
+        let result = self.dialer.dial(&*self.sockets, &self.source, dst, limit).await;
         if let Some(verdicts) = &self.verdicts {
             match &result {
                 Ok(_) => verdicts.good(self.netns_cookie, dst),

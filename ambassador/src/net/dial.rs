@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     os::fd::{BorrowedFd, OwnedFd},
     sync::Arc,
     time::Duration,
@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::exhaustion;
+use super::source::{Source, SourceNotes};
 use crate::kernel::KernelMaps;
 
 /// Makes stream sockets inside one network namespace.
@@ -37,24 +38,26 @@ pub trait SocketMark: Send + Sync {
 #[derive(Clone)]
 pub struct Dialer {
     mark: Arc<dyn SocketMark>,
+    notes: Arc<dyn SourceNotes>,
 }
 
 impl Dialer {
-    /// A dialer whose sockets are marked by `mark`.
-    pub fn new(mark: Arc<dyn SocketMark>) -> Self {
-        Self { mark }
+    /// A dialer whose sockets are marked by `mark`; `notes` is told from which addresses destinations are reached.
+    pub fn new(mark: Arc<dyn SocketMark>, notes: Arc<dyn SourceNotes>) -> Self {
+        Self { mark, notes }
     }
 
     /// A dialer for programs that no kernel program intercepts (tests in process).
     pub fn unmarked() -> Self {
-        Self::new(Arc::new(Unmarked))
+        Self::new(Arc::new(Unmarked), Arc::new(Unmarked))
     }
 
-    /// Connects to `dst` from the namespace of `sockets`, for at most `limit`. The socket is non-blocking and known to
-    /// no event loop: the one who dials need not be the one who uses it.
+    /// Connects to `dst` from the namespace of `sockets`, for at most `limit`, as if `source` did. The socket is
+    /// non-blocking and known to no event loop: the one who dials need not be the one who uses it.
     pub async fn dial(
         &self,
         sockets: &dyn Sockets,
+        source: &Source,
         dst: SocketAddr,
         limit: Duration,
     ) -> Result<TcpStream, DialError> {
@@ -63,7 +66,10 @@ impl Dialer {
             self.mark.mark(std::os::fd::AsFd::as_fd(&socket))?;
             let socket = Socket::from(socket);
             socket.set_tcp_nodelay(true)?;
-            connect(socket, dst).await
+            source.prepare(&socket, dst);
+            let stream = connect(socket, dst).await?;
+            source.note(&*self.notes, &stream, dst);
+            Ok(stream)
         };
         match timeout(limit, attempt).await {
             Ok(Ok(stream)) => Ok(stream),
@@ -93,7 +99,13 @@ async fn socket(sockets: &dyn Sockets, dst: SocketAddr, limit: Duration) -> io::
 /// Connects a non-blocking socket. A destination on this host has usually answered before the call returns: an event
 /// loop would only be in the way.
 async fn connect(socket: Socket, dst: SocketAddr) -> io::Result<TcpStream> {
-    match socket.connect(&dst.into()) {
+    let called = match socket.connect(&dst.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
+            Source::relax(&socket).and_then(|()| socket.connect(&dst.into()))
+        }
+        called => called,
+    };
+    match called {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
     }
@@ -181,6 +193,14 @@ pub fn new_stream_socket(dst: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
+impl SourceNotes for KernelMaps {
+    fn note_source(&self, netns_cookie: u64, destination: IpAddr, source: IpAddr) {
+        if let Err(error) = self.set_source(netns_cookie, destination, source) {
+            tracing::debug!(%error, "the address from which a destination is reached cannot be noted");
+        }
+    }
+}
+
 impl SocketMark for KernelMaps {
     fn mark(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.mark_bypass(socket).map_err(io::Error::other)
@@ -193,6 +213,10 @@ impl SocketMark for Unmarked {
     fn mark(&self, _socket: BorrowedFd<'_>) -> io::Result<()> {
         Ok(())
     }
+}
+
+impl SourceNotes for Unmarked {
+    fn note_source(&self, _netns_cookie: u64, _destination: IpAddr, _source: IpAddr) {}
 }
 
 #[cfg(test)]
@@ -218,8 +242,12 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
         let dst = listener.local_addr().expect("local address");
         let limit = Duration::from_secs(10);
-        Dialer::unmarked().dial(&Exhausted::default(), dst, limit).await.expect("as soon as there is one");
-        let error = Dialer::unmarked().dial(&Exhausted::default(), dst, exhaustion::PAUSE).await;
+        let source = Source::new(([127, 0, 0, 1], 5).into(), 1);
+        Dialer::unmarked()
+            .dial(&Exhausted::default(), &source, dst, limit)
+            .await
+            .expect("as soon as there is one");
+        let error = Dialer::unmarked().dial(&Exhausted::default(), &source, dst, exhaustion::PAUSE).await;
         assert_eq!(error.expect_err("not for ever").failure, DialFailure::Local);
     }
 
@@ -228,8 +256,11 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
         let dst = listener.local_addr().expect("local address");
         drop(listener);
-        let error =
-            Dialer::unmarked().dial(&LocalSockets, dst, Duration::from_secs(1)).await.expect_err("closed");
+        let source = Source::new(([127, 0, 0, 1], 5).into(), 1);
+        let error = Dialer::unmarked()
+            .dial(&LocalSockets, &source, dst, Duration::from_secs(1))
+            .await
+            .expect_err("closed");
         assert_eq!(error.failure, DialFailure::Refused);
         assert_eq!(error.to_string(), format!("connect to {dst} failed"));
     }

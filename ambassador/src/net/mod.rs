@@ -10,3 +10,4 @@ pub mod copy;
 mod buffer;
 pub mod dial;
 mod exhaustion;
+pub mod source;

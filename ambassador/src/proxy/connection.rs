@@ -134,6 +134,9 @@ impl Connection {
     /// Begins the dial, unless it would be in vain.
     async fn spare(&self, prospect: &Prospect, claim: Option<Claim>) -> Spare {
         let (flow, target, limit) = (Arc::clone(&self.flow), prospect.target, prospect.connect);
+        if claim.is_some() {
+            flow.source.spend_port();
+        }
         if let Some(claim) = claim.filter(|_| target == flow.original_dst) {
             return Spare::Dialling(Box::pin(async move {
                 match claim.finish().await {

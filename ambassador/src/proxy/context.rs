@@ -22,6 +22,7 @@ use crate::{
     net::{
         dial::{Dialer, Sockets},
         orig_dst::{OrigDstSource, Origin},
+        source::Source,
         syn::{Claim, FlowKey, dialling::Verdicts, table::Table},
     },
     policy::route::RouteTable,
@@ -84,7 +85,7 @@ impl Context {
         Flow {
             id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
             original_dst: origin.dst,
-            client,
+            source: Source::new(client, origin.netns_cookie),
             app: origin.app,
             netns_cookie: origin.netns_cookie,
             sockets,

@@ -214,7 +214,7 @@ impl Held {
         };
         let limit = if state.route.transparent { UNLIMITED } else { state.route.timeouts.connect };
         let started = Instant::now();
-        let result = flow.dialer.dial(&*flow.sockets, dst, limit).await;
+        let result = flow.dialer.dial(&*flow.sockets, &flow.source, dst, limit).await;
         let duration = started.elapsed();
         if let Err(error) = &result {
             // A success is told by the flow that uses the connection: it is one call, not two.

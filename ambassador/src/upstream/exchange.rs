@@ -67,7 +67,10 @@ async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), P
         return Ok((own, None));
     }
     let spare = pool::take_spare(flow.id, destination);
+    // A connection that another flow has left does not come from where this program has bound its socket to.
+    let is_bound = flow.source.bound_ip().is_some();
     if spare.is_none()
+        && !is_bound
         && may_reuse
         && repeatable
         && let Some(shared) = pool::take_shared(flow.id, key)
@@ -76,7 +79,8 @@ async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), P
     }
     let started = Instant::now();
     let (stream, places) = open(request, spare).await?;
-    let fresh = Connection::new(stream, key, flow.id, request.keep_idle, places);
+    let mut fresh = Connection::new(stream, key, flow.id, request.keep_idle, places);
+    fresh.unshared |= is_bound;
     Ok((fresh, Some(started.elapsed())))
 }
 

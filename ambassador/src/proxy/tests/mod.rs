@@ -34,6 +34,7 @@ use crate::{
     net::{
         dial::{Dialer, LocalSockets},
         orig_dst::App,
+        source::Source,
     },
     upstream::exchange::Exchange,
 };
@@ -121,7 +122,7 @@ async fn accepted(origin: SocketAddr) -> ((TcpStream, TcpStream), Arc<Flow>) {
     let flow = Flow {
         id: FlowId(NEXT_FLOW.fetch_add(1, Ordering::Relaxed)),
         original_dst: origin,
-        client: peer,
+        source: Source::new(peer, 1),
         app: App::default(),
         netns_cookie: 1,
         sockets: Arc::new(LocalSockets),

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use ambassador_tests::path::path;
 use anyhow::{Context, Result, bail};
 use socket2::SockRef;
 
@@ -84,11 +85,10 @@ fn report(mut stream: &TcpStream) -> Result<()> {
     stream.write_all(b"who\n").context("write to the witness")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).context("read from the witness")?;
-    let (seen, dialled) =
-        line.trim().split_once(' ').with_context(|| format!("the witness said {line:?}"))?;
-    let own = canonical(stream.local_addr()?);
-    let path = if canonical(seen.parse()?) == own { "direct" } else { "proxied" };
-    println!("dialled={} peer={} path={path}", canonical(dialled.parse()?), canonical(stream.peer_addr()?));
+    let (_, dialled) = line.trim().split_once(' ').with_context(|| format!("the witness said {line:?}"))?;
+    let dialled = canonical(dialled.parse()?);
+    let path = path(stream.local_addr()?, dialled)?;
+    println!("dialled={dialled} peer={} path={path}", canonical(stream.peer_addr()?));
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use ambassador_tests::path::path;
 use anyhow::{Context, Result, bail};
 
 pub(crate) fn run() -> Result<()> {
@@ -88,14 +89,14 @@ fn burst(count: usize, address: SocketAddr, path: &str) -> Result<String> {
     Ok(answers.join(" "))
 }
 
-/// `direct` if the witness saw this socket's own address, else `proxied`.
+/// How a new connection reaches the witness, which says from where it sees it come.
 fn who(address: SocketAddr) -> Result<String> {
     let mut stream = dial(address, Duration::from_millis(400))?;
     stream.write_all(b"who\n")?;
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line)?;
-    let seen: SocketAddr = line.split_whitespace().next().context("an empty answer")?.parse()?;
-    Ok(if seen == stream.local_addr()? { "direct" } else { "proxied" }.to_owned())
+    line.split_whitespace().next().context("an empty answer")?.parse::<SocketAddr>()?;
+    Ok(path(stream.local_addr()?, address)?.to_owned())
 }
 
 fn ping(address: SocketAddr) -> Result<(String, String)> {

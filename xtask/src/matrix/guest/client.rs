@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::path::path;
+
 /// What one `connect()` came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// It succeeded: what `getpeername(2)` says, and whether the server saw this very socket.
+    /// It succeeded: what `getpeername(2)` says, and whether it is connected to it and not to a listener.
     Peer { peer: SocketAddr, direct: bool },
     /// It succeeded, and the connection ended before a byte came.
     Reset,
@@ -52,9 +54,9 @@ fn ask(mut stream: &TcpStream) -> Result<Sight> {
     stream.write_all(b"who\n")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let seen: SocketAddr = line.trim().parse()?;
-    let own = canonical(stream.local_addr()?);
-    Ok(Sight::Peer { peer: stream.peer_addr()?, direct: canonical(seen) == own })
+    line.trim().parse::<SocketAddr>()?;
+    let peer = stream.peer_addr()?;
+    Ok(Sight::Peer { peer, direct: path(stream.local_addr()?, peer)? == "direct" })
 }
 
 impl Sight {
@@ -78,10 +80,6 @@ impl Sight {
             _ => anyhow::bail!("the client said {line:?}"),
         })
     }
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn say(line: &str) -> Result<()> {

@@ -8,6 +8,9 @@
 #[path = "../checks.rs"]
 mod checks;
 mod client;
+#[allow(unreachable_pub, reason = "the file is part of another crate, too")]
+#[path = "../../../../tests/src/path.rs"]
+mod path;
 mod program;
 mod servers;
 mod trial;
