@@ -7,6 +7,7 @@ pub mod admission;
 pub mod endpoints;
 pub mod exchange;
 pub mod pool;
+mod flow_hasher;
 pub mod http1;
 pub mod lease;
 pub mod sending;

@@ -11,7 +11,7 @@ use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
     future::poll_fn,
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     net::SocketAddr,
     sync::Arc,
     task::Poll,
@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::http2::Multiplexed;
+use super::{flow_hasher::FlowHasher, http2::Multiplexed};
 use crate::{
     http1::wire::{self, AskKernel, Idle},
     http2::ending::Ending,
@@ -278,7 +278,7 @@ pub fn shared_idle() -> usize {
 
 #[derive(Default)]
 struct Pool {
-    own: HashMap<FlowId, Own, BuildHasherDefault<IdHasher>>,
+    own: HashMap<FlowId, Own, BuildHasherDefault<FlowHasher>>,
     shared: HashMap<Key, VecDeque<Connection>>,
     shared_count: usize,
     shared_most: Option<usize>,
@@ -358,26 +358,6 @@ impl Pool {
                 }
             }));
         }
-    }
-}
-
-/// Flow ids are counted up: spreading the bits is enough.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(self.0 ^ u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
