@@ -112,7 +112,7 @@ def poured(connections, data, bound):
     while left and not released():
         for s in select.select([], list(left), [], 0.05)[1]:
             try:
-                left[s] -= s.send(data[:left[s]])
+                left[s] -= s.send(data[(bound - left[s]) % len(data):])
             except BlockingIOError:
                 continue
             except OSError:
@@ -124,7 +124,7 @@ def statuses(connections):
     """The status lines that came back, each with how often, or how the connection ended without one."""
     seen = {}
     for s in connections:
-        s.settimeout(10)
+        s.settimeout(3)
         try:
             line = s.makefile("rb").readline().decode().strip() or "end"
         except OSError as error:
@@ -137,10 +137,19 @@ START = b"GET /big HTTP/1.1\r\nHost: big.example\r\n"
 def big_headers(address, count):
     """Heads of 1 MB, well-formed and complete."""
     line = b"X-Big: " + b"b" * 8000 + b"\r\n"
-    lines = line * (1000000 // len(line))
-    connections = opened(address, count, START)
-    poured(connections, lines, len(lines))
-    poured(connections, b"\r\n", 2)
+    ask_oddly(address, count, START + line * (1000000 // len(line)) + b"\r\n")
+
+def many_headers(address, count):
+    """Heads of many small lines."""
+    ask_oddly(address, count, START + b"".join(b"X-%d: m\r\n" % n for n in range(1000)) + b"\r\n")
+
+def long_targets(address, count):
+    """A request line longer than anybody has ever needed."""
+    ask_oddly(address, count, START.replace(b"/big", b"/" + b"u" * 20000) + b"\r\n")
+
+def ask_oddly(address, count, request):
+    connections = opened(address, count)
+    poured(connections, request, len(request))
     statuses(connections)
 
 def endless_heads(address, count):
@@ -261,7 +270,8 @@ def ask_all(address, count, after):
 ATTACKS = {
     attack.__name__: attack
     for attack in (
-        slowloris, half_bodies, idle, swallow, slow_readers, big_headers, endless_heads, names, wander, controls, crowd, queue,
+        slowloris, half_bodies, idle, swallow, slow_readers, big_headers, many_headers, long_targets,
+        endless_heads, names, wander, controls, crowd, queue,
     )
 }
 

@@ -52,8 +52,9 @@ impl Siege {
     pub fn lay(ambassador: Ambassador, client: &str) -> Result<Self> {
         raise_open_files()?;
         let link = Link::new()?;
-        let origin =
-            FaultUpstream::start(&link.server, Link::v4(Self::PORT), |_| Answer::status(204).into())?;
+        let origin = FaultUpstream::start(&link.server, Link::v4(Self::PORT), |_| {
+            Answer::status(204).body("").into()
+        })?;
         let address = origin.address().to_string();
         let bystander = ambassador.spawn(&link.client, &[client, "watch", &address])?;
         let calm = Footprint { resident: 0, peak: 0, processor: Duration::ZERO, files: 0 };

@@ -126,7 +126,8 @@ async fn complete(client: &TcpStream, from_client: &mut BytesMut) -> io::Result<
     loop {
         match sniff(from_client) {
             Sniffed::Protocol(protocol) => return Ok(protocol),
-            Sniffed::Undecided if from_client.len() >= MAX_REQUEST_LINE => return Ok(Protocol::Opaque),
+            // A policy that selects by what requests say must not be evaded by saying more than is read.
+            Sniffed::Undecided if from_client.len() >= MAX_REQUEST_LINE => return Ok(Protocol::Http1),
             Sniffed::Undecided => {}
         }
         tokio::select! {

@@ -8,7 +8,7 @@ use crate::{CLIENT, PORT, attack, lasts, siege};
 
 /// An origin that answers every request.
 fn answering(siege: &Siege) -> Result<FaultUpstream> {
-    FaultUpstream::start(&siege.link.server, Link::v4(PORT), |_| Answer::status(204).into())
+    FaultUpstream::start(&siege.link.server, Link::v4(PORT), |_| Answer::status(204).body("").into())
 }
 
 /// An origin that takes everything and answers nothing.
@@ -19,9 +19,10 @@ fn taking(siege: &Siege) -> Result<TcpPeer> {
     })
 }
 
-/// With a policy that needs every head.
-fn enforcing() -> Result<Siege> {
-    Siege::lay(Ambassador::run("-q --retry 3")?, CLIENT)
+/// With a policy that needs every head: what a request says decides which route is its own.
+fn selecting() -> Result<Siege> {
+    let policy = "version: v1\nroutes: [{name: big, match: {hosts: [big.example]}, retry: {attempts: 3}}]\n";
+    Siege::lay(Ambassador::with_policy("-q", policy)?, CLIENT)
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn half_bodies_harm_nobody() -> Result<()> {
 
 #[test]
 fn half_bodies_that_are_kept_for_a_replay_harm_nobody() -> Result<()> {
-    let mut siege = enforcing()?;
+    let mut siege = Siege::lay(Ambassador::run("-q --retry 3")?, CLIENT)?;
     let _origin = taking(&siege)?;
     siege.withstand(|siege| {
         let said = lasts(attack(siege, "half_bodies", 200)?)?;
@@ -74,27 +75,56 @@ fn idle_flows_harm_nobody() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_policy_refuses_big_heads_with_431() -> Result<()> {
-    let mut siege = enforcing()?;
+/// `count` requests of the attack `name` are each answered with `want`, and `arrived` of them at the origin.
+fn check_answered(mut siege: Siege, name: &str, want: &str, arrived: usize) -> Result<()> {
     let origin = answering(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "big_headers", 100)?)?;
-        ensure!(said == "100 x HTTP/1.1 431 Request Header Fields Too Large", "{said}");
+        let said = lasts(attack(siege, name, 100)?)?;
+        ensure!(said == format!("100 x HTTP/1.1 {want}"), "{said}");
         Ok(())
     })?;
-    ensure!(origin.count() == 0);
+    ensure!(origin.count() == arrived, "{} arrived", origin.count());
     Ok(())
 }
 
 #[test]
-fn a_policy_refuses_heads_that_never_end() -> Result<()> {
-    let mut siege = enforcing()?;
+fn big_heads_pass_where_no_policy_needs_them() -> Result<()> {
+    check_answered(siege()?, "big_headers", ANSWERED, 100)?;
+    check_answered(siege()?, "many_headers", ANSWERED, 100)?;
+    check_answered(siege()?, "long_targets", ANSWERED, 100)
+}
+
+#[test]
+fn big_heads_are_refused_where_a_policy_needs_them() -> Result<()> {
+    check_answered(selecting()?, "big_headers", TOO_LARGE, 0)?;
+    check_answered(selecting()?, "many_headers", TOO_LARGE, 0)?;
+    check_answered(selecting()?, "long_targets", "414 URI Too Long", 0)
+}
+
+#[test]
+fn heads_that_never_end_pass_where_no_policy_needs_them() -> Result<()> {
+    let mut siege = siege()?;
     let _origin = taking(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "endless_heads", 10)?)?;
-        ensure!(said == "10 x HTTP/1.1 431 Request Header Fields Too Large", "{said}");
+        // Nothing is answered: they wait until their own patience ends.
+        let said = lasts(attack(siege, "endless_heads", 2)?)?;
+        ensure!(said == "2 x TimeoutError", "{said}");
         Ok(())
     })?;
     Ok(())
 }
+
+#[test]
+fn heads_that_never_end_are_refused_where_a_policy_needs_them() -> Result<()> {
+    let mut siege = selecting()?;
+    let _origin = taking(&siege)?;
+    siege.withstand(|siege| {
+        let said = lasts(attack(siege, "endless_heads", 10)?)?;
+        ensure!(said == format!("10 x HTTP/1.1 {TOO_LARGE}"), "{said}");
+        Ok(())
+    })?;
+    Ok(())
+}
+
+const ANSWERED: &str = "204 Scripted";
+const TOO_LARGE: &str = "431 Request Header Fields Too Large";

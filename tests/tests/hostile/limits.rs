@@ -12,7 +12,7 @@ use crate::{CLIENT, PORT, SOON, attack, everywhere, lasts};
 const FEW_FILES: &str = "ulimit -n 256";
 
 fn answering(siege: &Siege) -> Result<FaultUpstream> {
-    FaultUpstream::start(&siege.link.server, Link::v4(PORT), |_| Answer::status(204).into())
+    FaultUpstream::start(&siege.link.server, Link::v4(PORT), |_| Answer::status(204).body("").into())
 }
 
 fn with_few_files() -> Result<Siege> {

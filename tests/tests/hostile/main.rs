@@ -43,7 +43,7 @@ fn everywhere(siege: &Siege) -> Result<FaultUpstream> {
     siege.link.server.ip("route add local 10.78.0.0/16 dev lo")?;
     siege.link.client.ip("route add 10.78.0.0/16 via 10.77.0.2")?;
     let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-    FaultUpstream::start(&siege.link.server, anywhere, |_| Answer::status(200).into())
+    FaultUpstream::start(&siege.link.server, anywhere, |_| Answer::status(200).body("").into())
 }
 
 const SOON: Duration = Duration::from_secs(30);

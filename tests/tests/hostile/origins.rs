@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambassador_tests::ambassador::LONG;
 use ambassador_tests::{Answer, FaultUpstream, Link, Process, Siege, TcpPeer};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{PORT, attack, lasts, siege};
 
@@ -38,39 +38,41 @@ fn pouring(
     Ok((peer, written))
 }
 
-/// An origin that begins with `first` and goes on with `again` for ever is cut off, however fast its reader is.
-fn check_cut_off(first: &'static [u8], again: &[u8]) -> Result<()> {
+/// What begins with `first` and goes on with `again` for ever is passed on as it comes, and harms nobody.
+fn check_endless(first: &'static [u8], again: &[u8]) -> Result<()> {
     let mut siege = siege()?;
     let (_origin, _written) = pouring(&siege, first, again, u64::MAX)?;
     siege.withstand(|siege| {
         let said = lasts(attack(siege, "swallow", 10)?)?;
-        ensure!(said.starts_with("0 of 10 open"), "{said}");
+        let bytes = said.strip_prefix("10 of 10 open, ").and_then(|rest| rest.strip_suffix(" bytes"));
+        let bytes: u64 = bytes.with_context(|| said.clone())?.parse()?;
+        ensure!(bytes > 10 << 20, "{said}");
         Ok(())
     })?;
     Ok(())
 }
 
 #[test]
-fn a_reply_head_that_never_ends_is_cut_off() -> Result<()> {
-    check_cut_off(b"HTTP/1.1 200 OK\r\n", b"X-Endless: eeeeeeeeeeeeeeeeeeeeeee\r\n")
+fn reply_heads_that_never_end_harm_nobody() -> Result<()> {
+    check_endless(b"HTTP/1.1 200 OK\r\n", b"X-Endless: eeeeeeeeeeeeeeeeeeeeeee\r\n")
 }
 
 #[test]
-fn interim_replies_that_never_end_are_cut_off() -> Result<()> {
-    check_cut_off(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+fn interim_replies_that_never_end_harm_nobody() -> Result<()> {
+    check_endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
 }
 
 #[test]
-fn a_chunk_extension_that_never_ends_is_cut_off() -> Result<()> {
-    check_cut_off(
+fn a_chunk_extension_that_never_ends_harms_nobody() -> Result<()> {
+    check_endless(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5",
         b";x=yyyyyyyyyyyyyyyyyyyyyyyyyyyy",
     )
 }
 
 #[test]
-fn trailers_that_never_end_are_cut_off() -> Result<()> {
-    check_cut_off(
+fn trailers_that_never_end_harm_nobody() -> Result<()> {
+    check_endless(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
         b"X-T: tttttttttttttttttttt\r\n",
     )

@@ -292,8 +292,10 @@ impl Server {
     }
 
     async fn refuse(mut self, error: HeadError) -> Result<FlowEnd, Unread> {
+        if self.inbound.unclear() == Unclear::Relay {
+            return self.hand_on();
+        }
         let (status, message) = match error {
-            HeadError::Malformed(_) if self.inbound.unclear() == Unclear::Relay => return self.hand_on(),
             HeadError::Malformed(what) => (StatusCode::BAD_REQUEST, what),
             HeadError::LineTooLong => (StatusCode::URI_TOO_LONG, "the request line is too long"),
             HeadError::TooLarge => {
