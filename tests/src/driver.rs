@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::ambassador::Ambassador;
 use crate::namespace::Namespace;
@@ -64,6 +65,11 @@ impl Driver {
     /// Sends a signal to the started process: ambassador itself, or the client of a direct run.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.process.signal(signal)
+    }
+
+    /// The started process: ambassador itself, or the client of a direct run.
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
     }
 
     /// Ends the client and waits for it.

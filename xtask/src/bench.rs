@@ -1,34 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `cargo xtask bench SCENARIO`: measures ambassador on this machine and writes what it saw into BENCHMARKS.md.
+//! `cargo xtask bench [SCENARIO]`: measures ambassador on this machine and writes what it saw into BENCHMARKS.md.
 //!
 //! All that is compared is measured in turn within one run, in many short rounds, and compared round by round: a
 //! machine that is busy for a while is so for all of them. Numbers of two runs say nothing of each other.
 
 mod benchmarks;
+mod comparison;
 mod connect;
+mod contender;
 mod figures;
+mod goal;
+mod interrupt;
+mod load;
+mod origin;
+mod page;
+mod programs;
+mod scenario;
 mod server;
+mod side_by_side;
+mod station;
+mod usage;
+mod world;
 
-use anyhow::Result;
-use clap::Subcommand;
+use anyhow::{Result, ensure};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
-/// What is measured.
-#[derive(Subcommand)]
-pub(crate) enum Scenario {
-    /// New connections: direct, let in at once (eager), and answered as their destination does (truthful).
-    Connect {
-        /// How often each of them is measured.
-        #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
-        rounds: u32,
-        /// How long connections are counted in each round.
-        #[arg(long, value_name = "S", default_value_t = 1.0)]
-        seconds: f64,
-    },
+use programs::Programs;
+
+/// What is measured, and for how long.
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// One scenario; all of them if none is named.
+    #[arg(value_parser = PossibleValuesParser::new(names()).map(|name| name))]
+    scenario: Option<String>,
+    /// How often everybody is measured.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long, each time.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
 }
 
-/// Measures, prints the table, and writes it down.
-pub(crate) fn run(scenario: &Scenario) -> Result<()> {
-    match *scenario {
-        Scenario::Connect { rounds, seconds } => connect::run(rounds, seconds),
+/// Measures, prints the tables, and writes them down.
+pub(crate) fn run(arguments: &BenchArgs) -> Result<()> {
+    let wanted = |name: &str| arguments.scenario.as_deref().is_none_or(|scenario| scenario == name);
+    for name in names().into_iter().filter(|name| wanted(name)) {
+        ensure!(benchmarks::has_marks(name), "BENCHMARKS.md has no marks of {name}");
+    }
+    let programs = Programs::ready()?;
+    interrupt::note()?;
+    let BenchArgs { rounds, seconds, .. } = *arguments;
+    for scenario in scenario::ALL.into_iter().filter(|scenario| wanted(scenario.name)) {
+        side_by_side::run(scenario, &programs, rounds, seconds)?;
+    }
+    if wanted(connect::SCENARIO) {
+        connect::run(&programs, rounds, seconds)?;
+    }
+    Ok(())
+}
+
+/// All scenarios.
+fn names() -> Vec<&'static str> {
+    scenario::ALL.iter().map(|scenario| scenario.name).chain([connect::SCENARIO]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_the_tree_has_the_marks_of_all_scenarios() {
+        for name in names() {
+            assert!(benchmarks::has_marks(name), "{name}");
+        }
     }
 }

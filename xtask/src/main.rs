@@ -48,11 +48,8 @@ enum Verb {
         /// `6.1`, `6.12`, `newest`, a suite of Debian (its newest kernel), or the path of a kernel image.
         kernels: Vec<String>,
     },
-    /// Measures ambassador, in a release build, and writes the table into BENCHMARKS.md.
-    Bench {
-        #[command(subcommand)]
-        scenario: bench::Scenario,
-    },
+    /// Measures ambassador beside direct connections and its peers, and writes the tables into BENCHMARKS.md.
+    Bench(bench::BenchArgs),
     /// Rebuilds the checked-in kernel object from source.
     Ebpf {
         /// Brings the toolchain that the build needs first.
@@ -82,7 +79,7 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Test { quick: false } => test::full(),
         Verb::E2e { filter } => e2e::run(filter.as_deref()),
         Verb::Matrix { kernels } => matrix::run(kernels),
-        Verb::Bench { scenario } => bench::run(scenario),
+        Verb::Bench(arguments) => bench::run(arguments),
         Verb::Ebpf { install } => ebpf::run(*install),
         Verb::Tidy => tidy::run(),
         Verb::Setup => setup::run(),

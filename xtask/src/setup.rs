@@ -78,13 +78,15 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 20] = [
+const PACKAGES: [(&str, &str); 23] = [
     ("binutils", "strip"),
     ("busybox-static", "busybox"),
     ("curl", "curl"),
+    ("haproxy", "haproxy"),
     ("iproute2", "ip"),
     ("nghttp2-client", "h2load"),
     ("nftables", "nft"),
+    ("libnginx-mod-stream", "/usr/lib/nginx/modules/ngx_stream_module.so"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
     ("postgresql", "/usr/lib/postgresql/*/bin/postgres"),
@@ -93,6 +95,7 @@ const PACKAGES: [(&str, &str); 20] = [
     ("python3-grpcio", "/usr/lib/python3/dist-packages/grpc/__init__.py"),
     ("python3-hpack", "/usr/lib/python3/dist-packages/hpack/__init__.py"),
     ("python3-hyperframe", "/usr/lib/python3/dist-packages/hyperframe/__init__.py"),
+    ("python3-pip", "/usr/lib/python3/dist-packages/pip/__init__.py"),
     ("python3-psycopg2", "/usr/lib/python3/dist-packages/psycopg2/__init__.py"),
     ("qemu-system-x86", "qemu-system-x86_64"),
     ("redis-server", "redis-server"),

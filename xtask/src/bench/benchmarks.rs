@@ -60,9 +60,4 @@ mod tests {
         assert_eq!(replace(file, "a", "new\n").as_deref(), Some(wanted));
         assert_eq!(replace(file, "b", "new\n"), None);
     }
-
-    #[test]
-    fn the_file_of_the_tree_has_the_marks() {
-        assert!(has_marks("connect"));
-    }
 }

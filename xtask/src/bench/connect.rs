@@ -8,38 +8,25 @@
 
 mod table;
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::path::{Path, PathBuf};
-
-use ambassador_tests::{Ambassador, Driver, Link};
-use anyhow::{Context as _, Result, bail, ensure};
+use ambassador_tests::{Ambassador, Driver, Link, metrics};
+use anyhow::{Context as _, Result, ensure};
 
 use super::figures::Figures;
-use super::{benchmarks, server};
-use crate::setup;
-use crate::steps::{built, cargo, is_root, run_command};
+use super::page::page;
+use super::programs::Programs;
+use super::server::{Manner, Server};
+use super::{benchmarks, interrupt};
 use table::{Table, WAYS, Way};
 
 /// The scenario.
-pub(crate) fn run(rounds: u32, seconds: f64) -> Result<()> {
-    ensure!(
-        is_root(),
-        "the bench loads kernel programs and makes namespaces: sudo -E cargo xtask bench connect"
-    );
-    ensure!(seconds.is_finite() && seconds > 0.0, "--seconds {seconds}: a time above 0");
-    ensure!(benchmarks::has_marks(SCENARIO), "BENCHMARKS.md has no marks of {SCENARIO}");
-    setup::run()?;
-    println!("bench: building ambassador for release …");
-    run_command(&mut cargo(&["build", "--quiet", "--release", "--package=ambassador"]))?;
-    run_command(&mut cargo(&["build", "--quiet", "--package=xtask", "--bin=bench-client"]))?;
-
-    let mut bench = Bench::start()?;
+pub(crate) fn run(programs: &Programs, rounds: u32, seconds: u32) -> Result<()> {
+    let mut bench = Bench::start(programs)?;
     let mut table = Table::default();
     for round in 0..rounds {
         let mut figures = [Figures::default(); WAYS.len()];
         // Each round begins with another one, so that none always follows the same.
         for turn in 0..WAYS.len() {
+            interrupt::check()?;
             let which = (turn + round as usize) % WAYS.len();
             figures[which] = bench.measure(WAYS[which], seconds).with_context(|| WAYS[which].name())?;
         }
@@ -60,40 +47,38 @@ struct Bench {
     eager: Driver,
     truthful: Driver,
     _ambassadors: [Ambassador; 2],
-    port: u16,
+    server: Server,
     /// Connections to changing destinations under the truthful one, at least.
     to_be_held: f64,
 }
 
 impl Bench {
-    fn start() -> Result<Self> {
+    fn start(programs: &Programs) -> Result<Self> {
         let link = Link::new()?;
         link.server.ip(&format!("route add local {MANY} dev lo"))?;
         link.client.ip(&format!("route add {MANY} via {}", Link::SERVER_V4))?;
-        let port = server::start(&link.server)?;
-        let client = built("bench-client");
-        let client = client.to_str().context("the path of the client is no text")?;
-        let program = released("ambassador");
-        let policy = |connect: &str, metrics: SocketAddr| {
+        let server = Server::start(&link.server, Manner::Greet)?;
+        let client = programs.client.as_str();
+        let policy = |connect: &str, port: u16| {
             let yaml = format!(
-                "version: v1\ndefaults: {{connect: {connect}}}\ntelemetry: {{metrics: {{listen: \"{metrics}\"}}}}\n"
+                "version: v1\ndefaults: {{connect: {connect}}}\ntelemetry: {{metrics: {{listen: \"127.0.0.1:{port}\"}}}}\n"
             );
-            Ok::<_, anyhow::Error>(Ambassador::with_policy("-q", &yaml)?.program(program.clone()))
+            Ok::<_, anyhow::Error>(Ambassador::with_policy("-q", &yaml)?.program(programs.ambassador.clone()))
         };
-        let ambassadors = [policy("eager", metrics(9464))?, policy("truthful", metrics(9465))?];
+        let ambassadors = [policy("eager", EAGER)?, policy("truthful", TRUTHFUL)?];
         Ok(Self {
             direct: Driver::direct(&link.client, client)?,
             eager: Driver::under(&ambassadors[0], &link.client, client)?,
             truthful: Driver::under(&ambassadors[1], &link.client, client)?,
             _ambassadors: ambassadors,
             link,
-            port,
+            server,
             to_be_held: 0.0,
         })
     }
 
-    fn measure(&mut self, way: Way, seconds: f64) -> Result<Figures> {
-        let port = self.port;
+    fn measure(&mut self, way: Way, seconds: u32) -> Result<Figures> {
+        let port = self.server.port();
         let place = if way.changes() {
             format!("{FIRST_OF_MANY} {SPAN} {port}")
         } else {
@@ -110,57 +95,38 @@ impl Bench {
         } else {
             Some(driver.ask(&format!("closed {CLOSED_CONNECTIONS} {}", Link::v4(CLOSED_PORT)))?)
         };
-        let flows = driver.ask(&format!("flows {:.0} {CONCURRENT} {place}", seconds * 1000.0))?;
+        let flows = driver.ask(&format!("flows {} {CONCURRENT} {place}", seconds * 1000))?;
         let figures = Figures::parse(&latency, closed.as_deref(), &flows)?;
         if matches!(way, Way::Truthful) {
-            self.to_be_held += f64::from(CONNECTIONS) + figures.flows * seconds;
+            self.to_be_held += f64::from(CONNECTIONS) + figures.flows * f64::from(seconds);
         }
         Ok(figures)
     }
 
     /// The ways were what they are called: changing destinations were held, and the eager one held nothing.
     fn check_ways(&self) -> Result<()> {
-        let held = self.held(9465)?;
+        let held = self.held(TRUTHFUL)?;
         ensure!(
             held >= 0.99 * self.to_be_held,
             "{held} connections were held, but {} went to destinations that nobody knew",
             self.to_be_held
         );
-        ensure!(self.held(9464)? == 0.0, "the eager ambassador held connections");
+        ensure!(self.held(EAGER)? == 0.0, "the eager ambassador held connections");
         Ok(())
     }
 
     /// How many connections were let in after their destination had accepted.
     fn held(&self, port: u16) -> Result<f64> {
-        let page = self.link.client.enter(move || {
-            let mut stream = TcpStream::connect(metrics(port)).context("dial the metrics")?;
-            write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-            let mut page = String::new();
-            stream.read_to_string(&mut page)?;
-            Ok(page)
-        })?;
-        if !page.contains(" 200 ") {
-            bail!("the metrics: {page}");
-        }
-        let mut lines = page.lines().filter(|line| line.starts_with(HELD));
-        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
-        lines.try_fold(0.0, |sum, line| Some(sum + value(line)?)).context("a value of the metrics")
+        metrics::seconds(&page(&self.link.client, port, "/metrics")?, HELD, "outcome=\"allowed\"")
     }
 }
 
-fn metrics(port: u16) -> SocketAddr {
-    SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into()
-}
-
-/// Where cargo puts the program `name` of a release build.
-fn released(name: &str) -> PathBuf {
-    let debug = built(name);
-    let target = debug.ancestors().nth(2).unwrap_or(Path::new("."));
-    target.join("release").join(name)
-}
-
-const SCENARIO: &str = "connect";
-const HELD: &str = "ambassador_connect_hold_seconds_count{outcome=\"allowed\"";
+/// The name in the command, and of its marks.
+pub(crate) const SCENARIO: &str = "connect";
+const HELD: &str = "ambassador_connect_hold_seconds_count";
+/// The ports of their metrics.
+const EAGER: u16 = 9464;
+const TRUTHFUL: u16 = 9465;
 /// The addresses of the server that are all dialled before one is dialled again.
 const MANY: &str = "10.80.0.0/12";
 const FIRST_OF_MANY: &str = "10.80.0.1";

@@ -50,7 +50,8 @@ pub(crate) fn ratio(rounds: &[Figures], against: &[Figures], of: impl Fn(&Figure
     median(&pairs, |(one, other)| of(one) / of(other))
 }
 
-fn numbers<const N: usize>(line: &str) -> Result<[f64; N]> {
+/// The numbers of a line of the client.
+pub(crate) fn numbers<const N: usize>(line: &str) -> Result<[f64; N]> {
     let parsed = line.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>();
     let parsed = parsed.with_context(|| format!("the client said {line:?}"))?;
     match <[f64; N]>::try_from(parsed) {

@@ -2,7 +2,9 @@
 //! The client of the benchmarks: it measures with plain blocking sockets what each line of its stdin names.
 //!
 //! It knows nothing of ambassador. One line of answer each, numbers only:
-//! `latency COUNT FIRST SPAN PORT` · `closed COUNT ADDRESS` · `flows MILLISECONDS THREADS FIRST SPAN PORT`.
+//! `latency COUNT FIRST SPAN PORT` · `closed COUNT ADDRESS` · `flows MILLISECONDS THREADS FIRST SPAN PORT` ·
+//! `requests MILLISECONDS THREADS ADDRESS` (of HTTP, a connection each) ·
+//! `bulk MILLISECONDS ADDRESS` · `hold byte|http COUNT ADDRESS` · `run WORDS`: what another program prints.
 //! A destination is the next of SPAN addresses from FIRST on; SPAN 1 is one destination.
 #![allow(clippy::print_stdout, reason = "stdout is how the client answers")]
 
@@ -13,25 +15,40 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+mod carry;
+mod other;
+
 fn main() -> Result<()> {
     println!("ready");
+    let mut held = Vec::new();
     for line in std::io::stdin().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
-        println!("{}", answer(&words)?);
+        println!("{}", answer(&words, &mut held)?);
         std::io::stdout().flush()?;
     }
     Ok(())
 }
 
-fn answer(words: &[&str]) -> Result<String> {
+fn answer(words: &[&str], held: &mut Vec<TcpStream>) -> Result<String> {
     Ok(match words {
         ["latency", count, place @ ..] => latency(count.parse()?, &Place::parse(place)?)?,
         ["closed", count, address] => closed(count.parse()?, address.parse()?)?,
         ["flows", milliseconds, threads, place @ ..] => {
             let length = Duration::from_millis(milliseconds.parse()?);
-            flows(length, threads.parse()?, &Place::parse(place)?)
+            let place = Place::parse(place)?;
+            repeat(length, threads.parse()?, || visit(place.next()).map(drop))
         }
+        ["requests", milliseconds, threads, address] => {
+            let length = Duration::from_millis(milliseconds.parse()?);
+            let address: SocketAddr = address.parse()?;
+            repeat(length, threads.parse()?, || carry::request(&mut TcpStream::connect(address)?))
+        }
+        ["bulk", milliseconds, address] => {
+            carry::bulk(Duration::from_millis(milliseconds.parse()?), address.parse()?)?
+        }
+        ["hold", kind, count, address] => carry::hold(kind, count.parse()?, address.parse()?, held)?,
+        ["run", program, arguments @ ..] => other::run(program, arguments)?,
         _ => bail!("no such command: {words:?}"),
     })
 }
@@ -70,15 +87,15 @@ fn closed(count: usize, address: SocketAddr) -> Result<String> {
     Ok(format!("{} {} {}", times.0, times.1, u8::from(refused == count)))
 }
 
-/// `FLOWS FAILURES NANOSECONDS`: connections that were opened, served and ended within the time.
-fn flows(length: Duration, threads: usize, place: &Place) -> String {
+/// `DONE FAILURES NANOSECONDS`: connections that were opened, served and ended within the time.
+fn repeat(length: Duration, threads: usize, work: impl Fn() -> Result<()> + Sync) -> String {
     let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
     let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while started.elapsed() < length {
-                    let counter = if visit(place.next()).is_ok() { &done } else { &failed };
+                    let counter = if work().is_ok() { &done } else { &failed };
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
             });

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Ambassador: retries, timeouts and a breaker on for HTTP; for opaque flows nothing but the redirect and the defaults.
+
+use ambassador_tests::{Ambassador, metrics};
+use anyhow::Result;
+
+use super::COUNTERS as PORT;
+use crate::bench::programs::Programs;
+use crate::bench::world::{Place, Service};
+
+/// The page of its counters.
+pub(super) const COUNTERS: &str = "/metrics";
+
+/// A prepared `ambassador run`.
+pub(crate) fn prepare(programs: &Programs, place: &Place) -> Result<Ambassador> {
+    let flags = match place.service {
+        Service::Http1 | Service::Http2 => "-q --retry 3 --timeout 5s --breaker 5",
+        Service::Tcp(_) | Service::Excluded => "-q",
+    };
+    let exclude = match place.service {
+        Service::Excluded => {
+            format!("intercept: {{exclude: {{cidrs: [\"{}/24\"]}}}}\n", place.destination.ip())
+        }
+        Service::Http1 | Service::Http2 | Service::Tcp(_) => String::new(),
+    };
+    let yaml = format!("version: v1\n{exclude}telemetry: {{metrics: {{listen: \"127.0.0.1:{PORT}\"}}}}\n");
+    Ok(Ambassador::with_policy(flags, &yaml)?.program(programs.ambassador.clone()))
+}
+
+/// Requests, or redirected connections.
+pub(super) fn counted(page: &str, service: Service) -> Option<f64> {
+    let (name, label) = match service {
+        Service::Http1 | Service::Http2 => ("ambassador_http_client_request_duration_seconds_count", ""),
+        Service::Tcp(_) | Service::Excluded => ("ambassador_bpf_connects_total", "verdict=\"redirect"),
+    };
+    metrics::seconds(page, name, label).ok()
+}
