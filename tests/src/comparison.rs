@@ -42,10 +42,14 @@ pub fn python(script: &str) -> [String; 3] {
 impl Comparison {
     /// Runs `script` on the prelude without and with ambassador.
     pub fn run(ambassador: &Ambassador, namespace: &Namespace, script: &str) -> Result<Self> {
-        let program = python(script);
+        Self::of(ambassador, namespace, &python(script))
+    }
+
+    /// Runs `program`, whose lines are those of the prelude, without and with ambassador.
+    pub fn of(ambassador: &Ambassador, namespace: &Namespace, program: &[String]) -> Result<Self> {
         let mut command = namespace.command(&program[0]);
         let direct = Process::run(command.args(&program[1..]), LONG)?.expect_success()?;
-        let under = ambassador.output(namespace, &program)?.expect_success()?;
+        let under = ambassador.output(namespace, program)?.expect_success()?;
         Ok(Self { direct: told(&direct.text())?, under: told(&under.text())?, errors: under.errors() })
     }
 

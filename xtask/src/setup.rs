@@ -78,11 +78,12 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 23] = [
+const PACKAGES: [(&str, &str); 24] = [
     ("binutils", "strip"),
     ("busybox-static", "busybox"),
     ("curl", "curl"),
     ("haproxy", "haproxy"),
+    ("default-jdk-headless", "javac"),
     ("iproute2", "ip"),
     ("nghttp2-client", "h2load"),
     ("nftables", "nft"),
