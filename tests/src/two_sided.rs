@@ -26,15 +26,81 @@ pub struct Seen {
     pub errors: String,
 }
 
-/// A script on the peers, in a file.
+/// A case: what both scripts stand on, and the scripts.
+#[derive(Debug, Clone, Copy)]
+pub struct TwoSided<'a> {
+    /// [`PEERS`] or [`GRPC`].
+    pub prelude: &'a str,
+    /// The origin's script; it serves until its stdin ends.
+    pub origin: &'a str,
+    /// The program's script.
+    pub program: &'a str,
+}
+
+impl TwoSided<'_> {
+    /// Runs the program without ambassador.
+    pub fn direct(&self) -> Result<Seen> {
+        let link = Link::new()?;
+        let origin = PythonOrigin::start(&link.server, self.prelude, self.origin)?;
+        let script = Script::new(self.prelude, self.program)?;
+        let [python, file] = script.program();
+        let finished = Process::run(link.client.command(python).arg(file), LONG)?.expect_success()?;
+        Ok(Seen { program: finished.text(), errors: finished.errors(), origin: origin.finish()? })
+    }
+
+    /// Runs the program under `ambassador`.
+    pub fn under(&self, ambassador: &Ambassador) -> Result<Seen> {
+        let link = Link::new()?;
+        let origin = PythonOrigin::start(&link.server, self.prelude, self.origin)?;
+        let script = Script::new(self.prelude, self.program)?;
+        let finished = ambassador.output(&link.client, &script.program())?;
+        let errors = finished.errors();
+        let finished = finished.expect_success().with_context(|| format!("origin: {}", origin.text()))?;
+        Ok(Seen { program: finished.text(), errors, origin: origin.finish()? })
+    }
+
+    /// Runs both ways without any policy; both sides must see the same. Returns the direct run, so that a test can say
+    /// what the case is about: a comparison of two failures would prove nothing.
+    pub fn like_direct(&self) -> Result<Seen> {
+        let direct = self.direct()?;
+        let under = self.under(&Ambassador::run("-q")?)?;
+        for (side, want, got) in
+            [("program", &direct.program, &under.program), ("origin", &direct.origin, &under.origin)]
+        {
+            ensure!(
+                want == got,
+                "the {side} saw a difference\ndirect:\n{want}\nunder ambassador:\n{got}\n{}",
+                under.errors
+            );
+        }
+        Ok(direct)
+    }
+}
+
+/// [`TwoSided::direct`] of frames.
+pub fn direct(origin: &str, program: &str) -> Result<Seen> {
+    TwoSided { prelude: PEERS, origin, program }.direct()
+}
+
+/// [`TwoSided::under`] of frames.
+pub fn under(ambassador: &Ambassador, origin: &str, program: &str) -> Result<Seen> {
+    TwoSided { prelude: PEERS, origin, program }.under(ambassador)
+}
+
+/// [`TwoSided::like_direct`] of frames.
+pub fn like_direct(origin: &str, program: &str) -> Result<Seen> {
+    TwoSided { prelude: PEERS, origin, program }.like_direct()
+}
+
+/// A script, in a file.
 #[derive(Debug)]
 pub struct Script(NamedTempFile);
 
 impl Script {
-    /// Writes `script` down.
-    pub fn new(script: &str) -> Result<Self> {
+    /// Writes `script` down, behind its prelude.
+    pub fn new(prelude: &str, script: &str) -> Result<Self> {
         let mut file = tempfile::Builder::new().prefix("ambassador-").suffix(".py").tempfile()?;
-        write!(file, "{PEERS}\n{script}\n")?;
+        write!(file, "{prelude}\n{script}\n")?;
         Ok(Self(file))
     }
 
@@ -52,9 +118,9 @@ pub struct PythonOrigin {
 }
 
 impl PythonOrigin {
-    /// Starts `script` on the peers in `namespace`, and waits until it listens.
-    pub fn start(namespace: &Namespace, script: &str) -> Result<Self> {
-        let script = Script::new(script)?;
+    /// Starts `script` in `namespace`, and waits until it listens.
+    pub fn start(namespace: &Namespace, prelude: &str, script: &str) -> Result<Self> {
+        let script = Script::new(prelude, script)?;
         let [python, file] = script.program();
         let mut process = Process::spawn(namespace.command(python).arg(file))?;
         process.until_stdout("ready\n", Duration::from_secs(20))?;
@@ -74,46 +140,11 @@ impl PythonOrigin {
     }
 }
 
-/// Runs `program` against `origin` without ambassador.
-pub fn direct(origin: &str, program: &str) -> Result<Seen> {
-    let link = Link::new()?;
-    let origin = PythonOrigin::start(&link.server, origin)?;
-    let script = Script::new(program)?;
-    let [python, file] = script.program();
-    let finished = Process::run(link.client.command(python).arg(file), LONG)?.expect_success()?;
-    Ok(Seen { program: finished.text(), errors: finished.errors(), origin: origin.finish()? })
-}
-
-/// Runs `program` against `origin` under `ambassador`.
-pub fn under(ambassador: &Ambassador, origin: &str, program: &str) -> Result<Seen> {
-    let link = Link::new()?;
-    let origin = PythonOrigin::start(&link.server, origin)?;
-    let script = Script::new(program)?;
-    let finished = ambassador.output(&link.client, &script.program())?;
-    let errors = finished.errors();
-    let finished = finished.expect_success().with_context(|| format!("origin: {}", origin.text()))?;
-    Ok(Seen { program: finished.text(), errors, origin: origin.finish()? })
-}
-
-/// Runs both ways without any policy; both sides must see the same. Returns the direct run, so that a test can say
-/// what the case is about: a comparison of two failures would prove nothing.
-pub fn like_direct(origin: &str, program: &str) -> Result<Seen> {
-    let direct = direct(origin, program)?;
-    let under = under(&Ambassador::run("-q")?, origin, program)?;
-    for (side, want, got) in
-        [("program", &direct.program, &under.program), ("origin", &direct.origin, &under.origin)]
-    {
-        ensure!(
-            want == got,
-            "the {side} saw a difference\ndirect:\n{want}\nunder ambassador:\n{got}\n{}",
-            under.errors
-        );
-    }
-    Ok(direct)
-}
-
 fn printed(text: &str) -> String {
     text.strip_prefix("ready\n").unwrap_or(text).to_owned()
 }
 
-const PEERS: &str = include_str!("../clients/http2_peers.py");
+/// Frames of HTTP/2, one by one.
+pub const PEERS: &str = include_str!("../clients/http2_peers.py");
+/// grpcio.
+pub const GRPC: &str = include_str!("../clients/grpc_peers.py");

@@ -274,3 +274,29 @@ say('done')";
     check(&direct, "done", "connection 0 had 1000")?;
     Ok(())
 }
+
+/// Servers of HTTP/2 speak first, with SETTINGS; one of another protocol that begins alike is only late.
+#[test]
+fn a_server_that_greets_like_http2_but_is_not_is_heard_all_the_same() -> Result<()> {
+    let origin = "
+listener = socket.create_server(ADDRESS)
+def one():
+    while True:
+        sock, _ = listener.accept()
+        sock.sendall(bytes.fromhex('000012040000000000') + b'hello')
+        say(sock.recv(100))
+        sock.close()
+threading.Thread(target=one, daemon=True).start()
+say('ready')
+sys.stdin.read()";
+    let program = "
+sock = socket.create_connection(ADDRESS, 20)
+began, got = time.monotonic(), b''
+while len(got) < 14:
+    got += sock.recv(100)
+say(got[9:], time.monotonic() - began < 3)
+sock.sendall(b'hello yourself')
+say(sock.recv(100))";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "b'hello' True\nb''", "b'hello yourself'")
+}

@@ -181,7 +181,8 @@ shape! {
     pub(crate) struct RawRetry as "retry" {
         /// Tries after the first; 0 switches retries off.
         "attempts" => attempts: Attempts;
-        /// Which failures. Default: connect-failure, refused-stream, reset, gateway-error, unavailable.
+        /// Which failures. Default: connect-failure, refused-stream, reset, gateway-error, unavailable. Naming a gRPC
+        /// class says that calls which end with it may be repeated.
         "retryOn" => retry_on: Filled<Word<RetryCondition>>;
         /// The statuses of the condition retriable-status-codes.
         "retriableStatusCodes" => status_codes: Filled<StatusCode>;

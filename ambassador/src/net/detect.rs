@@ -20,6 +20,10 @@ use crate::policy::matcher::Protocol;
 /// are those of a known HTTP method waits at all.
 const REQUEST_LINE_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long the program of a server that began with SETTINGS may take to say its preface. Its library says it at once;
+/// only a server of another protocol that begins with these very bytes is delayed, and only this long.
+const GREETED_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Room for the first read, in bytes: most requests and `ClientHello`s. Without it a read takes 64.
 const FIRST_READ: usize = 2 * 1024;
 
@@ -70,7 +74,7 @@ pub async fn detect(
     declared: Option<Protocol>,
     patience: Duration,
 ) -> io::Result<Detected> {
-    let mut from_client = BytesMut::new();
+    let (mut from_client, mut server_first) = (BytesMut::new(), false);
     if let Some(protocol @ (Protocol::Opaque | Protocol::Http1 | Protocol::Http2)) = declared {
         return Ok(Detected { protocol, from_client, spare });
     }
@@ -97,7 +101,11 @@ pub async fn detect(
             },
         };
         if spoke == Spoke::Upstream {
-            return Ok(Detected { protocol: Protocol::Opaque, from_client, spare });
+            let greeted = matches!(&spare, Spare::Dialled(Ok(upstream)) if greets(upstream).await);
+            if !greeted || timeout(GREETED_PATIENCE, client.readable()).await.is_err() {
+                return Ok(Detected { protocol: Protocol::Opaque, from_client, spare });
+            }
+            server_first = true;
         }
         from_client.reserve(FIRST_READ);
         match client.try_read_buf(&mut from_client) {
@@ -111,6 +119,7 @@ pub async fn detect(
         Some(protocol) => protocol,
         None => complete(client, &mut from_client).await?,
     };
+    let protocol = if server_first && protocol != Protocol::Http2 { Protocol::Opaque } else { protocol };
     Ok(Detected { protocol, from_client, spare })
 }
 
@@ -118,6 +127,18 @@ pub async fn detect(
 enum Spoke {
     Client,
     Upstream,
+}
+
+/// Whether a server has begun as one of HTTP/2 does: with SETTINGS, before it has heard anything (RFC 9113 §3.4). Its
+/// bytes stay where they are.
+async fn greets(upstream: &TcpStream) -> bool {
+    let mut first = [0; 9];
+    upstream.peek(&mut first).await.is_ok_and(|count| is_settings(&first[..count]))
+}
+
+/// The head of a SETTINGS frame with at most 42 of them.
+fn is_settings(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, 0, length, 4, 0, 0, 0, 0, 0] if length % 6 == 0)
 }
 
 /// Reads on while the first bytes could become a request line.
@@ -248,6 +269,22 @@ mod tests {
             (b" HTTP/1.1\r\n", Is(Protocol::Opaque)),
         ] {
             assert_eq!(sniff(bytes), want, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn settings_are_told_from_other_greetings() {
+        for settings in [&b"\0\0\x00\x04\0\0\0\0\0"[..], b"\0\0\x12\x04\0\0\0\0\0"] {
+            assert!(is_settings(settings));
+        }
+        for other in [
+            &b"220 mail"[..],
+            b"",
+            b"\0\0\x12\x04\0\0\0\0",
+            b"\0\0\x12\x04\x01\0\0\0\0",
+            b"\0\0\x05\x04\0\0\0\0\0",
+        ] {
+            assert!(!is_settings(other), "{}", other.escape_ascii());
         }
     }
 

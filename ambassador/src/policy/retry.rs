@@ -23,6 +23,9 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// The conditions that are retried (`retryOn`).
     pub retry_on: RetryOn,
+    /// Conditions of gRPC that the operator has named: a call that ended with one of them may be repeated, because the
+    /// operator says so. (Every call is a POST, which by itself may not.)
+    pub named_grpc: RetryOn,
     /// The statuses of the condition `retriable-status-codes` (`retriableStatusCodes`).
     pub retriable_status_codes: Vec<u16>,
     /// The wait between attempts.
@@ -41,6 +44,7 @@ impl Default for RetryPolicy {
         Self {
             attempts: 0,
             retry_on: RetryOn::default(),
+            named_grpc: RetryOn::EMPTY,
             retriable_status_codes: Vec::new(),
             backoff: Backoff::default(),
             budget: BudgetPolicy::default(),
@@ -177,6 +181,14 @@ impl RetryOn {
     pub(super) const fn with_if(self, holds: bool, condition: RetryCondition) -> Self {
         if holds { self.with(condition) } else { self }
     }
+
+    /// The conditions that only gRPC statuses fulfil.
+    pub const GRPC: Self = Self::EMPTY
+        .with(RetryCondition::Cancelled)
+        .with(RetryCondition::DeadlineExceeded)
+        .with(RetryCondition::Internal)
+        .with(RetryCondition::ResourceExhausted)
+        .with(RetryCondition::Unavailable);
 
     /// Whether `condition` is in the set.
     pub const fn contains(self, condition: RetryCondition) -> bool {

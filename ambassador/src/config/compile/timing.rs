@@ -59,6 +59,7 @@ fn conditions(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
     let retry_on = layers.pick("retry.retryOn", |layer| layer.retry?.value.retry_on.as_ref());
     if let Some(at) = retry_on {
         policy.retry_on = at.value.0.iter().map(|condition| condition.value.0).collect::<RetryOn>();
+        policy.named_grpc = policy.retry_on.and(RetryOn::GRPC);
     }
     let codes = layers.pick("retry.retriableStatusCodes", |layer| layer.retry?.value.status_codes.as_ref());
     if let Some(at) = codes {

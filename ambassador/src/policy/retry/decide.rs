@@ -126,7 +126,7 @@ fn next(
     if !stale && condition.is_none() {
         return Err(GiveUp::NotRetriable);
     }
-    if !may_repeat(request, attempt.outcome) {
+    if !may_repeat(policy, request, attempt.outcome) {
         return Err(GiveUp::UnsafeMethod);
     }
     if !request.replayable {
@@ -172,8 +172,11 @@ fn wait(
 }
 
 /// Whether sending the request again can do no harm that sending it once does not.
-fn may_repeat(request: &RequestFacts<'_>, outcome: AttemptOutcome) -> bool {
-    outcome.is_provably_unsent() || request.idempotency_key || is_idempotent(request.method)
+fn may_repeat(policy: &RetryPolicy, request: &RequestFacts<'_>, outcome: AttemptOutcome) -> bool {
+    outcome.is_provably_unsent()
+        || request.idempotency_key
+        || is_idempotent(request.method)
+        || !outcome.conditions(&[]).and(policy.named_grpc).is_empty()
 }
 
 /// Whether repeating a request of this method is harmless by definition (RFC 9110 §9.2.2).

@@ -2,8 +2,8 @@
 //! The retry decision: what is safe, what is wanted, what fits.
 
 use super::{
-    Attempt, GiveUp, RequestFacts, RetryAfterPolicy, RetryCondition, RetryDecision, RetryPolicy, RetryReason,
-    Shared, decide,
+    Attempt, GiveUp, RequestFacts, RetryAfterPolicy, RetryCondition, RetryDecision, RetryOn, RetryPolicy,
+    RetryReason, Shared, decide,
 };
 use crate::policy::breaker::{Breaker, BreakerPolicy, Forced};
 use crate::policy::budget::{Budget, BudgetPolicy};
@@ -76,6 +76,19 @@ fn a_request_that_may_have_been_acted_on_is_repeated_only_where_that_is_harmless
     check(Outcome::PerTryTimeout { written: Written::Fully }, false);
     check(Outcome::Status(503), false);
     check(Outcome::Grpc(14), false);
+}
+
+#[test]
+fn a_call_is_repeated_on_the_statuses_that_its_operator_names() {
+    let named = RetryPolicy { named_grpc: RetryOn::EMPTY.with(RetryCondition::Unavailable), ..policy(3) };
+    let check = |outcome, want| {
+        let decided = reason(decision(&named, POST, first(outcome), Deadline::NONE));
+        assert_eq!(decided, want, "{outcome:?}");
+    };
+    check(Outcome::Grpc(14), Ok(RetryReason::Condition(RetryCondition::Unavailable)));
+    check(Outcome::Grpc(13), Err(GiveUp::UnsafeMethod));
+    check(Outcome::Grpc(5), Err(GiveUp::NotRetriable));
+    check(Outcome::Status(503), Err(GiveUp::UnsafeMethod));
 }
 
 #[test]

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Policies of gRPC calls: which statuses are retried, what the breaker counts, and what ambassador's own refusals are.
+
+use ambassador_tests::Ambassador;
+use ambassador_tests::two_sided::{GRPC, PEERS, Seen, TwoSided};
+use anyhow::{Context, Result, ensure};
+
+fn under(flags: &str, policy: &str, origin: &str, program: &str) -> Result<Seen> {
+    let ambassador = if policy.is_empty() {
+        Ambassador::run(flags)?
+    } else {
+        Ambassador::with_policy(flags, &format!("version: v1\nroutes:\n  - name: all\n    {policy}\n"))?
+    };
+    TwoSided { prelude: GRPC, origin, program }.under(&ambassador)
+}
+
+/// Fails the first call of each status that is asked for, and says which calls arrive.
+const FIRST_FAILS: &str = "
+codes = {code.value[0]: code for code in StatusCode}
+seen = set()
+def unary(request, context):
+    say(request)
+    if request not in seen:
+        seen.add(request)
+        context.abort(codes[int(request)], 'not now')
+    return b'now'
+serve(unary)";
+
+const CALL_EACH: &str = "
+client = Client()
+for code in (1, 4, 8, 13, 14, 2, 5):
+    say(code, outcome(lambda: client.unary(b'%d' % code)))";
+
+#[test]
+fn the_statuses_that_retry_on_names_are_retried() -> Result<()> {
+    for (word, code) in [
+        ("cancelled", 1),
+        ("deadline-exceeded", 4),
+        ("resource-exhausted", 8),
+        ("internal", 13),
+        ("unavailable", 14),
+    ] {
+        let policy = format!("retry: {{attempts: 2, retryOn: [{word}]}}");
+        let seen = under("-q", &policy, FIRST_FAILS, CALL_EACH)?;
+        for line in seen.program.lines() {
+            let (called, told) = line.split_once(' ').context("a line of the program")?;
+            let want = if called == code.to_string() { "b'now'" } else { "not now" };
+            ensure!(told.ends_with(want), "{word}: {line}");
+            let arrivals = seen.origin.lines().filter(|line| *line == format!("b'{called}'")).count();
+            ensure!(
+                arrivals == if want == "b'now'" { 2 } else { 1 },
+                "{word}: {called} arrived {arrivals} times"
+            );
+        }
+        ensure!(seen.program.lines().count() == 7, "{}", seen.program);
+    }
+    Ok(())
+}
+
+/// Every gRPC call is a POST: unless its operator says so, no status means that it may be repeated.
+#[test]
+fn without_a_named_status_no_call_is_repeated() -> Result<()> {
+    let seen = under("--retry 3 -q", "", FIRST_FAILS, CALL_EACH)?;
+    ensure!(seen.origin.lines().count() == 7 && !seen.program.contains("b'now'"), "{seen:?}");
+    Ok(())
+}
+
+#[test]
+fn a_status_after_a_reply_has_begun_is_not_retried_but_opens_the_breaker() -> Result<()> {
+    let origin = "
+def server_stream(request, context):
+    say('called')
+    yield b'one'
+    context.abort(StatusCode.UNAVAILABLE, 'in the trailers')
+serve(server_stream=server_stream)";
+    let program = "
+client = Client()
+for n in range(7):
+    say(outcome(lambda: list(client.server_stream(b''))))";
+    let seen = under(
+        "-q",
+        "circuitBreaker: {consecutiveFailures: 5, waitDurationInOpenState: 30s}\n    retry: {attempts: 3, retryOn: [unavailable]}",
+        origin,
+        program,
+    )?;
+    ensure!(seen.origin == "called\n".repeat(5), "{seen:?}");
+    let told: Vec<&str> = seen.program.lines().collect();
+    ensure!(told.iter().filter(|line| **line == "UNAVAILABLE in the trailers").count() == 5, "{told:?}");
+    ensure!(
+        told.iter().filter(|line| line.starts_with("UNAVAILABLE the circuit breaker is open")).count() == 2,
+        "{told:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_request_beyond_its_time_has_exceeded_its_deadline() -> Result<()> {
+    let origin = "
+def unary(request, context):
+    ended = threading.Event()
+    context.add_callback(ended.set)
+    say('cancelled', ended.wait(10))
+    return b''
+def server_stream(request, context):
+    yield b'one'
+    unary(request, context)
+serve(unary, server_stream)";
+    let program = "
+client = Client()
+began = time.monotonic()
+say(outcome(lambda: client.unary(b'')))
+say(outcome(lambda: list(client.server_stream(b''))))
+say(1 <= time.monotonic() - began < 4)";
+    let seen = under("--timeout 600ms -q", "", origin, program)?;
+    let told: Vec<&str> = seen.program.lines().collect();
+    ensure!(told.len() == 3 && told[2] == "True", "{seen:?}");
+    ensure!(told[0].starts_with("DEADLINE_EXCEEDED the request took longer than 600ms"), "{seen:?}");
+    ensure!(
+        told[1].starts_with("DEADLINE_EXCEEDED ambassador: the time of the request was over"),
+        "{seen:?}"
+    );
+    ensure!(seen.origin == "cancelled True\ncancelled True\n", "{seen:?}");
+    Ok(())
+}
+
+#[test]
+fn a_call_beyond_a_limit_has_exhausted_a_resource() -> Result<()> {
+    let origin = "
+def unary(request, context):
+    time.sleep(1)
+    return b'done'
+serve(unary)";
+    let program = "
+client = Client()
+calls = [client.unary.future(b'') for n in range(3)]
+say(sorted(call.code().name for call in calls))";
+    let seen = under("-q", "connectionPool: {maxRequests: 1}", origin, program)?;
+    ensure!(seen.program == "['OK', 'RESOURCE_EXHAUSTED', 'RESOURCE_EXHAUSTED']\n", "{seen:?}");
+    Ok(())
+}
+
+#[test]
+fn an_origin_that_refuses_connects_is_unavailable_with_the_reason() -> Result<()> {
+    let program = "
+client = Client()
+say(outcome(lambda: client.unary(b'')))";
+    // Another port than the one that the program dials.
+    let origin = "ADDRESS = '10.77.0.2:8081'\nserve(lambda request, context: b'')";
+    let seen = under("-q", "connect: eager\n    timeouts: {request: 5s}", origin, program)?;
+    ensure!(seen.program == "UNAVAILABLE no connection to the upstream\n", "{seen:?}");
+    Ok(())
+}
+
+/// The bytes of a local refusal: one HEADERS frame which is head and trailers at once.
+#[test]
+fn a_local_refusal_is_trailers_only() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    try:
+        while True:
+            frame = c.next()
+            c.headers(frame.stream_id, [(':status', '200'), ('content-type', 'application/grpc'),
+                                        ('grpc-status', '14')], end=True)
+    except Ended:
+        pass
+serve(talk)";
+    let program = "
+c = dial()
+for stream in (1, 3):
+    c.headers(stream, request('/T/Unary', 'POST', ('content-type', 'application/grpc+proto'), ('te', 'trailers')),
+              end=True)
+    frame = c.next()
+    say(sorted(frame.flags), shown(frame.fields))";
+    let ambassador = Ambassador::run("--breaker 1 -q")?;
+    let seen = TwoSided { prelude: PEERS, origin, program }.under(&ambassador)?;
+    let refusal = seen.program.lines().nth(1).context("two replies")?;
+    let want = "['END_HEADERS', 'END_STREAM'] :status: 200, content-type: application/grpc, grpc-status: 14, \
+                grpc-message: the circuit breaker is open";
+    ensure!(refusal.starts_with(want) && refusal.contains("x-ambassador-error: circuit-open"), "{refusal}");
+    Ok(())
+}
