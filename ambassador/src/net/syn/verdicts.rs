@@ -2,10 +2,14 @@
 //! The kernel's side of a verdict, and what is remembered of failures beside it.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +41,10 @@ impl Verdicts for KernelVerdicts {
     }
 
     fn good(&self, netns_cookie: u64, dst: SocketAddr) {
+        let epoch = self.failures.epoch.load(Ordering::Relaxed);
+        if !is_news((netns_cookie, dst), epoch) {
+            return;
+        }
         if let Err(error) = self.maps.mark_good(netns_cookie, dst, KNOWN_GOOD) {
             tracing::debug!(%error, "a destination that accepts cannot be noted");
         }
@@ -56,34 +64,63 @@ impl Verdicts for KernelVerdicts {
     }
 }
 
+/// A destination as seen from a network namespace.
+type Place = (u64, SocketAddr);
+
+thread_local! {
+    /// When this thread last told the kernel side of a destination, and at which epoch of the failures.
+    static TOLD: RefCell<HashMap<Place, (Instant, u64)>> = RefCell::default();
+}
+
+/// Whether the kernel side does not know it yet, or will soon forget: what is dialled all the time is told now and then.
+fn is_news(place: Place, epoch: u64) -> bool {
+    let now = Instant::now();
+    TOLD.with_borrow_mut(|told| {
+        if let Some((at, then)) = told.get(&place)
+            && *then == epoch
+            && now.saturating_duration_since(*at) < KNOWN_GOOD / 4
+        {
+            return false;
+        }
+        if told.len() >= PLACES_MAX {
+            told.clear();
+        }
+        told.insert(place, (now, epoch));
+        true
+    })
+}
+
 /// When destinations failed for the last time. Only failures and sweeps of the pool meet its lock.
 #[derive(Default)]
 struct Failures {
-    last: Mutex<HashMap<(u64, SocketAddr), Instant>>,
+    last: Mutex<HashMap<Place, Instant>>,
+    /// How many there were.
+    epoch: AtomicU64,
 }
 
 impl Failures {
-    fn note(&self, place: (u64, SocketAddr)) {
+    fn note(&self, place: Place) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.len() >= FAILURES_MAX && !last.contains_key(&place) {
+        if last.len() >= PLACES_MAX && !last.contains_key(&place) {
             last.retain(|_, at| now.saturating_duration_since(*at) < FAILURES_KEPT);
         }
-        if last.len() >= FAILURES_MAX && !last.contains_key(&place) {
+        if last.len() >= PLACES_MAX && !last.contains_key(&place) {
             // Whoever fails that much is not many destinations of a program, but a scan.
             last.clear();
         }
         last.insert(place, now);
     }
 
-    fn any_after(&self, since: Instant, place: (u64, SocketAddr)) -> bool {
+    fn any_after(&self, since: Instant, place: Place) -> bool {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.get(&place).is_some_and(|at| *at >= since)
     }
 }
 
-/// Failures that are remembered.
-const FAILURES_MAX: usize = 4096;
+/// Places that are remembered.
+const PLACES_MAX: usize = 4096;
 /// How long they are, when there are too many: an idle connection lives no longer by default.
 const FAILURES_KEPT: Duration = Duration::from_secs(90);
 
@@ -117,14 +154,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_known_is_told_again_before_it_lapses_and_after_a_failure() {
+        let place = (1, SocketAddr::from(([10, 0, 0, 1], 80)));
+        assert!(is_news(place, 0));
+        assert!(!is_news(place, 0));
+        assert!(is_news(place, 1), "something failed since");
+        tokio::time::advance(KNOWN_GOOD / 2).await;
+        assert!(is_news(place, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn failures_are_bounded_and_the_last_one_is_remembered() {
         let failures = Failures::default();
         let since = Instant::now();
-        for host in 0..2 * FAILURES_MAX {
+        for host in 0..2 * PLACES_MAX {
             let place = (host as u64, SocketAddr::from(([10, 0, 0, 1], 80)));
             failures.note(place);
             assert!(failures.any_after(since, place));
         }
-        assert!(failures.last.lock().expect("no panic").len() <= FAILURES_MAX);
+        assert!(failures.last.lock().expect("no panic").len() <= PLACES_MAX);
     }
 }
