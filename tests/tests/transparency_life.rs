@@ -48,3 +48,38 @@ fn a_server_of_one_connection_at_a_time() -> Result<()> {
     }
     Ok(())
 }
+
+const STALE: &str = r#"
+import http.client
+for method in ("POST", "GET", "POST"):
+    connection = http.client.HTTPConnection("10.77.0.2", 7401, timeout=5)
+    connection.request(method, "/first", body=b"x")
+    print(connection.getresponse().read())
+    try:
+        connection.request("POST", "/second", body=b"x")
+        print(connection.getresponse().status)
+    except ConnectionError as error:
+        print(type(error).__name__)
+    connection.close()
+"#;
+
+/// A request meets the end of the connection that its program has kept: not even a policy may answer it, because the
+/// program's own library knows what to do.
+#[test]
+fn a_kept_connection_that_closes_under_a_request_closes_for_the_program() -> Result<()> {
+    let link = Link::new()?;
+    let _server = TcpPeer::start(&link.server, Link::v4(7401), |mut stream, _| {
+        let mut pieces = BufReader::new(stream).split(b'x');
+        pieces.next().transpose()?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")?;
+        // It reads the second request, and ends in order.
+        pieces.next().transpose()?;
+        Ok(())
+    })?;
+    for flags in WAYS {
+        let program = comparison::python(STALE);
+        let told = Ambassador::run(flags)?.check_like_direct(&link.client, &program, b"")?.text();
+        ensure!(told.matches("RemoteDisconnected").count() == 3, "{told}");
+    }
+    Ok(())
+}

@@ -6,7 +6,7 @@
 //! happened, with `x-ambassador-error`.
 
 use crate::message::{
-    Loss, Request, Response,
+    Loss, Request, RequestHead, Response,
     error::{ProxyError, Side},
     stage::{Reply, Serve, Stage},
 };
@@ -26,11 +26,17 @@ impl Rescue {
 impl Serve for Rescue {
     fn serve(&self, request: Request) -> Reply {
         let plan = request.plan.clone();
+        let is_http1 = matches!(request.head, RequestHead::Http1(_));
         let reply = self.inner.serve(request);
         Box::pin(async move {
             let transparent = plan.is_none_or(|plan| plan.passes_failures());
             match reply.await {
                 Err(error @ (ProxyError::ClientGone(_) | ProxyError::MalformedRequest(_))) => Err(error),
+                // The program's own connection was closed between its requests, as it would have been without a proxy:
+                // client libraries know that, and send again on a new one what they know to be safe.
+                Err(error @ ProxyError::Disconnected { reused: true, replied: false, .. }) if is_http1 => {
+                    Err(error)
+                }
                 Err(error) if transparent && error.side() != Side::Local => Err(error),
                 Err(error) => Ok(Response::local(error)),
                 Ok(mut response) => {
