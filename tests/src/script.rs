@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use socket2::SockRef;
 use crate::ambassador::{Ambassador, LONG};
 use crate::link::Link;
 use crate::listener::TcpPeer;
-use crate::process::Process;
+use crate::process::{Finished, Process};
 use crate::wait;
 
 /// What one end does next.
@@ -65,57 +65,94 @@ pub fn reply(name: &'static str, response: impl AsRef<[u8]>) -> Case {
     exchange(name, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", response)
 }
 
-/// Plays `cases` directly and with each of `flags`; both ends must see the same, byte for byte, to the same end.
-pub fn check(client: &str, cases: &[Case], flags: &[&str]) -> Result<()> {
-    let link = Link::new()?;
-    let mut origins = Vec::new();
-    let mut lines = String::new();
-    for (case, port) in cases.iter().zip(9000..) {
-        let (seen, arrivals) = channel();
-        let steps = case.origin.clone();
-        let peer = TcpPeer::start(&link.server, Link::v4(port), move |stream, _| {
-            let _ = stream.set_nodelay(true);
-            Ok(seen.send(play(stream, &steps)?)?)
-        })?;
-        writeln!(lines, "{} {}", Link::v4(port), words(&case.program))?;
-        origins.push((peer, arrivals));
-    }
-    let program = [client, "exchange"];
-    let mut direct = link.client.command(client);
-    let direct = Process::run_with_input(direct.arg("exchange"), lines.as_bytes(), LONG)?.expect_success()?;
-    let direct = outcomes(cases, &origins, &direct.text())?;
+/// Plays `cases` directly and under each of `ambassadors`; both ends must see the same, byte for byte, to the same end.
+pub fn check(client: &str, cases: &[Case], ambassadors: &[Ambassador]) -> Result<()> {
+    let scene = Scene::new(client, cases)?;
+    let direct = scene.direct()?;
     let mut differences = String::new();
-    for flags in flags {
-        let ambassador = Ambassador::run(&format!("-q {flags}"))?;
-        let mut command = ambassador.command(&link.client, &program);
-        let under = Process::run_with_input(&mut command, lines.as_bytes(), LONG)?.expect_success()?;
-        let seen = outcomes(cases, &origins, &under.text())?;
-        for ((case, direct), under) in cases.iter().zip(&direct).zip(&seen).filter(|((_, a), b)| a != b) {
+    for ambassador in ambassadors {
+        let (under, _) = scene.under(ambassador)?;
+        for ((case, direct), under) in cases.iter().zip(&direct).zip(&under).filter(|((_, a), b)| a != b) {
             let name = case.name;
-            writeln!(differences, "{name} [{flags}]\n  direct: {direct:?}\n  under:  {under:?}")?;
+            writeln!(differences, "{name} {ambassador:?}\n  direct: {direct:?}\n  under:  {under:?}")?;
         }
     }
     ensure!(differences.is_empty(), "not like the direct run:\n{differences}");
     Ok(())
 }
 
-/// What both ends saw of one case.
-#[derive(Debug, PartialEq, Eq)]
-struct Outcome {
-    program: String,
-    origin: String,
+/// Without policy, with all of them off, and with policies and a pool that have nothing to do.
+pub fn in_every_mode() -> Result<[Ambassador; 3]> {
+    let policy = "version: v1\ndefaults:\n  timeouts: {request: 20s, perTry: 10s}\n  retry: {attempts: 2}\n  circuitBreaker: {consecutiveFailures: 50}\n  connectionPool: {maxRequests: 100}\n";
+    Ok([
+        Ambassador::run("-q")?,
+        Ambassador::run("-q --mode off --retry 2")?,
+        Ambassador::with_policy("-q", policy)?,
+    ])
 }
 
-fn outcomes(cases: &[Case], origins: &[(TcpPeer, Receiver<String>)], program: &str) -> Result<Vec<Outcome>> {
-    ensure!(program.lines().count() == cases.len(), "the client said:\n{program}");
-    let outcome = |((case, line), (_, arrivals)): ((&Case, &str), &(_, Receiver<String>))| {
-        let mut origin = arrivals.recv_timeout(Duration::from_secs(10)).context(case.name)?;
-        while let Ok(more) = arrivals.try_recv() {
-            write!(origin, " and on another connection {more}")?;
+/// The origins of some cases, and the program that plays the other side of them.
+pub struct Scene {
+    client: String,
+    lines: String,
+    cases: Vec<Case>,
+    origins: Vec<(TcpPeer, Receiver<String>)>,
+    link: Link,
+}
+
+/// What both ends saw of one case.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the program saw.
+    pub program: String,
+    /// What the origin saw, of all connections of the case.
+    pub origin: String,
+}
+
+impl Scene {
+    /// Starts an origin for each of `cases`; `client` is `CARGO_BIN_EXE_client`.
+    pub fn new(client: &str, cases: &[Case]) -> Result<Self> {
+        let link = Link::new()?;
+        let mut origins = Vec::new();
+        let mut lines = String::new();
+        for (case, port) in cases.iter().zip(9000..) {
+            let (seen, arrivals) = channel();
+            let steps = case.origin.clone();
+            let peer = TcpPeer::start(&link.server, Link::v4(port), move |stream, _| {
+                let _ = stream.set_nodelay(true);
+                Ok(seen.send(play(stream, &steps)?)?)
+            })?;
+            lines.push_str(&line(Link::v4(port), &case.program));
+            origins.push((peer, arrivals));
         }
-        Ok(Outcome { program: line.to_owned(), origin })
-    };
-    cases.iter().zip(program.lines()).zip(origins).map(outcome).collect()
+        Ok(Self { client: client.to_owned(), lines, cases: cases.to_vec(), origins, link })
+    }
+
+    /// Plays all cases without ambassador.
+    pub fn direct(&self) -> Result<Vec<Outcome>> {
+        let mut command = self.link.client.command(&self.client);
+        let direct = Process::run_with_input(command.arg("exchange"), self.lines.as_bytes(), LONG)?;
+        self.outcomes(&direct.expect_success()?.text())
+    }
+
+    /// Plays all cases under `ambassador`.
+    pub fn under(&self, ambassador: &Ambassador) -> Result<(Vec<Outcome>, Finished)> {
+        let mut command = ambassador.command(&self.link.client, &[&self.client, "exchange"]);
+        let under = Process::run_with_input(&mut command, self.lines.as_bytes(), LONG)?.expect_success()?;
+        Ok((self.outcomes(&under.text())?, under))
+    }
+
+    fn outcomes(&self, program: &str) -> Result<Vec<Outcome>> {
+        ensure!(program.lines().count() == self.cases.len(), "the client said:\n{program}");
+        let outcome = |((case, line), (_, arrivals)): ((&Case, &str), &(_, Receiver<String>))| {
+            let mut origin = arrivals.recv_timeout(Duration::from_secs(10)).context(case.name)?;
+            while let Ok(more) = arrivals.try_recv() {
+                write!(origin, " and on another connection {more}")?;
+            }
+            Ok(Outcome { program: line.to_owned(), origin })
+        };
+        self.cases.iter().zip(program.lines()).zip(&self.origins).map(outcome).collect()
+    }
 }
 
 /// Plays the origin's side and returns what it saw.
@@ -158,7 +195,9 @@ pub fn perform(mut stream: &TcpStream, step: &Step, seen: &mut Vec<u8>) -> Resul
             }
         }
         Step::Pause(pause) => wait::pass(*pause),
-        Step::HalfClose => stream.shutdown(Shutdown::Write)?,
+        Step::HalfClose => {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
         Step::Reset => {
             SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
             return Ok(Went::Over("I reset"));
@@ -188,7 +227,11 @@ fn end_of(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// The steps of a program, for a line of the client's stdin.
+/// The line that tells `client exchange` to connect to `address` and perform `steps`.
+pub fn line(address: SocketAddr, steps: &[Step]) -> String {
+    format!("{address} {}\n", words(steps))
+}
+
 fn words(steps: &[Step]) -> String {
     let word = |step: &Step| match step {
         Step::Send(bytes) => {

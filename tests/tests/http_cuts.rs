@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What one end cuts is cut for the other, in the same way: a short body never ends as if it were whole.
 
-use ambassador_tests::script::{BEAT, Case, Step, check, exchange, reply, send};
+use ambassador_tests::Ambassador;
+use ambassador_tests::script::{BEAT, Case, Step, check, exchange, in_every_mode, reply, send};
 use anyhow::Result;
 
 fn check_all(cases: &[Case]) -> Result<()> {
-    check(
-        env!("CARGO_BIN_EXE_client"),
-        cases,
-        &["", "--mode off --retry 2", "--per-try-timeout 10s --breaker 50"],
-    )
+    check(env!("CARGO_BIN_EXE_client"), cases, &in_every_mode()?)
 }
 
 /// A reply after which the origin resets the connection, when the program has had time to read it.
@@ -53,7 +50,11 @@ fn heads_that_the_origin_cuts() -> Result<()> {
         reset_after("before a byte", b""),
         reply("before a byte, by the end", b""),
     ];
-    check(env!("CARGO_BIN_EXE_client"), &cases, &["", "--mode off --retry 2"])
+    check(
+        env!("CARGO_BIN_EXE_client"),
+        &cases,
+        &[Ambassador::run("-q")?, Ambassador::run("-q --mode off --retry 2")?],
+    )
 }
 
 #[test]

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Replies reach the program byte for byte and end as the origin ended them, whatever they are: HTTP or not.
 
-use ambassador_tests::script::{BEAT, Case, Step, check, exchange, reply, send};
+use ambassador_tests::script::{BEAT, Case, Step, check, exchange, in_every_mode, reply, send};
 use anyhow::Result;
 
-/// Without policy, with all of them off, and with policies that have nothing to do.
-const FLAGS: [&str; 3] =
-    ["", "--mode off --retry 2", "--retry 2 --timeout 20s --per-try-timeout 10s --breaker 50"];
-
 fn check_all(cases: &[Case]) -> Result<()> {
-    check(env!("CARGO_BIN_EXE_client"), cases, &FLAGS)
+    check(env!("CARGO_BIN_EXE_client"), cases, &in_every_mode()?)
 }
 
 #[test]

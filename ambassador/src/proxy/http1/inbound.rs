@@ -17,10 +17,10 @@ use http_body::Frame;
 use tokio::sync::oneshot;
 
 use crate::http1::{
-    framing::Delimiter,
+    framing::{Delimiter, Framing},
     head::{HeadError, RequestHead, is_worth_parsing},
     peer::Peer,
-    wire,
+    wire::{self, AskKernel, Idle},
 };
 use crate::message::body::{Body, BodyError, BodySource};
 
@@ -100,6 +100,9 @@ impl Inbound {
     /// The body of the request whose head has just been read.
     pub(super) fn body(&mut self, head: &RequestHead) -> Result<Body, BodyError> {
         let mut delimiter = Delimiter::from(head.framing());
+        if self.is_ahead_of_agreement(head) {
+            delimiter = Delimiter::UntilClose;
+        }
         let taken = match delimiter.advance(&self.ahead) {
             Ok(taken) => taken,
             Err(error) => {
@@ -126,6 +129,15 @@ impl Inbound {
             unclear: self.unclear,
             home: Some(home),
         }))
+    }
+
+    /// The program goes on in another protocol before the origin has agreed to it, and the origin may wait for that
+    /// (the first WebSockets did). It may also not agree, and read a request there: only the origin knows.
+    fn is_ahead_of_agreement(&self, head: &RequestHead) -> bool {
+        head.is_upgrade()
+            && head.framing() == Framing::None
+            && !self.ahead.is_empty()
+            && self.unclear == Unclear::Relay
     }
 
     /// The request's body has been read to its end, so that the next request can be.
@@ -164,6 +176,11 @@ impl Inbound {
     pub(super) fn take_ahead(&mut self) -> BytesMut {
         let _ = self.is_at_request();
         std::mem::take(&mut self.ahead)
+    }
+
+    /// The program has sent more than the current request.
+    pub(super) fn has_more(&self) -> bool {
+        !self.ahead.is_empty() || wire::idle_state(&self.peer.stream, AskKernel::No) != Idle::Quiet
     }
 
     /// What is done with a request that two parsers could read differently, or that is none.

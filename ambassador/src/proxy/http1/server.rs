@@ -268,8 +268,8 @@ impl Server {
     fn next(&mut self, persists: bool) -> Next {
         match (persists, self.inbound.is_at_request()) {
             (true, true) => Next::Request,
-            (false, true) => Next::Close,
-            (_, false) => Next::Drain,
+            (false, true) if !self.inbound.has_more() => Next::Close,
+            _ => Next::Drain,
         }
     }
 

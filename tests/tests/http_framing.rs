@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Requests that two parsers could read differently: relayed as they are where nobody could be hurt, refused where a
+//! policy selects by what requests say. Nothing that one flow makes of its connection reaches another request.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use ambassador_tests::script::{BEAT, Case, Scene, Step, check, exchange, in_every_mode, send};
+use ambassador_tests::{Ambassador, Link, Process, TcpPeer, ambassador::LONG, wait};
+use anyhow::{Result, bail, ensure};
+
+fn check_all(cases: &[Case]) -> Result<()> {
+    check(env!("CARGO_BIN_EXE_client"), cases, &in_every_mode()?)
+}
+
+/// A request that the origin answers in the usual way.
+fn request(name: &'static str, request: impl AsRef<[u8]>) -> Case {
+    exchange(name, request, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+}
+
+fn post(name: &'static str, lines: &str, body: &[u8]) -> Case {
+    request(name, [format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n").as_bytes(), body].concat())
+}
+
+fn ambiguous() -> Vec<Case> {
+    vec![
+        post("CL.TE", "Content-Length: 6\r\nTransfer-Encoding: chunked", b"0\r\n\r\nX"),
+        post(
+            "TE.CL",
+            "Transfer-Encoding: chunked\r\nContent-Length: 4",
+            b"5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n",
+        ),
+        post("TE.TE", "Transfer-Encoding: chunked\r\nTransfer-encoding: cow", b"0\r\n\r\n"),
+        post("xchunked", "Transfer-Encoding: xchunked", b"0\r\n\r\n"),
+        post("vertical tab", "Transfer-Encoding: \x0bchunked", b"0\r\n\r\n"),
+        post("space before a colon", "Transfer-Encoding : chunked", b"0\r\n\r\n"),
+        post("obs-fold", "X: a\r\n Transfer-Encoding: chunked", b"0\r\n\r\n"),
+        post("differing lengths", "Content-Length: 5\r\nContent-Length: 6", b"hello!"),
+        post("beyond u64", "Content-Length: 18446744073709551621", b"hello"),
+        post("signed", "Content-Length: +5", b"hello"),
+        post("empty length", "Content-Length:", b""),
+        request("1.0 with TE", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        request("bare LF", b"POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello"),
+        request("bare CR", b"GET / HTTP/1.1\r\nX: a\rContent-Length: 5\r\n\r\nhello"),
+        request("NUL", b"GET / HTTP/1.1\r\nX: a\0b\r\n\r\n"),
+        request("no colon", b"GET / HTTP/1.1\r\nwhat is this\r\n\r\n"),
+        request("HTTP/1.2", b"GET / HTTP/1.2\r\nHost: a\r\n\r\n"),
+        request("a space in the target", b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"),
+        request("two spaces", b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ]
+}
+
+#[test]
+fn heads_that_may_be_read_in_two_ways() -> Result<()> {
+    check_all(&ambiguous())
+}
+
+#[test]
+fn chunks_that_may_be_read_in_two_ways() -> Result<()> {
+    let chunked = |name, body: &[u8]| post(name, "Transfer-Encoding: chunked", body);
+    let mut later = chunked("wrong in a later piece", b"5\r\nhello\r\n");
+    later.program.extend([BEAT, send(b"5\nhello\r\n"), BEAT, send(b"0\r\n\r\n")]);
+    later.origin[0] = Step::Until(56 + 10 + 9 + 5);
+    check_all(&[
+        chunked("bare LF", b"5\nhello\n0\n\n"),
+        chunked("beyond u64", b"10000000000000005\r\nhello\r\n0\r\n\r\n"),
+        chunked("a control byte in an extension", b"5;a\nb\r\nhello\r\n0\r\n\r\n"),
+        chunked("longer than its size", b"5\r\nhello!!\r\n0\r\n\r\n"),
+        later,
+    ])
+}
+
+#[test]
+fn a_later_request_that_may_be_read_in_two_ways() -> Result<()> {
+    let first = b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let after_one = |name, second: &[u8]| Case {
+        name,
+        program: vec![send(first), Step::Until(reply.len()), send(second)],
+        origin: vec![
+            Step::Until(first.len()),
+            send(reply),
+            Step::Until(first.len() + second.len()),
+            send(b"HTTP/1.1 400 No\r\nContent-Length: 2\r\n\r\nno"),
+        ],
+    };
+    check_all(&[
+        after_one(
+            "CL.TE",
+            b"POST / HTTP/1.1\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
+        ),
+        after_one("not HTTP", b"\x00\x01\x02 and so on\r\n"),
+        after_one("bad chunks", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n"),
+    ])
+}
+
+#[test]
+fn a_policy_that_selects_by_request_refuses_them() -> Result<()> {
+    let mut cases = ambiguous();
+    // Bare LF is no ambiguity of where the request ends: it goes out, on a connection of its own.
+    cases.retain(|case| case.name != "bare LF");
+    cases.push(post("bad chunks", "Transfer-Encoding: chunked", b"5\nhello\n0\n\n"));
+    let scene = Scene::new(env!("CARGO_BIN_EXE_client"), &cases)?;
+    let hosts = "version: v1\nroutes:\n  - name: shop\n    match: {hosts: [shop.example]}\n    retry: {attempts: 2}\n";
+    let (outcomes, _) = scene.under(&Ambassador::with_policy("-q", hosts)?)?;
+    for (case, outcome) in cases.iter().zip(outcomes) {
+        ensure!(outcome.program.contains(" HTTP/1.1 400 Bad Request\\r\\n"), "{}: {outcome:?}", case.name);
+        ensure!(outcome.program.contains("x-ambassador-error: malformed"), "{}: {outcome:?}", case.name);
+        ensure!(outcome.origin.starts_with("0 bytes"), "{}: {outcome:?}", case.name);
+    }
+    Ok(())
+}
+
+/// Answers each request with its target, in a connection that counts; `more` follows the first reply of all.
+fn echo_targets(mut stream: &TcpStream, connection: usize, more: &[Step]) -> Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut first = connection == 0;
+    loop {
+        let mut head = String::new();
+        while reader.read_line(&mut head)? > 2 {}
+        let Some(target) = head.split(' ').nth(1) else { return Ok(()) };
+        let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}", target.len());
+        let mut reply = reply.into_bytes();
+        for step in more.iter().filter(|_| first) {
+            match step {
+                Step::Send(bytes) => reply.extend(bytes),
+                Step::Pause(pause) => {
+                    stream.write_all(&std::mem::take(&mut reply))?;
+                    wait::pass(*pause);
+                }
+                other => bail!("no step of this origin: {other:?}"),
+            }
+        }
+        stream.write_all(&reply)?;
+        first = false;
+    }
+}
+
+#[test]
+fn what_an_origin_sends_beyond_its_reply_reaches_no_other_request() -> Result<()> {
+    const EVIL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let get = |target: &str| send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/1".len();
+    // At once with the reply, and a moment later, when the connection is idle.
+    for more in [vec![send(EVIL)], vec![BEAT, send(EVIL)]] {
+        for ambassador in in_every_mode()? {
+            let link = Link::new()?;
+            let steps = more.clone();
+            let address = Link::v4(9000);
+            let _peer = TcpPeer::start(&link.server, address, move |stream, connection| {
+                echo_targets(stream, connection, &steps)
+            })?;
+            let same_flow =
+                [get("/1"), Step::Until(reply), BEAT, get("/2"), Step::Until(2 * reply), Step::HalfClose];
+            let other_flow = [get("/3"), Step::Until(reply), Step::HalfClose];
+            let lines =
+                [&same_flow[..], &other_flow].map(|steps| ambassador_tests::script::line(address, steps));
+            let mut command = ambassador.command(&link.client, &[env!("CARGO_BIN_EXE_client"), "exchange"]);
+            let said =
+                Process::run_with_input(&mut command, lines.concat().as_bytes(), LONG)?.expect_success()?;
+            ensure!(!said.text().contains("evil"), "{ambassador:?}: {}", said.text());
+            ensure!(
+                said.text().contains("/1") && said.text().contains("/3"),
+                "{ambassador:?}: {}",
+                said.text()
+            );
+        }
+    }
+    Ok(())
+}
