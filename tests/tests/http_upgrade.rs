@@ -78,8 +78,8 @@ fn upgraded_connections_are_bytes() -> Result<()> {
                 &[
                     Program(ASK),
                     Origin(AGREED),
-                    Program(&[b'x'; 70_000].repeat(10)),
-                    Origin(&[b'y'; 70_000].repeat(10)),
+                    Program(&b"x".repeat(700_000)),
+                    Origin(&b"y".repeat(700_000)),
                 ],
             ),
             turns("refused with 200", &[Program(ASK), Origin(OK), Program(GET), Origin(OK)]),

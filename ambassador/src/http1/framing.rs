@@ -52,9 +52,10 @@ impl Marks {
     const CONNECTION_UPGRADE: u8 = 4;
     /// An `Upgrade` line.
     const UPGRADE: u8 = 8;
-    /// Credentials or a challenge that belong to the connection (NTLM, Negotiate), or framing that is clear but so
-    /// rare that others may read it otherwise.
+    /// Something that belongs to the connection, or framing that is clear but so rare that others may read it otherwise.
     const UNSHARED: u8 = 16;
+    /// Credentials or a challenge that belong to the connection (NTLM, Negotiate).
+    const BOUND: u8 = 32;
 
     fn set(&mut self, mark: u8) {
         self.0 |= mark;
@@ -147,6 +148,11 @@ impl Lines {
         self.marks.has(Marks::UNSHARED)
     }
 
+    /// The connection of the message authenticates its user, as long as it lasts.
+    pub(super) fn is_bound(&self) -> bool {
+        self.marks.has(Marks::BOUND)
+    }
+
     /// Notes something that forbids to share the connection of the message.
     pub(super) fn set_unshared(&mut self) {
         self.marks.set(Marks::UNSHARED);
@@ -155,6 +161,7 @@ impl Lines {
     fn authentication(&mut self, value: &[u8]) {
         if is_connection_bound(value) {
             self.set_unshared();
+            self.marks.set(Marks::BOUND);
         }
     }
 

@@ -137,6 +137,11 @@ impl RequestHead {
         self.lines.is_unshared()
     }
 
+    /// Its connection authenticates a user (NTLM, Negotiate), as long as it lasts.
+    pub fn is_bound(&self) -> bool {
+        self.lines.is_bound()
+    }
+
     fn scan(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
         let Some(line) = request_line(bytes)? else { return Ok(None) };
         let mut lines = Lines::default();
@@ -215,6 +220,11 @@ impl ResponseHead {
     /// The connection that carried it must not carry another flow's requests.
     pub fn is_unshared(&self) -> bool {
         self.lines.is_unshared()
+    }
+
+    /// Its connection authenticates a user (NTLM, Negotiate), as long as it lasts.
+    pub fn is_bound(&self) -> bool {
+        self.lines.is_bound()
     }
 }
 

@@ -38,8 +38,10 @@ impl Serve for Balance {
                 let dialled = pool::spare_destination(request.flow.id)
                     .filter(|_| failed.is_none())
                     .filter(|dialled| self.endpoints.may_go_to(&plan.state, original_dst, *dialled));
-                let endpoint =
-                    dialled.unwrap_or_else(|| self.endpoints.pick(&plan.state, original_dst, failed));
+                // A user who is known by the connection stays on it.
+                let endpoint = pool::bound_to(request.flow.id)
+                    .or(dialled)
+                    .unwrap_or_else(|| self.endpoints.pick(&plan.state, original_dst, failed));
                 plan.trail.goes_to(endpoint);
                 request.endpoint = (endpoint != request.flow.original_dst).then_some(endpoint);
             }

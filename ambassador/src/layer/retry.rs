@@ -37,6 +37,7 @@ use crate::{
         event::{self, Retried, RetryGivenUp},
         labels::{GivenUpReason, RetryOutcome},
     },
+    upstream::pool,
 };
 
 /// Retries requests.
@@ -83,6 +84,12 @@ impl Retries {
         let mut retry_permit = None;
         loop {
             let result = self.inner.serve(next).await;
+            if matches!(result, Err(ProxyError::Disconnected { .. }))
+                && pool::bound_to(request.flow.id).is_some()
+            {
+                // The user is known by the connection that has ended: only the program can make another one known.
+                return result;
+            }
             let outcome = result.as_ref().map_or_else(outcome_of, response_outcome);
             let ended = Ended { result, outcome };
             if let Some(outcome) = ended.retry_outcome().filter(|_| retried) {

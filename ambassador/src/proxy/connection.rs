@@ -37,10 +37,7 @@ use crate::{
         event::{ConnectLied, Destination},
         labels::RejectReason,
     },
-    upstream::{
-        pool::{self, Key},
-        state::RouteState,
-    },
+    upstream::{connection::Key, pool, state::RouteState},
 };
 
 /// Serves one accepted connection of `peer` to its end. Its listener has told the kernel not to delay small segments.

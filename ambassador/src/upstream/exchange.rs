@@ -10,9 +10,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
+    connection::{Connection, Key},
     http1::{self, Failures},
     http2,
-    pool::{self, Connection, Key, Spare},
+    pool::{self, Spare},
 };
 use crate::{
     http1::{head, wire::AskKernel},

@@ -16,9 +16,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 
 use super::{
+    connection::Connection,
     download::{Download, Received},
     lease::Lease,
-    pool::Connection,
+    pool,
     sending::Sending,
 };
 use crate::{
@@ -224,6 +225,9 @@ impl Exchange {
             }
         };
         self.connection.unshared |= self.head.is_unshared() || reply.is_unshared();
+        if self.head.is_bound() || reply.is_bound() {
+            pool::bind(&mut self.connection);
+        }
         if let Some(seconds) = reply.keep_alive_timeout().filter(|_| !self.connection.unshared) {
             // A second less than announced: the origin's clock starts earlier than ours.
             let announced = Duration::from_secs(u64::from(seconds.saturating_sub(1)));

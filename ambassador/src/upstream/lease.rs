@@ -6,7 +6,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::pool::Connection;
+use super::connection::Connection;
 use crate::{http1::wire, message::interim::InterimSink};
 
 /// A connection that an exchange has.

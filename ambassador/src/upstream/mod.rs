@@ -8,6 +8,7 @@ pub mod endpoints;
 pub mod exchange;
 pub mod pool;
 mod flow_hasher;
+pub mod connection;
 pub mod http1;
 pub mod lease;
 pub mod sending;

@@ -9,7 +9,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     future::poll_fn,
     hash::BuildHasherDefault,
     net::SocketAddr,
@@ -28,13 +28,16 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{flow_hasher::FlowHasher, http2::Multiplexed};
+use super::{
+    connection::{Connection, Key},
+    flow_hasher::FlowHasher,
+    http2::Multiplexed,
+};
 use crate::{
     http1::wire::{self, AskKernel, Idle},
     http2::ending::Ending,
     message::flow::{Flow, FlowId},
     net::{dial::DialError, syn::dialling::Verdicts},
-    policy::bulkhead::Permit,
 };
 
 thread_local! {
@@ -43,58 +46,6 @@ thread_local! {
 
 /// A connection to a flow's original destination that is dialled in advance.
 pub type Spare = BoxFuture<'static, Result<TcpStream, DialError>>;
-
-/// What connections are shared by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The network namespace that it was dialled in.
-    pub netns_cookie: u64,
-    /// Where it leads.
-    pub destination: SocketAddr,
-}
-
-/// An HTTP/1 connection to an upstream.
-pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
-    pub(crate) key: Key,
-    pub(crate) flow: FlowId,
-    /// It has carried a request before this one.
-    pub(crate) reused: bool,
-    /// It must not carry another flow's requests.
-    pub(crate) unshared: bool,
-    /// How long it may be idle: what is configured, or what its origin announced if that is less.
-    pub(crate) idle_limit: Duration,
-    idle_since: Instant,
-    /// Its places among `maxConnections`.
-    pub(crate) places: Vec<Permit>,
-}
-
-impl Connection {
-    /// A connection that was just dialled; `keep_idle` is how long it may wait for another flow, if it may.
-    pub(crate) fn new(
-        stream: TcpStream,
-        key: Key,
-        flow: FlowId,
-        keep_idle: Option<Duration>,
-        places: Vec<Permit>,
-    ) -> Self {
-        let idle_limit = keep_idle.unwrap_or(Duration::MAX);
-        let (unshared, idle_since) = (keep_idle.is_none(), Instant::now());
-        Self { stream, key, flow, reused: false, unshared, idle_limit, idle_since, places }
-    }
-
-    /// Another route may keep it less long than the one that it was dialled for, or not share it at all.
-    pub(crate) fn keep_no_longer_than(&mut self, keep_idle: Option<Duration>) {
-        self.idle_limit = self.idle_limit.min(keep_idle.unwrap_or(Duration::MAX));
-        self.unshared |= keep_idle.is_none();
-    }
-
-    fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {
-        let idle = now.saturating_duration_since(self.idle_since);
-        let ask = if idle < FRESH { careful } else { AskKernel::Yes };
-        idle < self.idle_limit && wire::idle_state(&self.stream, ask) == Idle::Quiet
-    }
-}
 
 /// What a flow has open, until the flow ends; dropping it passes the idle connections on.
 pub(crate) struct FlowConnections {
@@ -196,6 +147,30 @@ pub(crate) fn take_for_relay(flow: FlowId) -> Option<(SocketAddr, Spare)> {
     })
 }
 
+/// Binds the flow of `connection` to it: its destination authenticates connections, not requests (NTLM, Negotiate).
+pub(crate) fn bind(connection: &mut Connection) {
+    connection.bound = true;
+    connection.idle_limit = Duration::MAX;
+    let closed = POOL.with_borrow_mut(|pool| {
+        if let Some(own) = pool.own.get_mut(&connection.flow) {
+            own.bound_to = Some(connection.key.destination);
+        }
+        if pool.authenticating.len() >= AUTHENTICATING_MAX {
+            pool.authenticating.clear();
+        }
+        pool.authenticating.insert(connection.key);
+        let shared = pool.shared.remove(&connection.key)?;
+        pool.shared_count -= shared.len();
+        Some(shared)
+    });
+    drop(closed);
+}
+
+/// Where the connection leads that authenticates the user of `flow`, if one does.
+pub(crate) fn bound_to(flow: FlowId) -> Option<SocketAddr> {
+    POOL.with_borrow(|pool| pool.own.get(&flow)?.bound_to)
+}
+
 /// Closes one idle connection to `key`, of those that this worker keeps: a shared one, or another flow's own. `false`
 /// if there is none.
 pub(crate) fn close_idle(key: Key) -> bool {
@@ -205,7 +180,7 @@ pub(crate) fn close_idle(key: Key) -> bool {
             return Some(shared);
         }
         pool.own.values_mut().find_map(|own| {
-            let at = own.idle.iter().position(|idle| idle.key == key)?;
+            let at = own.idle.iter().position(|idle| idle.key == key && !idle.bound)?;
             Some(own.idle.swap_remove(at))
         })
     });
@@ -229,7 +204,8 @@ pub(crate) fn give_back(mut connection: Connection) {
             pool.share(connection);
             return None;
         };
-        let evicted = (own.idle.len() >= OWN_MAX).then(|| own.idle.swap_remove(0));
+        let oldest = own.idle.iter().position(|idle| !idle.bound).filter(|_| own.idle.len() >= OWN_MAX);
+        let evicted = oldest.map(|at| own.idle.remove(at));
         own.idle.push(connection);
         evicted
     });
@@ -282,6 +258,8 @@ struct Pool {
     shared: HashMap<Key, VecDeque<Connection>>,
     shared_count: usize,
     shared_most: Option<usize>,
+    /// Destinations that authenticate connections: what they leave idle is nobody else's.
+    authenticating: HashSet<Key>,
     sweeper: Option<JoinHandle<()>>,
     /// Who wants to know where idle connections lead: the same of all flows.
     verdicts: Option<Arc<dyn Verdicts>>,
@@ -291,13 +269,18 @@ struct Pool {
 struct Own {
     idle: Vec<Connection>,
     http2: Vec<(SocketAddr, Multiplexed)>,
+    /// Where the connection leads that authenticates the flow's user.
+    bound_to: Option<SocketAddr>,
     spare: Option<(SocketAddr, Spare)>,
     ending: Option<Arc<Ending>>,
 }
 
 impl Pool {
     fn share(&mut self, connection: Connection) {
-        if connection.unshared || self.shared_count >= self.shared_most.unwrap_or(SHARED_MAX) {
+        if connection.unshared
+            || self.authenticating.contains(&connection.key)
+            || self.shared_count >= self.shared_most.unwrap_or(SHARED_MAX)
+        {
             return;
         }
         let idle = self.shared.entry(connection.key).or_default();
@@ -361,13 +344,13 @@ impl Pool {
     }
 }
 
-/// Up to this age an idle connection is believed to be open unless the runtime has seen otherwise.
-const FRESH: Duration = Duration::from_millis(250);
 /// How often expired connections are looked for, and destinations of the others told to be good: more often than that
 /// lapses.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The most idle connections of one flow (one for each endpoint that it has been sent to).
-const OWN_MAX: usize = 4;
+const OWN_MAX: usize = 64;
+/// Destinations that are remembered to authenticate connections.
+const AUTHENTICATING_MAX: usize = 1024;
 /// The most shared idle connections of one worker to one destination.
 const SHARED_PER_KEY_MAX: usize = 64;
 /// The most shared idle connections of one worker that was told nothing else.

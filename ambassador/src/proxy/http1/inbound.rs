@@ -132,7 +132,7 @@ impl Inbound {
     }
 
     /// The program goes on in another protocol before the origin has agreed to it, and the origin may wait for that
-    /// (the first WebSockets did). It may also not agree, and read a request there: only the origin knows.
+    /// (the first `WebSocket`s did). It may also not agree, and read a request there: only the origin knows.
     fn is_ahead_of_agreement(&self, head: &RequestHead) -> bool {
         head.is_upgrade()
             && head.framing() == Framing::None

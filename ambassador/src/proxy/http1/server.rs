@@ -185,7 +185,9 @@ impl Server {
                 self.follow(b"", response.body, upgrade, idle, false).await
             }
             ResponseHead::Local(reply) => {
-                let persists = head.persists() && head.version() == Version::Http11;
+                // A program that was known by its connection must learn that this has ended.
+                let bound = pool::bound_to(self.flow.id).is_some();
+                let persists = head.persists() && head.version() == Version::Http11 && !bound;
                 let then =
                     if persists && self.inbound.is_at_request() { Then::KeepAlive } else { Then::Close };
                 self.relay(&reply.http1(head.method(), then), &mut response.body)

@@ -13,7 +13,10 @@ use crate::{
         error::{ProxyError, Sent},
         interim::InterimSink,
     },
-    upstream::pool::{self, FlowConnections},
+    upstream::{
+        connection::{Connection, Key},
+        pool::{self, FlowConnections},
+    },
 };
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -62,7 +65,7 @@ async fn a_flow_keeps_its_connection() {
     assert_eq!(pool::shared_idle(), 0);
     drop(connections);
     assert_eq!(pool::shared_idle(), 1);
-    drop(pool::take_shared(flow.id, pool::Key { netns_cookie: 1, destination: origin.addr }));
+    drop(pool::take_shared(flow.id, Key { netns_cookie: 1, destination: origin.addr }));
     origin.done().await;
 }
 
@@ -96,7 +99,7 @@ async fn a_later_flow_takes_over_for_what_can_be_repeated_only() {
 async fn another_network_namespace_never_takes_over() {
     let origin = Origin::play(&[&[Expect(GET), Send(OK), Drain]]).await;
     once(origin.addr, GET).await.expect("first");
-    let key = pool::Key { netns_cookie: 2, destination: origin.addr };
+    let key = Key { netns_cookie: 2, destination: origin.addr };
     assert!(pool::take_shared(FlowId(0), key).is_none());
 }
 
@@ -114,7 +117,7 @@ async fn a_connection_that_its_origin_closed_is_not_taken() {
 
 /// Takes the flow's connection when it is known to be closed; gives it back otherwise.
 fn origin_has_closed(flow: &Flow, destination: SocketAddr) -> bool {
-    let key = pool::Key { netns_cookie: 1, destination };
+    let key = Key { netns_cookie: 1, destination };
     match pool::take_own(flow.id, key, crate::http1::wire::AskKernel::Yes) {
         Some(connection) => {
             pool::give_back(connection);
@@ -264,8 +267,8 @@ async fn the_shared_pool_is_bounded() {
     for _ in 0..80 {
         let stream = connect(addr).await;
         origins.push(listener.accept().await.expect("accept"));
-        let key = pool::Key { netns_cookie: 1, destination: addr };
-        pool::give_back(pool::Connection::new(
+        let key = Key { netns_cookie: 1, destination: addr };
+        pool::give_back(Connection::new(
             stream,
             key,
             FlowId(u64::MAX),

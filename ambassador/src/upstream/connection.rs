@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An HTTP/1 connection to an upstream, and what is known of it while it waits for its next request.
+//!
+//! It must never be believed to be usable when it has ended, or when something has arrived that nobody asked for.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{net::TcpStream, time::Instant};
+
+use crate::{
+    http1::wire::{self, AskKernel, Idle},
+    message::flow::FlowId,
+    policy::bulkhead::Permit,
+};
+
+/// What connections are shared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The network namespace that it was dialled in.
+    pub netns_cookie: u64,
+    /// Where it leads.
+    pub destination: SocketAddr,
+}
+
+/// An HTTP/1 connection to an upstream.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) key: Key,
+    pub(crate) flow: FlowId,
+    /// It has carried a request before this one.
+    pub(crate) reused: bool,
+    /// It must not carry another flow's requests.
+    pub(crate) unshared: bool,
+    /// It authenticates its flow's user: nobody but the two ends may end it.
+    pub(super) bound: bool,
+    /// How long it may be idle: what is configured, or what its origin announced if that is less.
+    pub(crate) idle_limit: Duration,
+    pub(super) idle_since: Instant,
+    /// Its places among `maxConnections`.
+    pub(crate) places: Vec<Permit>,
+}
+
+impl Connection {
+    /// A connection that was just dialled; `keep_idle` is how long it may wait for another flow, if it may.
+    pub(crate) fn new(
+        stream: TcpStream,
+        key: Key,
+        flow: FlowId,
+        keep_idle: Option<Duration>,
+        places: Vec<Permit>,
+    ) -> Self {
+        let idle_limit = keep_idle.unwrap_or(Duration::MAX);
+        let (unshared, idle_since) = (keep_idle.is_none(), Instant::now());
+        Self { stream, key, flow, reused: false, unshared, bound: false, idle_limit, idle_since, places }
+    }
+
+    /// Another route may keep it less long than the one that it was dialled for, or not share it at all.
+    pub(crate) fn keep_no_longer_than(&mut self, keep_idle: Option<Duration>) {
+        if !self.bound {
+            self.idle_limit = self.idle_limit.min(keep_idle.unwrap_or(Duration::MAX));
+        }
+        self.unshared |= keep_idle.is_none();
+    }
+
+    /// It is still open, and may still be used; `careful` says whether the kernel is asked.
+    pub(super) fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {
+        let idle = now.saturating_duration_since(self.idle_since);
+        let ask = if idle < FRESH { careful } else { AskKernel::Yes };
+        idle < self.idle_limit && wire::idle_state(&self.stream, ask) == Idle::Quiet
+    }
+}
+
+/// Up to this age an idle connection is believed to be open unless the runtime has seen otherwise.
+const FRESH: Duration = Duration::from_millis(250);
