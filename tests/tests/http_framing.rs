@@ -141,7 +141,8 @@ fn what_an_origin_sends_beyond_its_reply_reaches_no_other_request() -> Result<()
     const EVIL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let get = |target: &str| send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/1".len();
-    // At once with the reply, and a moment later, when the connection is idle.
+    // At once with the reply, and a moment later, when the connection is idle: long before the next request, because
+    // what crosses that on its own connection is taken for its reply by anybody.
     for more in [vec![send(EVIL)], vec![BEAT, send(EVIL)]] {
         for ambassador in in_every_mode()? {
             let link = Link::new()?;
@@ -150,8 +151,15 @@ fn what_an_origin_sends_beyond_its_reply_reaches_no_other_request() -> Result<()
             let _peer = TcpPeer::start(&link.server, address, move |stream, connection| {
                 echo_targets(stream, connection, &steps)
             })?;
-            let same_flow =
-                [get("/1"), Step::Until(reply), BEAT, get("/2"), Step::Until(2 * reply), Step::HalfClose];
+            let same_flow = [
+                get("/1"),
+                Step::Until(reply),
+                BEAT,
+                BEAT,
+                get("/2"),
+                Step::Until(2 * reply),
+                Step::HalfClose,
+            ];
             let other_flow = [get("/3"), Step::Until(reply), Step::HalfClose];
             let lines =
                 [&same_flow[..], &other_flow].map(|steps| ambassador_tests::script::line(address, steps));
