@@ -65,12 +65,12 @@ say(c.message(1))";
 }
 
 #[test]
-fn a_reader_that_takes_nothing_holds_up_only_its_own_stream() -> Result<()> {
+fn readers_that_take_nothing_hold_up_only_their_own_streams() -> Result<()> {
     let origin = "
 def talk(c, number):
     while True:
         stream = c.next().stream_id
-        def reply(stream=stream):
+        def reply(stream):
             c.headers(stream, [(':status', '200')])
             c.data(stream, b'x' * 16384)
             sent = 16384
@@ -81,8 +81,8 @@ def talk(c, number):
                 c.data(stream, b'x' * room)
                 sent += room
             return sent
-        if stream == 1:
-            stalled = reply()
+        if stream == 11:
+            stalled = max(reply(stream) for stream in (1, 3, 5, 7, 9, 11))
             while True:
                 frame = c.read()
                 if isinstance(frame, HeadersFrame):
@@ -96,15 +96,16 @@ serve(talk, credit=True)";
     let program = "
 c = dial({SettingsFrame.INITIAL_WINDOW_SIZE: 40000}, credit=False)
 c.window(0, 1 << 24)
-c.headers(1, request('/stalled'), end=True)
+for stream in (1, 3, 5, 7, 9, 11):
+    c.headers(stream, request('/stalled'), end=True)
 got = 0
-while got < 40000:
+while got < 6 * 40000:
     frame = c.next()
     got += len(frame.data) if isinstance(frame, DataFrame) else 0
-c.headers(3, request('/other'), end=True)
-other = c.message(3)
-say(other.status(), len(other.body), other.end, 'the stalled one got', got)";
-    check(origin, program, "200 30000 end the stalled one got 40000")
+c.headers(13, request('/other'), end=True)
+other = c.message(13)
+say(other.status(), len(other.body), other.end, 'the stalled ones got', got)";
+    check(origin, program, "200 30000 end the stalled ones got 240000")
 }
 
 #[test]

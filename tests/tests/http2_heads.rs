@@ -61,10 +61,15 @@ fn ordinary_heads_pass_with_their_order_and_bytes() -> Result<()> {
         [(':method', 'GET'), (':scheme', 'http'), (':path', '/'), ('host', 'only.example')],
         request('/', 'GET', ('authorization', 'secret'), ('x-dup', '1'), ('x-dup', '2'), ('x-last', '3')),
         request('/', 'GET', ('x-long', 'y' * 40000)),
+        request('/head', 'HEAD'), request('/304', 'GET'), request('/204', 'GET'), request('/odd', 'GET'),
     ]"#;
     let replies = r"
 REPLIES[b'/a?b=c%20d&e'] = [(':status', '299'), ('x-z', '1'), ('a-first', ''), ('set-cookie', 'a=b'),
                             ('set-cookie', 'c=d'), ('x-latin', b'\xe9\xff')]
+REPLIES[b'/head'] = [(':status', '200'), ('content-length', '5')]
+REPLIES[b'/304'] = [(':status', '304'), ('content-length', '5'), ('etag', 'x')]
+REPLIES[b'/204'] = [(':status', '204')]
+REPLIES[b'/odd'] = [(':status', '666'), ('date', 'never'), ('server', '')]
 REPLIES[b'*'] = [(':status', '404'), ('content-length', '0'), ('x-long', 'y' * 40000)]
 ";
     like_direct(&origin(replies), &program(heads))?;

@@ -27,6 +27,7 @@ use crate::{
     host::{
         cgroup::{CgroupError, RunCgroups},
         command::{self, CommandSpec, LaunchError, Launcher},
+        free_memory,
         privileges::{self, PrivilegeError},
         signals::{self, Signals},
         user::{RunAs, UserError},
@@ -187,6 +188,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         if let Some(held) = held {
             tokio::spawn(held.keep_swept());
         }
+        tokio::spawn(free_memory::keep_giving_back());
         let readiness = Arc::new(Readiness::new());
         readiness.set(Phase::Ready);
         if let Some(listener) = metrics {

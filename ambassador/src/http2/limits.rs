@@ -47,19 +47,20 @@ pub(crate) fn client() -> client::Builder {
 
 /// The most streams of a program's connection at a time. Origins commonly allow 100 to 128; each stream costs a task.
 const STREAMS_MAX: u32 = 256;
-/// How much of one body may wait for its reader, in bytes: 256 KiB carry 2 Gbit/s over a round trip of 1 ms.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// How much of all bodies of a connection may wait, in bytes: a few stalled readers must not stop the others.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How much of one body may wait for its reader, in bytes: 512 KiB carry 4 Gbit/s over a round trip of 1 ms, and
+/// 80 Mbit/s over one of 50 ms.
+const STREAM_WINDOW: u32 = 512 * 1024;
+/// How much of all bodies of a connection may wait, in bytes. Seven readers that take nothing do not stop the eighth.
+const CONNECTION_WINDOW: u32 = 8 * STREAM_WINDOW;
 /// The longest frame, in bytes. It is the least that a peer may ask for: longer ones delay the other streams.
 const FRAME_MAX: u32 = 16 * 1024;
 /// The most bytes of header fields in one message, as for HTTP/1. Also what an HPACK bomb unpacks to at most.
 const HEADER_LIST_MAX: u32 = 64 * 1024;
 /// How much of one body may wait to be written, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams that were opened and reset before they were looked at (rapid reset, CVE-2023-44487). They are looked at as
-/// they come, so that a few are already too many.
-const PENDING_ACCEPT_RESETS_MAX: usize = 20;
+/// Streams that were opened and reset before they were looked at (rapid reset, CVE-2023-44487): in one read, since they
+/// are looked at as they come. A program may cancel a burst of calls right after it has begun them.
+const PENDING_ACCEPT_RESETS_MAX: usize = 100;
 /// Streams of a connection that had to be reset for errors of the peer (`MadeYouReset`, CVE-2025-8671). An honest peer
 /// makes none; a buggy one may make some before it is sent away.
 const LOCAL_ERROR_RESETS_MAX: usize = 128;

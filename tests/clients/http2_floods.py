@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Floods of HTTP/2 frames, from a program and from an origin. Each lasts SECONDS, with a new connection whenever one is
+ended. It knows nothing of ambassador, and honours no limit of its peer.
+"""
+import itertools
+
+SECONDS = 1
+HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = 1, 2, 3, 4, 5, 6, 7, 8, 9
+# GET, http, /, :authority a: without the dynamic table, so that it can be repeated.
+GET = b"\x82\x86\x84\x01\x01a"
+POST = b"\x83\x86\x84\x01\x01a"
+OK = b"\x88"
+FIELD = b"\x00\x01a\x01b"
+LARGE_FIELD = b"\x40\x01a\x7f" + b"\xa1\x1e" + b"y" * 4000  # into the dynamic table: 127 + 0x21 + 0x1e * 128
+AGAIN = b"\xbe"  # the newest entry of the dynamic table
+
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+def streams(pieces_of, count=300):
+    """Pieces of `count` streams each, with rising numbers."""
+    for first in range(1, 1 << 30, 2 * count):
+        yield b"".join(pieces_of(stream) for stream in range(first, first + 2 * count, 2))
+
+def again(piece):
+    return itertools.repeat(piece * max(1, 60000 // len(piece)))
+
+def large(stream):
+    return frame(HEADERS, 5, stream, LARGE_FIELD + AGAIN * 10000)
+
+def replied(*rest):
+    return itertools.chain([frame(HEADERS, 4, 1, OK)], *rest)
+
+PROGRAM = {
+    "rapid-reset": lambda: streams(lambda n: frame(HEADERS, 5, n, GET) + frame(RST, 0, n, b"\0\0\0\x08")),
+    "made-you-reset": lambda: streams(lambda n: frame(HEADERS, 5, n, GET) + frame(WINDOW, 0, n, b"\x7f\xff\xff\xff")),
+    "made-you-reset-by-data": lambda: streams(lambda n: frame(HEADERS, 5, n, GET) + frame(0, 0, n, b"x")),
+    "streams": lambda: streams(lambda n: frame(HEADERS, 5, n, GET)),
+    "continuation": lambda: itertools.chain([frame(HEADERS, 1, 1, GET)], again(frame(CONTINUATION, 0, 1, FIELD * 3000))),
+    "empty-continuation": lambda: itertools.chain([frame(HEADERS, 1, 1, GET)], again(frame(CONTINUATION, 0, 1))),
+    "settings": lambda: again(frame(SETTINGS, 0, 0, b"\0\x03\0\0\0\x64" * 6)),
+    "ping": lambda: again(frame(PING, 0, 0, b"12345678")),
+    "priority": lambda: streams(lambda n: frame(PRIORITY, 0, n, b"\0\0\0\0\x10")),
+    "window": lambda: again(frame(WINDOW, 0, 0, b"\0\0\0\x01")),
+    "hpack": lambda: streams(lambda n: frame(HEADERS, 5, n, GET + LARGE_FIELD + AGAIN * 10000), 5),
+    "empty-data": lambda: itertools.chain([frame(HEADERS, 4, 1, POST)], again(frame(0, 0, 1))),
+    "tiny-data": lambda: itertools.chain([frame(HEADERS, 4, 1, POST)], again(frame(0, 0, 1, b"x"))),
+    "padded-data": lambda: itertools.chain([frame(HEADERS, 4, 1, POST)], again(frame(0, 8, 1, b"\xff" + bytes(255)))),
+}
+
+ORIGIN = {
+    "settings": lambda: PROGRAM["settings"](),
+    "ping": lambda: PROGRAM["ping"](),
+    "window": lambda: PROGRAM["window"](),
+    "continuation": lambda: itertools.chain([frame(HEADERS, 0, 1, OK)], again(frame(CONTINUATION, 0, 1, FIELD * 3000))),
+    "hpack": lambda: again(frame(HEADERS, 4, 1, OK + LARGE_FIELD + AGAIN * 10000)),
+    "interim": lambda: again(frame(HEADERS, 4, 1, b"\x08\x03103" + FIELD)),
+    "empty-data": lambda: replied(again(frame(0, 0, 1))),
+    "tiny-data": lambda: replied(again(frame(0, 0, 1, b"x"))),
+    "trailers": lambda: replied(again(frame(HEADERS, 4, 1, FIELD))),
+    "push": lambda: streams(lambda n: frame(PUSH, 4, 1, (n + 1).to_bytes(4, "big") + GET)),
+    "goaway": lambda: again(frame(GOAWAY, 0, 0, b"\x7f\xff\xff\xff\0\0\0\0" + b"d" * 5000)),
+    "reset": lambda: again(frame(RST, 0, 1, b"\0\0\0\x08")),
+    "unknown": lambda: again(frame(0xee, 0xff, 1, b"?" * 5000)),
+}
+
+def pour(sock, pieces, until):
+    """Sends until the other side ends the connection, takes nothing for a while, or the time is over."""
+    sent = 0
+    sock.settimeout(0.3)
+    try:
+        for piece in pieces:
+            if time.monotonic() > until:
+                break
+            sock.sendall(piece)
+            sent += len(piece)
+    except OSError:
+        pass
+    return sent
+
+def flood(name):
+    """The program's side."""
+    until, sent, connections = time.monotonic() + SECONDS, 0, 0
+    while time.monotonic() < until:
+        with socket.create_connection(ADDRESS, 5) as sock:
+            connections += 1
+            try:
+                sock.sendall(PREFACE + frame(SETTINGS, 0, 0))
+            except OSError:
+                continue
+            sent += pour(sock, PROGRAM[name](), until)
+    say(name, sent > 0, sent >> 10, "KiB", connections, "connections")
+
+def stall(connections, streams_each):
+    """Asks for large replies and gives no credit."""
+    held = []
+    for _ in range(connections):
+        sock = socket.create_connection(ADDRESS, 5)
+        sock.sendall(PREFACE + frame(SETTINGS, 0, 0, b"\0\x04\0\0\0\0")
+                     + b"".join(frame(HEADERS, 5, 1 + 2 * n, GET) for n in range(streams_each)))
+        held.append(sock)
+    time.sleep(SECONDS)
+    say("stall", len(held) == connections)
+
+def flooded(name):
+    """The program of an origin that floods: asks, takes what comes, and asks again."""
+    until, got, connections = time.monotonic() + SECONDS, 0, 0
+    while time.monotonic() < until:
+        with socket.create_connection(ADDRESS, 5) as sock:
+            connections += 1
+            sock.settimeout(0.3)
+            try:
+                sock.sendall(PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, 5, 1, GET + b"\x00\x04kind"
+                             + bytes([len(name)]) + name.encode()))
+                while time.monotonic() < until:
+                    more = sock.recv(1 << 16)
+                    if not more:
+                        break
+                    got += len(more)
+            except OSError:
+                pass
+    say(name, connections > 0, got >> 10, "KiB", connections, "connections")
+
+def flooding_origin():
+    def talk(c, number):
+        kind = dict(c.next().fields)[b"kind"].decode()
+        c.abort = True
+        sent = pour(c.sock, ORIGIN[kind](), time.monotonic() + SECONDS)
+        say(kind, "poured", sent > 50000, sent >> 10, "KiB")
+    serve(talk)
