@@ -2,11 +2,14 @@
 //! A connection lives as long as it does without ambassador: neither its server nor the program sees it begin, end or
 //! break in another way.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use ambassador_tests::{Ambassador, Link, TcpPeer, comparison};
+use ambassador_tests::{Ambassador, Link, TcpPeer, comparison, wait};
 use anyhow::{Result, ensure};
+use socket2::SockRef;
 
 /// The ways in which a user starts ambassador without a file.
 const WAYS: [&str; 3] = ["-q", "-q --mode off", "-q --retry 2 --timeout 30s"];
@@ -81,5 +84,69 @@ fn a_kept_connection_that_closes_under_a_request_closes_for_the_program() -> Res
         let told = Ambassador::run(flags)?.check_like_direct(&link.client, &program, b"")?.text();
         ensure!(told.matches("RemoteDisconnected").count() == 3, "{told}");
     }
+    Ok(())
+}
+
+const URGENT: &str = r#"
+for inline in (0, 1):
+    s = socket.create_connection(("10.77.0.2", 7402), timeout=5)
+    s.sendall(bytes([inline]) + b"ab")
+    assert s.recv(1) == b"."
+    s.send(b"!", socket.MSG_OOB)
+    assert s.recv(1) == b"."
+    s.sendall(b"cd")
+    s.shutdown(socket.SHUT_WR)
+    print(s.makefile().read())
+"#;
+
+/// What a server reads apart stays apart, and what it reads in its place stays there.
+#[test]
+fn urgent_data_stays_urgent() -> Result<()> {
+    let link = Link::new()?;
+    let _server = TcpPeer::start(&link.server, Link::v4(7402), |mut stream, _| {
+        let mut first = [0; 3];
+        stream.read_exact(&mut first)?;
+        let socket = SockRef::from(stream);
+        socket.set_out_of_band_inline(first[0] == 1)?;
+        stream.write_all(b".")?;
+        let apart = first[0] == 0;
+        if apart {
+            wait::until_true("an urgent byte", Duration::from_secs(5), || {
+                socket.recv_out_of_band(&mut [MaybeUninit::uninit()]).is_ok()
+            })?;
+        }
+        stream.write_all(b".")?;
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest)?;
+        Ok(write!(stream, "apart={apart} {rest}")?)
+    })?;
+    for flags in WAYS {
+        let program = comparison::python(URGENT);
+        let told = Ambassador::run(flags)?.check_like_direct(&link.client, &program, b"")?.text();
+        ensure!(told == "apart=true cd\napart=false !cd\n", "{told}");
+    }
+    Ok(())
+}
+
+const URGENT_FIRST: &str = r#"
+s = socket.create_connection(("10.77.0.2", 7403))
+poll = select.poll()
+poll.register(s.fileno(), select.POLLPRI)
+print(len(poll.poll(5000)), s.recv(1, socket.MSG_OOB))
+s.sendall(b"x")
+print(s.recv(9))
+"#;
+
+#[test]
+fn a_server_may_begin_with_urgent_data() -> Result<()> {
+    let link = Link::new()?;
+    let _server = TcpPeer::start(&link.server, Link::v4(7403), |mut stream, _| {
+        SockRef::from(stream).send_out_of_band(b"!")?;
+        stream.read_exact(&mut [0])?;
+        Ok(stream.write_all(b"rest")?)
+    })?;
+    let program = comparison::python(URGENT_FIRST);
+    let told = Ambassador::run("-q")?.check_like_direct(&link.client, &program, b"")?.text();
+    ensure!(told == "1 b'!'\nb'rest'\n", "{told}");
     Ok(())
 }

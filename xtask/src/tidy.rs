@@ -5,6 +5,7 @@
 
 mod flow;
 mod prebuilt;
+mod proofs;
 mod rules;
 mod source;
 
@@ -29,10 +30,13 @@ struct Finding {
 pub(crate) fn run() -> Result<()> {
     let mut findings = prebuilt::check(workspace())?;
     let files = tracked_files()?;
+    let suites = proofs::Suites::read(workspace())?;
     for path in &files {
         // A file that is deleted but still tracked, or not text, has nothing to read.
         let Ok(text) = fs::read_to_string(workspace().join(path)) else { continue };
-        findings.extend(rules::check(&Source::new(path, &text)));
+        let source = Source::new(path, &text);
+        findings.extend(rules::check(&source));
+        findings.extend(suites.check(&source));
     }
     for Finding { path, line, message } in &findings {
         println!("{path}:{line}: {message}");

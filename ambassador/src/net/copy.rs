@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::buffer::Buffer;
+use super::{buffer::Buffer, urgent};
 
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +156,10 @@ enum Broken {
 struct Direction {
     first: Bytes,
     buffer: Option<Buffer>,
+    /// What `buffer` holds is one urgent byte.
+    urgent: bool,
+    /// The last read took less than there was room for, as it does before an urgent byte.
+    ended_short: bool,
     moved: u64,
     state: State,
 }
@@ -168,7 +172,7 @@ enum State {
 
 impl Direction {
     fn new(first: Bytes) -> Self {
-        Self { first, buffer: None, moved: 0, state: State::Moving }
+        Self { first, buffer: None, urgent: false, ended_short: true, moved: 0, state: State::Moving }
     }
 
     fn poll(
@@ -213,8 +217,12 @@ impl Direction {
         loop {
             ready!(source.poll_read_ready(cx))?;
             let mut buffer = Buffer::borrow();
-            match source.try_read(buffer.space()) {
+            self.urgent = self.ended_short && urgent::is_next(source);
+            let space = buffer.space();
+            let room = if self.urgent { 1 } else { space.len() };
+            match source.try_read(&mut space[..room]) {
                 Ok(n) => {
+                    self.ended_short = n < room;
                     if n > 0 {
                         buffer.filled(n);
                         self.buffer = Some(buffer);
@@ -240,7 +248,11 @@ impl Direction {
         }
         if let Some(buffer) = &mut self.buffer {
             while !buffer.pending().is_empty() {
-                let n = ready!(poll_write(cx, destination, buffer.pending()))?;
+                let n = if self.urgent {
+                    ready!(poll_send(cx, destination, || urgent::try_send(destination, buffer.pending())))?
+                } else {
+                    ready!(poll_write(cx, destination, buffer.pending()))?
+                };
                 buffer.consume(n);
                 self.moved += n as u64;
             }
@@ -251,8 +263,16 @@ impl Direction {
 }
 
 fn poll_write(cx: &mut Context<'_>, destination: &TcpStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    poll_send(cx, destination, || destination.try_write(bytes))
+}
+
+fn poll_send(
+    cx: &mut Context<'_>,
+    destination: &TcpStream,
+    mut send: impl FnMut() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
     loop {
-        match destination.try_write(bytes) {
+        match send() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 ready!(destination.poll_write_ready(cx))?;
             }

@@ -18,8 +18,8 @@ use socket2::Socket;
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::exhaustion;
 use super::source::{Source, SourceNotes};
+use super::{exhaustion, urgent};
 use crate::kernel::KernelMaps;
 
 /// Makes stream sockets inside one network namespace.
@@ -66,6 +66,7 @@ impl Dialer {
             self.mark.mark(std::os::fd::AsFd::as_fd(&socket))?;
             let socket = Socket::from(socket);
             socket.set_tcp_nodelay(true)?;
+            urgent::read_in_place(&socket)?;
             source.prepare(&socket, dst);
             let stream = connect(socket, dst).await?;
             source.note(&*self.notes, &stream, dst);

@@ -11,6 +11,7 @@ use std::{
     ops::Range,
 };
 
+use super::urgent;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The first listener address of every namespace; the others follow it.
@@ -106,6 +107,7 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     }
     // What it accepts inherits this.
     socket.set_tcp_nodelay(true)?;
+    urgent::read_in_place(&socket)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
     Ok(socket)

@@ -8,6 +8,7 @@ pub mod orig_dst;
 pub mod detect;
 pub mod copy;
 mod buffer;
+mod urgent;
 pub mod dial;
 mod exhaustion;
 pub mod source;
