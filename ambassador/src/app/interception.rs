@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{heartbeat::STALE_AFTER, run::AppError};
+use super::{heartbeat::STALE_AFTER, run::AppError, self_test};
 use crate::{
     config::settings::Intercept,
     host::cgroup::RunCgroups,
@@ -20,6 +20,7 @@ use crate::{
     net::{
         dial::Sockets,
         listen::{self, Listeners},
+        probe::Probe,
         syn::RawSockets,
     },
     netns::Namespace,
@@ -36,6 +37,8 @@ pub(super) struct Interception {
     pub(super) per_worker: Vec<Vec<(TcpListener, Arc<dyn Sockets>)>>,
     /// The namespaces in which connects are held, by their cookies; none where all are let in at once.
     pub(super) grounds: HashMap<u64, Ground>,
+    /// Sockets of CMD's cgroup in these namespaces, for the self-test.
+    pub(super) probes: Vec<Probe>,
     connect: ConnectMode,
     /// In how many rings the kernel tells of held connections.
     rings: u32,
@@ -71,15 +74,24 @@ impl Interception {
         for port in &intercept.exclude_ports {
             maps.exclude_port(*port)?;
         }
+        let mut opened = vec![Namespace::current().map_err(AppError::Namespace)?];
+        for path in namespaces {
+            opened.push(Namespace::open(path).map_err(AppError::Namespace)?);
+        }
+        // There first: the second of two moves costs next to nothing.
+        cgroups.enter_cmd()?;
+        let mut probes = Vec::new();
+        for namespace in &opened {
+            probes.push(self_test::probes_in(namespace, intercept).map_err(AppError::Namespace)?);
+        }
         kernel.attach_proxy_side(cgroups.proxy())?;
         cgroups.enter_proxy()?;
         kernel.attach_program_side(cgroups.cmd())?;
         let per_worker = (0..workers).map(|_| Vec::new()).collect();
-        let mut this = Self { kernel, maps, per_worker, grounds: HashMap::new(), connect, rings };
-        this.listen_in(Namespace::current().map_err(AppError::Namespace)?)?;
-        for path in namespaces {
-            let namespace = Namespace::open(path).map_err(AppError::Namespace)?;
-            this.listen_in(namespace)?;
+        let (grounds, none) = (HashMap::new(), Vec::new());
+        let mut this = Self { kernel, maps, per_worker, grounds, probes: none, connect, rings };
+        for (namespace, probes) in opened.into_iter().zip(probes) {
+            this.listen_in(namespace, probes)?;
         }
         Ok(this)
     }
@@ -111,13 +123,15 @@ impl Interception {
         Ok(())
     }
 
-    fn listen_in(&mut self, namespace: Namespace) -> Result<(), AppError> {
+    fn listen_in(&mut self, namespace: Namespace, mut probes: Vec<Probe>) -> Result<(), AppError> {
         let workers = self.per_worker.len();
         let wants_raw = self.connect == ConnectMode::Truthful && self.kernel.truthful_available().is_ok();
         let (listeners, raw) = namespace
             .run(move || (listen::listen(workers), wants_raw.then(RawSockets::open)))
             .map_err(AppError::Namespace)?;
         let Listeners { per_worker, v4_port, v6_ports } = listeners.map_err(AppError::Listen)?;
+        probes.retain(|probe| probe.sentinel().is_ipv4() || !v6_ports.is_empty());
+        self.probes.append(&mut probes);
         let cookie = namespace.cookie();
         let mut landing = Landing::new(listen::FIRST_V4, listen::SPREAD_V4, v4_port, &v6_ports);
         let answers = match raw {

@@ -4,8 +4,11 @@
 mod heartbeat;
 mod interception;
 mod open_files;
+mod proxy;
 mod proxy_down;
 mod run;
+mod self_test;
 mod worker;
 
 pub use run::{AppError, RunOptions, run};
+pub use self_test::SelfTestError;

@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One `ambassador run`, from its first system call to the last.
 
-use std::{
-    ffi::OsString,
-    io,
-    path::PathBuf,
-    process::Child,
-    sync::Arc,
-    thread::{JoinHandle, available_parallelism},
-};
+use std::{ffi::OsString, io, path::PathBuf, process::Child, sync::Arc, thread::available_parallelism};
 
 use caps::Capability;
 use nix::sys::signal::Signal;
 use thiserror::Error;
-use tokio::sync::{Semaphore, watch};
 
 use super::{
-    heartbeat::Heartbeat,
     interception::Interception,
-    open_files::OpenFiles,
+    proxy::Proxy,
     proxy_down::ProxyDown,
-    worker::{Holding, Landing, Worker},
+    self_test::{SelfTest, SelfTestError},
 };
 use crate::{
     config::settings::Config,
@@ -33,16 +24,8 @@ use crate::{
         user::{RunAs, UserError},
     },
     kernel::KernelError,
-    net::{
-        dial::Dialer,
-        syn::{table::Table, verdicts::KernelVerdicts},
-    },
     netns::NamespaceError,
     policy::facts::Names,
-    proxy::{
-        context::{Context, Holds},
-        held::Held,
-    },
     telemetry::{
         Telemetry, TelemetryError,
         readiness::{Phase, Readiness},
@@ -88,6 +71,8 @@ pub enum AppError {
     #[error(transparent)]
     Privilege(#[from] PrivilegeError),
     #[error(transparent)]
+    SelfTest(#[from] SelfTestError),
+    #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("cannot serve metrics on {address} (telemetry.metrics.listen)")]
     Metrics {
@@ -111,6 +96,24 @@ impl AppError {
         match self {
             Self::Launch(error) => error.exit_code(),
             _ => crate::cli::FAILURE,
+        }
+    }
+
+    /// Whether the machine or the privileges are at fault, of which `ambassador doctor` knows more.
+    pub fn is_for_the_doctor(&self) -> bool {
+        match self {
+            Self::Cgroup(_)
+            | Self::Kernel(_)
+            | Self::Namespace(_)
+            | Self::Listen(_)
+            | Self::Privilege(_)
+            | Self::SelfTest(_) => true,
+            Self::Launch(_)
+            | Self::User(_)
+            | Self::Telemetry(_)
+            | Self::Metrics { .. }
+            | Self::AccessLog { .. }
+            | Self::Process(_) => false,
         }
     }
 }
@@ -152,30 +155,14 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     // Threads that are made from here on have what is left of the privileges.
     let (telemetry, flush) = Telemetry::new(sinks)?;
 
-    let listeners: u64 = interception.per_worker.iter().map(|landings| landings.len() as u64).sum();
-    let files = OpenFiles::divide(open_files.1, listeners, workers);
-    let maps = Arc::clone(&interception.maps);
-    telemetry.set_kernel_counters(sinks::kernel_counters(Arc::clone(&maps)));
-    let holds = (!interception.grounds.is_empty()).then(|| Holds {
-        table: Arc::new(Table::new(files.held)),
-        verdicts: Arc::new(KernelVerdicts::new(Arc::clone(&maps))),
-    });
-    let context = Arc::new(Context::new(
-        config.table,
-        Arc::clone(&maps) as _,
-        Dialer::new(Arc::clone(&maps) as _, Arc::clone(&maps) as _),
-        holds.clone(),
-        telemetry.clone(),
-    ));
-    let endpoints = Arc::clone(&context.endpoints);
-    let heartbeat = Arc::new(Heartbeat::new(workers, maps));
-    let (stop, stopped) = watch::channel(false);
-    let grounds = std::mem::take(&mut interception.grounds);
-    let held = holds.map(|holds| Arc::new(Held::new(Arc::clone(&context), holds, grounds)));
-    let threads = start_workers(&mut interception, &context, held.as_ref(), &heartbeat, &stopped, files)?;
+    let self_test = SelfTest::new(std::mem::take(&mut interception.probes));
+    telemetry
+        .set_kernel_counters(sinks::kernel_counters(Arc::clone(&interception.maps), self_test.sentinel()));
+    let proxy =
+        Proxy::start(&mut interception, config.table, self_test.sentinel(), telemetry.clone(), open_files.1)?;
+    let (held, endpoints) = (proxy.held.clone(), Arc::clone(&proxy.endpoints));
 
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Process)?;
+    let runtime = runtime().map_err(AppError::Process)?;
     let kernel_log = interception.take_log();
     let code = runtime.block_on(async {
         let signals = Signals::open().map_err(AppError::Process)?;
@@ -183,6 +170,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         if let Some(log) = kernel_log {
             tokio::spawn(log.run());
         }
+        self_test.pass().await?;
         proxy_down.keep(&endpoints.names());
         tokio::spawn(Arc::clone(&endpoints).keep_resolved(move |names| proxy_down.keep(names)));
         if let Some(held) = held {
@@ -199,7 +187,11 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
                 Arc::clone(&readiness),
             ));
         }
-        let code = supervise(launcher, &signals).await?;
+        if let Some(period) = config.intercept.self_test {
+            tokio::spawn(self_test.keep(period, telemetry.clone(), Arc::clone(&readiness)));
+        }
+        let mut cmd = launcher.launch()?;
+        let code = supervise(&mut cmd, &signals).await?;
         serve_orphans(&cgroups, &signals, code).await?;
         readiness.set(Phase::Draining);
         Ok::<u8, AppError>(code)
@@ -207,47 +199,27 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
 
     // From here on every connect is direct; what is open drains, then the cgroups go.
     drop(interception);
-    let _ = stop.send(true);
-    for thread in threads {
-        if thread.join().is_err() {
-            tracing::error!("a worker ended by a panic");
-        }
-    }
+    proxy.stop();
     drop(flush);
-    if !quiet && !matches!(code, Err(AppError::Launch(_))) {
+    if !quiet && !matches!(code, Err(AppError::Launch(_) | AppError::SelfTest(_))) {
         sinks::print_summary(&telemetry.summary(), json);
     }
     drop(cgroups);
     code
 }
 
-fn start_workers(
-    interception: &mut Interception,
-    context: &Arc<Context>,
-    held: Option<&Arc<Held>>,
-    heartbeat: &Arc<Heartbeat>,
-    stop: &watch::Receiver<bool>,
-    files: OpenFiles,
-) -> Result<Vec<JoinHandle<()>>, AppError> {
-    let mut events = interception.take_events().into_iter();
-    let landings = std::mem::take(&mut interception.per_worker);
-    let permits = Arc::new(Semaphore::new(files.flows.min(Semaphore::MAX_PERMITS)));
-    let start = |(index, landings): (usize, Vec<_>)| {
-        let holding =
-            held.zip(events.next()).map(|(held, events)| Holding { events, held: Arc::clone(held) });
-        let landings =
-            landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
-        let (context, heartbeat) = (Arc::clone(context), Arc::clone(heartbeat));
-        let (permits, stop) = (Arc::clone(&permits), stop.clone());
-        let kept = files.kept_per_worker;
-        Worker { index, landings, holding, context, heartbeat, permits, kept, stop }.start()
+/// The event loop of the main thread. Its helper threads, which resolve names, keep no privilege.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let drop_privileges = || {
+        if let Err(error) = privileges::drop_all_but(&[]) {
+            tracing::error!(%error, "a resolver keeps privileges that it does not need");
+        }
     };
-    landings.into_iter().enumerate().map(start).collect::<io::Result<_>>().map_err(AppError::Process)
+    tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(drop_privileges).build()
 }
 
-/// Starts CMD, passes signals on to it, and waits for its end.
-async fn supervise(launcher: Launcher, signals: &Signals) -> Result<u8, AppError> {
-    let mut cmd: Child = launcher.launch()?;
+/// Passes signals on to CMD, and waits for its end.
+async fn supervise(cmd: &mut Child, signals: &Signals) -> Result<u8, AppError> {
     loop {
         if let Some(status) = cmd.try_wait().map_err(AppError::Process)? {
             return Ok(command::exit_code(status));

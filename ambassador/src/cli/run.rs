@@ -88,8 +88,9 @@ impl RunArgs {
         match app::run(options) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
-                let code = error.exit_code();
-                let _ = writeln!(err, "ambassador: {:#}", anyhow::Error::from(error));
+                let (code, ill) = (error.exit_code(), error.is_for_the_doctor());
+                let hint = if ill { "; `ambassador doctor` tells what is missing" } else { "" };
+                let _ = writeln!(err, "ambassador: {:#}{hint}", anyhow::Error::from(error));
                 ExitCode::from(code)
             }
         }

@@ -53,6 +53,9 @@ shape! {
         "exclude" => exclude: RawExclude;
         /// Whether connections to loopback addresses are intercepted too. Default: false.
         "loopback" => loopback: bool;
+        /// How often it is tested that connections are intercepted, after the test at start; `0s`: only then.
+        /// Default: 30s.
+        "selfTest" => self_test: Limit;
     }
 }
 

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -30,7 +31,7 @@ pub struct Config {
 }
 
 /// Which connections are intercepted (`intercept`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intercept {
     /// Destinations that are left alone (`exclude.cidrs`).
     pub exclude_cidrs: Vec<IpNet>,
@@ -38,6 +39,19 @@ pub struct Intercept {
     pub exclude_ports: Vec<u16>,
     /// Whether loopback destinations are intercepted too (`loopback`).
     pub loopback: bool,
+    /// Between two self-tests (`selfTest`); `None`: only the one at start.
+    pub self_test: Option<Duration>,
+}
+
+impl Default for Intercept {
+    fn default() -> Self {
+        Self {
+            exclude_cidrs: Vec::new(),
+            exclude_ports: Vec::new(),
+            loopback: false,
+            self_test: Some(Duration::from_secs(30)),
+        }
+    }
 }
 
 /// Metrics and logs (`telemetry`).

@@ -102,6 +102,13 @@ impl RunCgroups {
         File::options().write(true).open(&path).map_err(|source| CgroupError::Io { path, source })
     }
 
+    /// Moves this process into CMD's cgroup, before there is a CMD: sockets that it makes there stay CMD's cgroup's.
+    pub fn enter_cmd(&mut self) -> Result<(), CgroupError> {
+        enter(&self.root.join("cmd"))?;
+        self.entered = true;
+        Ok(())
+    }
+
     /// Moves this process into the proxy's cgroup.
     pub fn enter_proxy(&mut self) -> Result<(), CgroupError> {
         enter(&self.root.join("proxy"))?;
@@ -149,7 +156,7 @@ impl Drop for RunCgroups {
 }
 
 /// The directory of the calling process's cgroup.
-fn own_cgroup() -> Result<PathBuf, CgroupError> {
+pub fn own_cgroup() -> Result<PathBuf, CgroupError> {
     let mountinfo = read("/proc/self/mountinfo")?;
     let (root, mount) = cgroup2_mount(&mountinfo).ok_or(CgroupError::NotMounted)?;
     let cgroups = read("/proc/self/cgroup")?;

@@ -12,3 +12,4 @@ mod urgent;
 pub mod dial;
 mod exhaustion;
 pub mod source;
+pub mod probe;

@@ -27,6 +27,8 @@ pub struct Origin {
     pub app: App,
     /// `SO_NETNS_COOKIE` of the program's network namespace.
     pub netns_cookie: u64,
+    /// Cookie of the program's socket, unique for the life of the kernel.
+    pub socket_cookie: u64,
     /// Its SYN was held and told of: somebody dials for it.
     pub announced: bool,
 }
@@ -55,6 +57,7 @@ impl From<&kernel::Origin> for Origin {
                 comm: origin.caller.comm.to_string(),
             },
             netns_cookie: origin.caller.netns_cookie,
+            socket_cookie: origin.socket_cookie,
             announced: origin.announced,
         }
     }

@@ -47,6 +47,9 @@ pub async fn serve(client: TcpStream, peer: SocketAddr, sockets: Arc<dyn Sockets
         tracing::warn!(%error, "an accepted connection keeps the filter of its listener");
     }
     let Some(origin) = context.origin(&client, peer) else { return reset_on_close(&client) };
+    if context.sentinel.knows(origin.socket_cookie) {
+        return context.sentinel.answer(client).await;
+    }
     let claim = context.claim(&client, peer, &origin).await;
     let flow = Arc::new(context.flow_from(peer, origin, sockets));
     Connection { client, flow, context, arrived }.serve(claim).await;

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::stack;
+use super::{sentinel::Sentinel, stack};
 use crate::{
     message::{
         Stack,
@@ -40,6 +40,7 @@ pub struct Context {
     origins: Arc<dyn OrigDstSource>,
     dialer: Dialer,
     pub(super) holds: Option<Holds>,
+    pub(super) sentinel: Arc<Sentinel>,
     pub(super) states: Arc<States>,
     /// The addresses of configured names.
     pub endpoints: Arc<Endpoints>,
@@ -72,7 +73,14 @@ impl Context {
         let endpoints = Arc::new(Endpoints::new(&table));
         let stack = stack::build(&table, &states, &endpoints, &telemetry);
         let next_flow = AtomicU64::new(1);
-        Self { table, origins, dialer, holds, states, endpoints, telemetry, stack, next_flow }
+        let sentinel = Arc::default();
+        Self { table, origins, dialer, holds, sentinel, states, endpoints, telemetry, stack, next_flow }
+    }
+
+    /// The same, which answers the probes of `sentinel`.
+    #[must_use]
+    pub fn answering(self, sentinel: Arc<Sentinel>) -> Self {
+        Self { sentinel, ..self }
     }
 
     /// Counts what is refused before it comes to the stages.

@@ -144,6 +144,11 @@ impl Held {
                 return;
             }
         };
+        if self.context.sentinel.knows(socket_cookie) {
+            self.context.sentinel.note_held();
+            let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+            return;
+        }
         let flow = Arc::new(self.context.flow_from(key.client(), origin, Arc::clone(&ground.sockets)));
         let prospect = self.context.syn_prospect(&flow);
         if prospect.mode == ConnectMode::Eager {

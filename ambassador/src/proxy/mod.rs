@@ -3,6 +3,7 @@
 
 pub mod held;
 pub mod context;
+pub mod sentinel;
 pub mod connection;
 pub mod opaque;
 pub mod tls;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::telemetry::labels::{
     BreakerCause, BreakerState, Enforcement, ErrorType, GivenUpReason, HoldOutcome, Protocol, RejectReason,
-    RetryOutcome,
+    RetryOutcome, TestResult,
 };
 
 /// Any of the facts.
@@ -33,6 +33,7 @@ pub enum Event<'a> {
     MissingDestination(MissingDestination),
     ConnectHeld(ConnectHeld),
     ConnectLied(ConnectLied),
+    SelfTested(SelfTested),
 }
 
 /// What a flow's traffic went to.
@@ -212,6 +213,13 @@ pub struct ConnectLied {
     pub destination: Destination,
 }
 
+/// The self-test was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelfTested {
+    /// What came of it.
+    pub result: TestResult,
+}
+
 /// A circuit breaker exists now, so that its state is visible before its first change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerCreated {
@@ -306,7 +314,8 @@ into_event!(
     HostMismatch<'a>,
     MissingDestination,
     ConnectHeld,
-    ConnectLied
+    ConnectLied,
+    SelfTested
 );
 
 fn is_failure(error: Option<ErrorType>) -> bool {

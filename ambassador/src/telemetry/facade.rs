@@ -235,7 +235,9 @@ fn trace(event: &Event<'_>) {
         Event::ConnectLied(lied) => {
             tracing::debug!(endpoint = %lied.destination.endpoint, "connect had succeeded in vain");
         }
-        Event::RequestFinished(_)
+        // Who tests says it, and only when the result is another one.
+        Event::SelfTested(_)
+        | Event::RequestFinished(_)
         | Event::AttemptFinished(_)
         | Event::FlowFinished(_)
         | Event::BreakerCreated(_) => {}

@@ -213,6 +213,16 @@ label_set! {
 }
 
 label_set! {
+    /// What came of a self-test.
+    TestResult {
+        /// Every probe was answered.
+        Passed => "passed",
+        /// One was not: connections are not intercepted as they should be.
+        Failed => "failed",
+    }
+}
+
+label_set! {
     /// States of a circuit breaker, in resilience4j's words.
     BreakerState {
         /// Everything is admitted.

@@ -53,6 +53,10 @@ pub(crate) const CONNECT_LIES: Name = name(
     "ambassador_connect_lies_total",
     "Connections whose connect() had succeeded at once and whose dial then failed.",
 );
+pub(crate) const SELF_TESTS: Name = name(
+    "ambassador_self_tests_total",
+    "Tests that connections of the intercepted cgroup come to ambassador, by result.",
+);
 pub(crate) const CONNECT_DURATION: Name =
     name("ambassador_connect_duration_seconds", "Time of successful dials to upstreams.");
 pub(crate) const TCP_BYTES: Name =

@@ -25,6 +25,7 @@ impl Metrics {
             Event::Rejected(rejected) => self.rejected(rejected),
             Event::ConnectHeld(hold) => self.hold_duration(hold.outcome).observe(hold.held.as_secs_f64()),
             Event::ConnectLied(_) => self.connect_lies.inc(),
+            Event::SelfTested(test) => self.self_tests(test.result).inc(),
             Event::Retried(retried) => self.retried(&retried.route, retried.outcome),
             Event::RetryGivenUp(given_up) => self.retry_given_up(given_up.reason).inc(),
             Event::HostMismatch(mismatch) => {

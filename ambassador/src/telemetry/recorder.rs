@@ -50,6 +50,7 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
         Event::Rejected(fact) => Event::Rejected(fact),
         Event::ConnectHeld(fact) => Event::ConnectHeld(fact),
         Event::ConnectLied(fact) => Event::ConnectLied(fact),
+        Event::SelfTested(fact) => Event::SelfTested(fact),
         Event::Retried(fact) => Event::Retried(fact),
         Event::RetryGivenUp(fact) => Event::RetryGivenUp(fact),
         Event::MissingDestination(fact) => Event::MissingDestination(fact),

@@ -19,7 +19,7 @@ use prometheus::{
 use crate::telemetry::event::Destination;
 use crate::telemetry::handles::{LabelId, OTHER};
 use crate::telemetry::interner::Interner;
-use crate::telemetry::labels::{Direction, GivenUpReason, HoldOutcome, Protocol};
+use crate::telemetry::labels::{Direction, GivenUpReason, HoldOutcome, Protocol, TestResult};
 use crate::telemetry::names::{self, Name};
 use crate::telemetry::process;
 
@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     pub(crate) host_mismatch: IntCounterVec,
     pub(crate) missing_destination: IntCounter,
     pub(crate) access_log_dropped: IntCounter,
+    self_tests: Vec<IntCounter>,
     retry_given_up: Vec<IntCounter>,
     connections: Vec<IntCounter>,
     connections_active: Vec<IntGauge>,
@@ -78,6 +79,7 @@ impl Metrics {
             [Direction::Sent, Direction::Received]
                 .map(|direction| tcp_bytes.with_label_values(&[protocol.as_str(), direction.as_str()]))
         };
+        let self_tests = counters(names::SELF_TESTS, &["result"])?;
         let holds = histograms(names::HOLD_DURATION, &names::CONNECT_BUCKETS, &["outcome"])?;
         let call = ["route", "upstream", "http_request_method", "http_response_status_code", "error_type"];
         let attempt = ["route", "upstream", "http_response_status_code", "error_type"];
@@ -103,6 +105,10 @@ impl Metrics {
             host_mismatch: counters(names::HOST_MISMATCH, &["route"])?,
             missing_destination: plain(&registry, names::MISSING_DESTINATION)?,
             access_log_dropped: plain(&registry, names::ACCESS_LOG_DROPPED)?,
+            self_tests: TestResult::ALL
+                .iter()
+                .map(|result| self_tests.with_label_values(&[result.as_str()]))
+                .collect(),
             retry_given_up: GivenUpReason::ALL
                 .iter()
                 .map(|reason| retry_given_up.with_label_values(&[reason.as_str()]))
@@ -153,6 +159,10 @@ impl Metrics {
 
     pub(crate) fn retry_given_up(&self, reason: GivenUpReason) -> &IntCounter {
         &self.retry_given_up[reason as usize]
+    }
+
+    pub(crate) fn self_tests(&self, result: TestResult) -> &IntCounter {
+        &self.self_tests[result as usize]
     }
 
     pub(crate) fn connections(&self, protocol: Protocol) -> (&IntCounter, &IntGauge) {

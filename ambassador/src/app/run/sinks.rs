@@ -16,6 +16,7 @@ use super::AppError;
 use crate::{
     config::settings::{self, LogFormat},
     kernel::KernelMaps,
+    proxy::sentinel::Sentinel,
     telemetry::{
         KernelCounters, Options,
         access_log::{AccessLog, Colour, Format},
@@ -64,11 +65,17 @@ pub(super) fn listen_metrics(address: SocketAddr) -> Result<TcpListener, AppErro
     Ok(listener)
 }
 
-/// The kernel programs' counters, read at each scrape.
-pub(super) fn kernel_counters(maps: Arc<KernelMaps>) -> KernelCounters {
+/// The kernel programs' counters, read at each scrape, without the connections of the self-test.
+pub(super) fn kernel_counters(maps: Arc<KernelMaps>, sentinel: Arc<Sentinel>) -> KernelCounters {
     Box::new(move || {
         let Ok(counters) = maps.counters() else { return Vec::new() };
-        counters.iter().map(|(counter, value)| metric_of(counter, value)).collect()
+        let own = |counter| match counter {
+            Counter::Redirected | Counter::Delivered => sentinel.answered(),
+            Counter::SynHeld => sentinel.held(),
+            _ => 0,
+        };
+        let others = |(counter, value): (_, u64)| metric_of(counter, value.saturating_sub(own(counter)));
+        counters.iter().map(others).collect()
     })
 }
 

@@ -153,6 +153,7 @@ fn intercept(raw: &RawIntercept) -> Intercept {
             .map(|list| list.value.iter().map(|at| at.value.narrow()).collect())
             .unwrap_or_default(),
         loopback: raw.loopback.as_ref().is_some_and(|at| at.value),
+        self_test: raw.self_test.as_ref().map_or(Intercept::default().self_test, |at| at.value.0),
     }
 }
 

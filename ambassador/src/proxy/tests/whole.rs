@@ -31,7 +31,8 @@ struct Fixed(SocketAddr);
 
 impl OrigDstSource for Fixed {
     fn origin(&self, _: BorrowedFd<'_>) -> io::Result<Option<Dialled>> {
-        Ok(Some(Dialled { dst: self.0, app: App::default(), netns_cookie: 1, announced: false }))
+        let app = App::default();
+        Ok(Some(Dialled { dst: self.0, app, netns_cookie: 1, socket_cookie: 1, announced: false }))
     }
 }
 

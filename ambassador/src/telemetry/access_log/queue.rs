@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
+use crate::host::privileges;
+
 /// The workers' end of the queue.
 #[derive(Clone)]
 pub(crate) struct Lines {
@@ -47,6 +49,10 @@ impl Writer {
         let (done, finished) = sync_channel(1);
         let lost = dropped.clone();
         thread::Builder::new().name(String::from("access-log")).spawn(move || {
+            // Its sink is open. Whoever starts this may keep a capability or two for the end.
+            if let Err(error) = privileges::drop_all_but(&[]) {
+                tracing::error!(%error, "the access log keeps privileges that it does not need");
+            }
             write_all(sink, &messages, &lost);
             drop(messages); // from here on a line counts as dropped
             let _ = done.try_send(());
