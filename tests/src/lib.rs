@@ -13,6 +13,8 @@ pub mod driver;
 pub mod fault;
 pub mod footprint;
 pub mod http;
+#[cfg(target_arch = "x86_64")]
+pub mod injection;
 pub mod kernel_maps;
 pub mod link;
 pub mod listener;

@@ -18,6 +18,7 @@ use crate::{
     host::{
         cgroup::{CgroupError, RunCgroups},
         command::{self, CommandSpec, LaunchError, Launcher},
+        confinement,
         free_memory,
         privileges::{self, PrivilegeError},
         signals::{self, Signals},
@@ -121,6 +122,7 @@ impl AppError {
 /// Runs CMD and serves its connections until its cgroup is empty; returns CMD's exit code.
 pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let RunOptions { config, command, user, namespaces, quiet, json } = options;
+    privileges::hide();
     let mask = signals::block().map_err(|error| AppError::Process(error.into()))?;
     let run_as = RunAs::resolve(user.as_deref(), std::env::var("SUDO_UID").ok().as_deref())?;
     let open_files = privileges::raise_open_files();
@@ -191,6 +193,13 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
             tokio::spawn(self_test.keep(period, telemetry.clone(), Arc::clone(&readiness)));
         }
         let mut cmd = launcher.launch()?;
+        // Not before, because CMD must not inherit it.
+        if let Err(error) = confinement::confine() {
+            tracing::warn!(
+                "the proxy keeps system calls that it does not need: {:#}",
+                anyhow::Error::from(error)
+            );
+        }
         let code = supervise(&mut cmd, &signals).await?;
         serve_orphans(&cgroups, &signals, code).await?;
         readiness.set(Phase::Draining);

@@ -3,6 +3,7 @@
 
 pub mod cgroup;
 pub mod command;
+pub mod confinement;
 pub mod free_memory;
 pub mod privileges;
 mod readable;

@@ -18,6 +18,11 @@ pub enum PrivilegeError {
     NoNewPrivileges(#[source] nix::Error),
 }
 
+/// Whether the calling thread has a capability in effect.
+pub fn holds(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
+}
+
 /// Drops every capability of the calling thread but those in `keep`, for good, and sets `no_new_privs`.
 pub fn drop_all_but(keep: &[Capability]) -> Result<(), PrivilegeError> {
     let held = caps::read(None, CapSet::Permitted).map_err(PrivilegeError::Capabilities)?;
@@ -34,6 +39,15 @@ pub fn drop_all_but(keep: &[Capability]) -> Result<(), PrivilegeError> {
     caps::set(None, CapSet::Effective, &kept).map_err(PrivilegeError::Capabilities)?;
     caps::set(None, CapSet::Permitted, &kept).map_err(PrivilegeError::Capabilities)?;
     nix::sys::prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)
+}
+
+/// Keeps other processes of the same user out of this one's memory and descriptors (`PR_SET_DUMPABLE`, proc(5)): CMD may
+/// run as the same user, and a descriptor of a kernel map is all that it takes to change the map. Only
+/// `CAP_SYS_PTRACE` gets in. There are no core dumps either; CMD's own exec makes it dumpable again.
+pub fn hide() {
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!(%error, "other processes of this user can look into the proxy");
+    }
 }
 
 /// Raises the soft limit of open files to the hard one and returns the limits as they were, for CMD.
