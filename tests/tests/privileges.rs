@@ -70,7 +70,7 @@ fn no_thread_of_the_proxy_keeps_a_capability_or_can_gain_one() -> Result<()> {
         ensure!(field(status, "NoNewPrivs") == "1", "thread {thread}:\n{status}");
     }
     let names: Vec<&str> = threads.values().map(|status| field(status, "Name")).collect();
-    for name in ["ambassador", "worker-0", "holder", "access-log", "netns-sockets"] {
+    for name in ["ambassador", "worker-0", "access-log", "netns-sockets"] {
         ensure!(names.contains(&name), "{name} is not among {names:?}");
     }
     process.finish(SOON)?.expect_success()?;

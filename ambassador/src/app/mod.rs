@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Wires everything together; the order of start and stop is visible here and nowhere else.
 
+pub mod doctor;
 mod heartbeat;
 mod interception;
 mod open_files;

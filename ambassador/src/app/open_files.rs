@@ -4,6 +4,10 @@
 //! Connections of programs, dials for connections that are not accepted yet, and connections that are kept for later
 //! draw from the same limit. Each has its part, so that what nobody waits for never keeps out what somebody does.
 
+use std::thread::available_parallelism;
+
+use crate::net::listen::{SPREAD_V4, SPREAD_V6};
+
 /// The parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenFiles {
@@ -25,6 +29,13 @@ impl OpenFiles {
         let flows = (left - held - kept_per_worker * workers) / 2;
         Self { flows: flows.max(1), held, kept_per_worker }
     }
+}
+
+/// How many connections of programs can be open within `limit`, with the listeners of one namespace.
+pub(super) fn connections_within(limit: u64) -> usize {
+    let workers = available_parallelism().map_or(1, usize::from);
+    let listeners = workers * (usize::from(SPREAD_V4) + SPREAD_V6);
+    OpenFiles::divide(limit, listeners as u64, workers).flows
 }
 
 /// Descriptors that are neither flows' nor listeners': maps, programs, threads, logs.

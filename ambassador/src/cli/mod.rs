@@ -2,6 +2,7 @@
 //! The command line: clap structs, one file per verb, and no logic.
 
 pub mod check;
+pub mod doctor;
 pub mod explain;
 pub mod output;
 pub mod run;
@@ -34,6 +35,7 @@ Examples:
   ambassador run -- curl http://api.example/              see every request that curl makes
   ambassador run --retry 3 --breaker 5 -- ./legacy-app    and make them reliable
   ambassador run -c ambassador.yaml -- ./legacy-app       with a policy for each destination
+  ambassador doctor                                       does it work here, and if not, why?
   ambassador check ambassador.yaml                        is the file right?
   ambassador explain http://api.example/ -c ambassador.yaml
                                                           which route applies, and why
@@ -43,6 +45,7 @@ AMBASSADOR_LOG=debug shows what ambassador does (off, error, warn, info, debug, 
 #[derive(Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Doctor(doctor::DoctorArgs),
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Schema(schema::SchemaArgs),
@@ -58,18 +61,21 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS };
         }
     };
-    log(&cli.log_format);
+    // What the doctor meets is in its findings.
+    let level = if matches!(cli.verb, Verb::Doctor(_)) { "error" } else { "warn" };
+    log(&cli.log_format, level);
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     match cli.verb {
         Verb::Run(args) => args.run(&mut err),
+        Verb::Doctor(args) => doctor::run(args, &mut out),
         Verb::Check(args) => check::run(&args, &mut out, &mut err),
         Verb::Explain(args) => explain::run(&args, &mut out, &mut err),
         Verb::Schema(args) => schema::run(args, &mut out),
     }
 }
 
-fn log(format: &str) {
-    let filter = EnvFilter::try_from_env("AMBASSADOR_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+fn log(format: &str, level: &str) {
+    let filter = EnvFilter::try_from_env("AMBASSADOR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if format == "json" {
         builder.json().init();

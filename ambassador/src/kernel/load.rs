@@ -18,10 +18,11 @@ use aya::{
     maps::{Map, MapError},
     programs::{Program, ProgramError},
 };
-use caps::{CapSet, Capability};
+use caps::Capability;
 use nix::sys::utsname::uname;
 
 use super::{KernelError, KernelLog, LoadOptions, SynEvents, maps::KernelMaps, object::OBJECT};
+use crate::host::privileges::holds;
 
 /// The programs and maps of one load.
 pub(super) struct Loaded {
@@ -47,7 +48,7 @@ pub(super) struct Programs {
 
 /// Loads the programs.
 pub(super) fn load(options: &LoadOptions) -> Result<Loaded, KernelError> {
-    let version = running_version()?;
+    let (_, support) = support()?;
     require_capabilities()?;
     let debug_log = options.debug_log;
     if debug_log && !has_perfmon() {
@@ -55,7 +56,7 @@ pub(super) fn load(options: &LoadOptions) -> Result<Loaded, KernelError> {
     }
     let debug_log = debug_log && has_perfmon();
     let truthful = options.truthful;
-    let features = Features { retval: version >= RETVAL_VERSION, comm: has_perfmon(), debug_log, truthful };
+    let features = Features { retval: support == Support::Full, comm: has_perfmon(), debug_log, truthful };
     let loaded = match load_object(features, options.rings) {
         // Which kernels tell the caller's name to which loaders has changed several times.
         Err(KernelError::Rejected { .. }) if features.comm => {
@@ -65,6 +66,78 @@ pub(super) fn load(options: &LoadOptions) -> Result<Loaded, KernelError> {
     };
     give_memory_back();
     loaded
+}
+
+/// The names of the programs.
+pub const PROGRAMS: [&str; 9] = [
+    "connect4",
+    "connect6",
+    "getpeername4",
+    "getpeername6",
+    "getsockname4",
+    "getsockname6",
+    "so_main",
+    "so_passive",
+    FILTER,
+];
+
+/// The program without which connections are let in before their destination has answered.
+pub const FILTER: &str = "lfilter";
+
+/// The name of a program, and whether it loads.
+pub type Tried = (&'static str, Result<(), KernelError>);
+
+/// Loads each program by itself and lets it go again, to see which of them this kernel takes. The error is one of all
+/// of them.
+pub fn try_programs() -> Result<Vec<Tried>, KernelError> {
+    let (_, support) = support()?;
+    require_capabilities()?;
+    let features =
+        |comm| Features { retval: support == Support::Full, comm, debug_log: false, truthful: true };
+    let mut object = open_object(features(has_perfmon()))?;
+    let mut nameless = None;
+    let mut tried = Vec::new();
+    for name in PROGRAMS {
+        let mut loaded = program(&mut object, name);
+        if matches!(loaded, Err(KernelError::Rejected { .. })) {
+            let object = match &mut nameless {
+                Some(object) => object,
+                none => none.insert(open_object(features(false))?),
+            };
+            loaded = program(object, name);
+        }
+        tried.push((name, loaded.map(drop)));
+    }
+    Ok(tried)
+}
+
+/// How well a kernel is supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// From 6.1 on: everything.
+    Full,
+    /// From 5.15 on: refusals show EPERM.
+    Basic,
+}
+
+/// The running kernel's release, and how well it is supported; an error below the floor.
+pub fn support() -> Result<(String, Support), KernelError> {
+    let release = match uname() {
+        Ok(names) => names.release().to_string_lossy().into_owned(),
+        Err(_) => String::new(),
+    };
+    support_of(&release).map(|support| (release, support))
+}
+
+fn support_of(release: &str) -> Result<Support, KernelError> {
+    match parse_version(release) {
+        None => Err(KernelError::UnknownKernel { release: release.to_owned() }),
+        Some(version) if version < MIN_VERSION => {
+            Err(KernelError::KernelTooOld { found: release.to_owned() })
+        }
+        Some(version) if version < FULL_VERSION => Ok(Support::Basic),
+        Some(_) => Ok(Support::Full),
+    }
 }
 
 /// What the verifier is shown; the rest of the code is dead to it.
@@ -77,7 +150,8 @@ struct Features {
     truthful: bool,
 }
 
-fn load_object(features: Features, rings: u32) -> Result<Loaded, KernelError> {
+/// The object with its maps made, and no program loaded.
+fn open_object(features: Features) -> Result<Ebpf, KernelError> {
     let Features { retval, comm, debug_log, truthful } = features;
     let (has_retval, has_comm) = (u8::from(retval), u8::from(comm));
     let log_level = if debug_log { aya_log::Level::Debug as u8 } else { LOG_OFF };
@@ -93,7 +167,12 @@ fn load_object(features: Features, rings: u32) -> Result<Loaded, KernelError> {
     if !truthful {
         loader.map_max_entries("GOOD", UNUSED_ENTRIES);
     }
-    let mut object = loader.load(OBJECT).map_err(object_error)?;
+    loader.load(OBJECT).map_err(object_error)
+}
+
+fn load_object(features: Features, rings: u32) -> Result<Loaded, KernelError> {
+    let Features { debug_log, truthful, .. } = features;
+    let mut object = open_object(features)?;
     let pick = |silent, lines| if debug_log { lines } else { silent };
     let programs = Programs {
         connect4: program(&mut object, pick("connect4", "connect4_debug"))?,
@@ -106,7 +185,7 @@ fn load_object(features: Features, rings: u32) -> Result<Loaded, KernelError> {
         so_passive: program(&mut object, pick("so_passive", "so_passive_debug"))?,
     };
     let log = if debug_log { Some(KernelLog::open(&mut object)?) } else { None };
-    let filter = if truthful { program(&mut object, "lfilter") } else { Err(KernelError::NoFilter) };
+    let filter = if truthful { program(&mut object, FILTER) } else { Err(KernelError::NoFilter) };
     let maps = KernelMaps::open(|name| map(&mut object, name))?;
     let events = if filter.is_ok() { events(&maps, rings)? } else { Vec::new() };
     Ok(Loaded { programs, maps, log, filter, events })
@@ -187,7 +266,7 @@ fn is_permission(error: &io::Error) -> bool {
 
 /// Asked first, because the kernel says only EPERM.
 fn require_capabilities() -> Result<(), KernelError> {
-    let needed = [("CAP_BPF", has(Capability::CAP_BPF)), ("CAP_NET_ADMIN", has(Capability::CAP_NET_ADMIN))];
+    let needed = [("CAP_BPF", may(Capability::CAP_BPF)), ("CAP_NET_ADMIN", may(Capability::CAP_NET_ADMIN))];
     let missing: Vec<_> = needed.iter().filter(|(_, present)| !present).map(|(name, _)| *name).collect();
     if missing.is_empty() {
         return Ok(());
@@ -197,27 +276,12 @@ fn require_capabilities() -> Result<(), KernelError> {
 
 /// What the verifier lets do more, and what newer kernels show the caller's name to.
 fn has_perfmon() -> bool {
-    has(Capability::CAP_PERFMON)
+    may(Capability::CAP_PERFMON)
 }
 
-/// As bpf(2) sees it: `CAP_SYS_ADMIN` stands for each of them.
-fn has(capability: Capability) -> bool {
-    let effective = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    effective(capability) || effective(Capability::CAP_SYS_ADMIN)
-}
-
-fn running_version() -> Result<(u32, u32), KernelError> {
-    let release = match uname() {
-        Ok(names) => names.release().to_string_lossy().into_owned(),
-        Err(_) => String::new(),
-    };
-    let Some(version) = parse_version(&release) else {
-        return Err(KernelError::UnknownKernel { release });
-    };
-    if version < MIN_VERSION {
-        return Err(KernelError::KernelTooOld { found: release });
-    }
-    Ok(version)
+/// Whether bpf(2) sees a capability: `CAP_SYS_ADMIN` stands for each of its own.
+pub fn may(capability: Capability) -> bool {
+    holds(capability) || holds(Capability::CAP_SYS_ADMIN)
 }
 
 /// The `major, minor` of a release such as `6.1.0-44-cloud-amd64`.
@@ -239,8 +303,8 @@ fn give_memory_back() {}
 
 /// The netns cookie in `sock_ops` programs.
 const MIN_VERSION: (u32, u32) = (5, 15);
-/// `bpf_set_retval` in connect hooks.
-const RETVAL_VERSION: (u32, u32) = (6, 1);
+/// `bpf_set_retval` in connect hooks, and map operations without a capability.
+const FULL_VERSION: (u32, u32) = (6, 1);
 /// Below every level of the log.
 const LOG_OFF: u8 = 0;
 const LOG_MAP: &str = "AYA_LOGS";
@@ -255,7 +319,28 @@ const UNUSED_ENTRIES: u32 = 1;
 
 #[cfg(test)]
 mod tests {
-    use super::parse_version;
+    use super::{KernelError, Support, parse_version, support_of};
+
+    #[test]
+    fn kernels_below_the_floor_are_refused() {
+        for (release, support) in [
+            ("7.2.13+deb14-cloud-amd64", Some(Support::Full)),
+            ("6.1.0-50-cloud-amd64", Some(Support::Full)),
+            ("6.0.0", Some(Support::Basic)),
+            ("5.15.0-1", Some(Support::Basic)),
+            ("5.14.21", None),
+            ("5.10.0-32-cloud-amd64", None),
+            ("4.19", None),
+        ] {
+            match support_of(release) {
+                Err(KernelError::KernelTooOld { found }) => {
+                    assert_eq!((found.as_str(), support), (release, None));
+                }
+                other => assert_eq!(other.ok(), support, "{release}"),
+            }
+        }
+        assert!(matches!(support_of("six"), Err(KernelError::UnknownKernel { .. })));
+    }
 
     #[test]
     fn kernel_releases_are_parsed() {

@@ -30,6 +30,7 @@ pub use clock::monotonic_ns;
 pub use error::KernelError;
 pub use event::{FlowKey, SynEvent, SynEventError};
 pub use filter::detach_filter;
+pub use load::{FILTER, PROGRAMS, Support, Tried, may, support, try_programs};
 pub use log::KernelLog;
 pub use maps::{Counters, KernelMaps, RefuseRule, WhileStale};
 pub use origin::{Caller, OrigDst, Origin};

@@ -39,4 +39,4 @@ pub use captured::{PacketError, Syn, Unreachable, reset_after_allow};
 pub use handover::{Claim, Promise};
 pub use key::FlowKey;
 pub use packet::Packet;
-pub use raw::{RawSocketError, RawSockets};
+pub use raw::{RawFamily, RawSocketError, RawSockets};

@@ -30,6 +30,9 @@ pub enum RawSocketError {
     /// The capability is missing.
     #[error("raw sockets need CAP_NET_RAW in the user namespace that owns the network namespace")]
     MissingCapability(#[source] io::Error),
+    /// The kernel does not speak the family.
+    #[error("the kernel does not speak this family")]
+    NoFamily,
     /// The kernel refused for another reason.
     #[error("cannot open a raw socket of {family}")]
     Open {
@@ -44,13 +47,18 @@ pub enum RawSocketError {
 impl RawSockets {
     /// Opens them in the network namespace of the calling thread, which must hold `CAP_NET_RAW`.
     pub fn open() -> Result<Self, RawSocketError> {
-        let v4 = raw_socket(Domain::IPV4).map_err(|source| RawSocketError::of("IPv4", source))?;
-        let v6 = match raw_socket(Domain::IPV6) {
+        let v4 = RawFamily::V4.open()?;
+        let v6 = match RawFamily::V6.open() {
             Ok(socket) => Some(socket),
-            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => None,
-            Err(source) => return Err(RawSocketError::of("IPv6", source)),
+            Err(RawSocketError::NoFamily) => None,
+            Err(error) => return Err(error),
         };
         Ok(Self { v4, v6 })
+    }
+
+    /// Whether one of a family can be opened here.
+    pub fn try_family(family: RawFamily) -> Result<(), RawSocketError> {
+        family.open().map(drop)
     }
 
     /// Sends a packet without waiting: `WouldBlock` when the socket's buffer is full, `EPERM` when a packet filter of
@@ -74,8 +82,28 @@ impl RawSocketError {
     fn of(family: &'static str, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => Self::MissingCapability(source),
+            Some(libc::EAFNOSUPPORT) => Self::NoFamily,
             _ => Self::Open { family, source },
         }
+    }
+}
+
+/// The family of a raw socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RawFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl RawFamily {
+    fn open(self) -> Result<OwnedFd, RawSocketError> {
+        let (domain, name) = match self {
+            Self::V4 => (Domain::IPV4, "IPv4"),
+            Self::V6 => (Domain::IPV6, "IPv6"),
+        };
+        raw_socket(domain).map_err(|source| RawSocketError::of(name, source))
     }
 }
 
