@@ -103,7 +103,8 @@ fn ask(self_test: &SelfTest, findings: &mut Vec<Finding>) -> Result<(), AppError
         };
         findings.push(match runtime.block_on(self_test.ask(probe)) {
             Ok(took) => {
-                Finding::ok(Group::Interception, name, format!("a connect came through in {took:.1?}"))
+                let found = format!("a connect came through in {:.1} ms", took.as_secs_f64() * 1000.0);
+                Finding::ok(Group::Interception, name, found)
             }
             Err(error) => Finding::failed(Group::Interception, name, Status::Broken, error, SELF_TEST),
         });
