@@ -10,8 +10,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::apt::Apt;
 
-/// The supported floor, the kernel of the current long-term releases, and the newest.
+/// The oldest that is fully supported, the kernel of the current long-term releases, and the newest.
 pub(crate) const DEFAULT: [&str; 3] = ["6.1", "6.12", "newest"];
+
+/// A kernel below the floor, on which ambassador must refuse to run. Debian has given it up, so it may not be had.
+pub(crate) const TOO_OLD: &str = "5.10";
 
 /// A kernel that is asked for.
 pub(crate) enum Wanted {
@@ -39,7 +42,7 @@ impl Wanted {
         let is_word = |c: char| c.is_ascii_lowercase() || c == '-';
         ensure!(
             !suite.is_empty() && suite.chars().all(is_word),
-            "{name}: name 6.1, 6.12, newest, a suite of Debian, or the path of a kernel image"
+            "{name}: name 5.10, 6.1, 6.12, newest, a suite of Debian, or the path of a kernel image"
         );
         Ok(Self::Suite { name: name.to_owned(), suite: suite.to_owned() })
     }
@@ -131,7 +134,8 @@ fn file_name(path: &Path) -> String {
 }
 
 /// The suite of Debian in which a kernel is found.
-const SUITES: [(&str, &str); 3] = [("6.1", "bookworm"), ("6.12", "bookworm-backports"), ("newest", "sid")];
+const SUITES: [(&str, &str); 4] =
+    [("5.10", "bullseye"), ("6.1", "bookworm"), ("6.12", "bookworm-backports"), ("newest", "sid")];
 const FRESH: Duration = Duration::from_hours(7 * 24);
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 
 use std::fmt::Write as _;
 
-use super::checks::{CHECKS, FAILS, HOLDS, MARK};
+use super::checks::{FAILS, HOLDS, KERNEL, MARK, checks};
 
 /// The outcome of every check.
 pub(crate) struct Report {
+    checks: &'static [&'static str],
     outcomes: Vec<Outcome>,
 }
 
@@ -17,20 +18,22 @@ enum Outcome {
 }
 
 impl Report {
-    /// Finds each check's line.
+    /// Finds the line of each check that is due on the kernel that was booted.
     pub(crate) fn read(console: &str) -> Self {
-        Self { outcomes: CHECKS.iter().map(|name| Outcome::find(name, console)).collect() }
+        let release = console.lines().find_map(|line| Some(line.split_once(KERNEL)?.1.trim()));
+        let checks = checks(release.unwrap_or_default());
+        Self { checks, outcomes: checks.iter().map(|name| Outcome::find(name, console)).collect() }
     }
 
     /// Whether all checks were made and hold.
     pub(crate) fn holds(&self) -> bool {
-        self.count() == CHECKS.len()
+        self.count() == self.checks.len()
     }
 
     /// A line per check.
     pub(crate) fn lines(&self, kernel: &str) -> String {
         let mut text = String::new();
-        for (name, outcome) in CHECKS.iter().zip(&self.outcomes) {
+        for (name, outcome) in self.checks.iter().zip(&self.outcomes) {
             let _ = match outcome {
                 Outcome::Holds(detail) => writeln!(text, "✓ {kernel}  {name} ({detail})"),
                 Outcome::Fails(reason) => writeln!(text, "✗ {kernel}  {name}: {reason}"),
@@ -42,7 +45,7 @@ impl Report {
 
     /// In a few words.
     pub(crate) fn verdict(&self) -> String {
-        format!("{} of {} checks hold", self.count(), CHECKS.len())
+        format!("{} of {} checks hold", self.count(), self.checks.len())
     }
 
     fn count(&self) -> usize {
@@ -74,6 +77,22 @@ const LAST: usize = 40;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::checks::{BELOW_FLOOR, SUPPORTED as CHECKS};
+
+    #[test]
+    fn below_the_floor_other_checks_are_due() {
+        let due = |release: &str| Report::read(&format!("boot\r\n{KERNEL}{release}\r\n")).outcomes.len();
+        for (release, count) in [
+            ("5.10.0-32-cloud-amd64", BELOW_FLOOR.len()),
+            ("5.14.1", BELOW_FLOOR.len()),
+            ("5.15.0", CHECKS.len()),
+            ("6.1.0-50-cloud-amd64", CHECKS.len()),
+            ("7.2.13+deb14-cloud-amd64", CHECKS.len()),
+        ] {
+            assert_eq!(due(release), count, "{release}");
+        }
+        assert_eq!(Report::read("nothing was booted").outcomes.len(), CHECKS.len());
+    }
 
     #[test]
     fn a_check_holds_fails_or_was_not_reached() {
@@ -84,8 +103,8 @@ mod tests {
         let report = Report::read(&console);
         let lines = report.lines("6.1");
         let mut lines = lines.lines();
-        assert_eq!(lines.next(), Some("✓ 6.1  load (well)"));
-        assert_eq!(lines.next(), Some("✗ 6.1  attach: not well"));
+        assert_eq!(lines.next(), Some("✓ 6.1  doctor (well)"));
+        assert_eq!(lines.next(), Some("✗ 6.1  load: not well"));
         assert!(lines.all(|line| line.starts_with("✗ 6.1  ") && line.ends_with(": not reached")));
         assert!(!report.holds());
     }

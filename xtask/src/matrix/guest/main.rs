@@ -8,6 +8,7 @@
 #[path = "../checks.rs"]
 mod checks;
 mod client;
+mod health;
 #[allow(unreachable_pub, reason = "the file is part of another crate, too")]
 #[path = "../../../../tests/src/path.rs"]
 mod path;

@@ -43,6 +43,11 @@ impl Program {
         self.ask("try", address)
     }
 
+    /// Ambassador's own pid.
+    pub(crate) fn pid(&self) -> nix::unistd::Pid {
+        self.process.pid()
+    }
+
     /// Sends a signal to ambassador.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         self.process.signal(signal)
@@ -88,15 +93,15 @@ pub(crate) fn metric(name: &str) -> Result<f64> {
 }
 
 /// `ambassador run -q` in `cgroup`.
-fn command(cgroup: &Cgroup) -> Command {
+pub(crate) fn command(cgroup: &Cgroup) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", ENTER_CGROUP]).arg(cgroup.path()).args([AMBASSADOR, "run", "-q"]);
     command
 }
 
 const ENTER_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
-const AMBASSADOR: &str = "/bin/ambassador";
-const GUEST: &str = "/bin/guest";
+pub(crate) const AMBASSADOR: &str = "/bin/ambassador";
+pub(crate) const GUEST: &str = "/bin/guest";
 const POLICY_FILE: &str = "/tmp/policy.yaml";
 const START: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(10);
