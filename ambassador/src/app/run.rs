@@ -18,8 +18,7 @@ use crate::{
     host::{
         cgroup::{CgroupError, RunCgroups},
         command::{self, CommandSpec, LaunchError, Launcher},
-        confinement,
-        free_memory,
+        confinement, free_memory,
         privileges::{self, PrivilegeError},
         signals::{self, Signals},
         user::{RunAs, UserError},
