@@ -43,9 +43,10 @@ enum Verb {
         /// A suite (the name of a file in tests/tests), or a part of the names of tests.
         filter: Option<String>,
     },
-    /// Checks ambassador on other kernels, in emulated machines: Debian's 6.1, 6.12 and its newest.
+    /// Checks ambassador on other kernels, in emulated machines: Debian's 6.1, 6.12 and its newest; and that
+    /// 5.10, which is too old, is refused.
     Matrix {
-        /// `6.1`, `6.12`, `newest`, a suite of Debian (its newest kernel), or the path of a kernel image.
+        /// `5.10`, `6.1`, `6.12`, `newest`, a suite of Debian (its newest kernel), or the path of a kernel image.
         kernels: Vec<String>,
     },
     /// Measures ambassador beside direct connections and its peers, and writes the tables into BENCHMARKS.md.
