@@ -15,8 +15,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
 use socket2::SockRef;
 use tokio::{
+    io::{Interest, Ready},
     net::TcpStream,
     time::{Instant, sleep_until},
 };
@@ -61,7 +63,13 @@ pub async fn relay(
     let mut up = Direction::new(from_client);
     let mut down = Direction::new(from_upstream);
     let mut unfinished = ResetUnlessFinished { sides: [&client, &upstream], finished: false };
-    let end = relay_until_idle(&client, &upstream, &mut up, &mut down, idle).await;
+    let sides = Sides {
+        client: &client,
+        upstream: &upstream,
+        client_reset: ResetAfterEnd::default(),
+        upstream_reset: ResetAfterEnd::default(),
+    };
+    let end = relay_until_idle(sides, &mut up, &mut down, idle).await;
     let end = match end {
         None => RelayEnd::Idle,
         Some((Ok(()), Ok(()))) => RelayEnd::Closed,
@@ -93,18 +101,42 @@ impl Drop for ResetUnlessFinished<'_> {
     }
 }
 
+/// Both ends of a relay.
+struct Sides<'s> {
+    client: &'s TcpStream,
+    upstream: &'s TcpStream,
+    client_reset: ResetAfterEnd<'s>,
+    upstream_reset: ResetAfterEnd<'s>,
+}
+
+/// Waits for the reset of a side that has ended its half: nothing is read from it any more that would tell.
+#[derive(Default)]
+struct ResetAfterEnd<'s>(Option<BoxFuture<'s, io::Result<Ready>>>);
+
+impl<'s> ResetAfterEnd<'s> {
+    fn poll(&mut self, cx: &mut Context<'_>, side: &'s TcpStream) -> Poll<Broken> {
+        let failed = self.0.get_or_insert_with(|| Box::pin(side.ready(Interest::ERROR)));
+        failed.as_mut().poll(cx).map(|_| Broken::Source)
+    }
+}
+
 /// Both directions have ended, each in its way; `Poll::Pending` while one may still move.
 fn poll_both(
     cx: &mut Context<'_>,
-    client: &TcpStream,
-    upstream: &TcpStream,
+    sides: &mut Sides<'_>,
     up: &mut Direction,
     down: &mut Direction,
 ) -> Poll<(Result<(), Broken>, Result<(), Broken>)> {
-    let sent = up.poll(cx, client, upstream);
-    let received = down.poll(cx, upstream, client);
+    let sent = up.poll(cx, sides.client, sides.upstream);
+    let received = down.poll(cx, sides.upstream, sides.client);
     match (sent, received) {
         (Poll::Ready(up), Poll::Ready(down)) => Poll::Ready((up, down)),
+        (Poll::Ready(Ok(())), Poll::Pending) => {
+            sides.client_reset.poll(cx, sides.client).map(|broken| (Err(broken), Ok(())))
+        }
+        (Poll::Pending, Poll::Ready(Ok(()))) => {
+            sides.upstream_reset.poll(cx, sides.upstream).map(|broken| (Ok(()), Err(broken)))
+        }
         // A source that was reset ends the flow at once: the other side must learn it now.
         (Poll::Ready(Err(Broken::Source)), Poll::Pending) => Poll::Ready((Err(Broken::Source), Ok(()))),
         (Poll::Pending, Poll::Ready(Err(Broken::Source))) => Poll::Ready((Ok(()), Err(Broken::Source))),
@@ -115,20 +147,19 @@ fn poll_both(
 
 /// Runs both directions until they end, or `None` when no byte was written either way for `idle`.
 async fn relay_until_idle(
-    client: &TcpStream,
-    upstream: &TcpStream,
+    mut sides: Sides<'_>,
     up: &mut Direction,
     down: &mut Direction,
     idle: Option<Duration>,
 ) -> Option<(Result<(), Broken>, Result<(), Broken>)> {
     let Some(limit) = idle else {
-        return Some(poll_fn(|cx| poll_both(cx, client, upstream, up, down)).await);
+        return Some(poll_fn(|cx| poll_both(cx, &mut sides, up, down)).await);
     };
     let mut moved_at = Instant::now();
     let mut timer = pin!(sleep_until(moved_at + limit));
     poll_fn(|cx| {
         let before = up.moved + down.moved;
-        if let Poll::Ready(ends) = poll_both(cx, client, upstream, up, down) {
+        if let Poll::Ready(ends) = poll_both(cx, &mut sides, up, down) {
             return Poll::Ready(Some(ends));
         }
         if up.moved + down.moved != before {

@@ -77,6 +77,38 @@ async fn a_reset_by_the_program_resets_the_origin() {
 }
 
 #[tokio::test]
+async fn a_reset_that_follows_a_half_close_is_not_missed() {
+    for reversed in [Way::Up, Way::Down] {
+        let Rig { program, origin, relay } = Rig::new(b"", None).await;
+        let (mut first, mut other) = match reversed {
+            Way::Up => (program, origin),
+            Way::Down => (origin, program),
+        };
+        first.write_all(b"last words").await.expect("write");
+        first.shutdown().await.expect("half-close");
+        let mut words = Vec::new();
+        other.read_to_end(&mut words).await.expect("an orderly end of this half");
+        assert_eq!(words, b"last words");
+        reset_on_close(&first);
+        drop(first);
+        // The other side says nothing that could meet the reset.
+        let relayed =
+            tokio::time::timeout(Duration::from_secs(10), relay).await.expect("in time").expect("relay");
+        let end = match reversed {
+            Way::Up => RelayEnd::ClientReset,
+            Way::Down => RelayEnd::UpstreamReset,
+        };
+        assert_eq!(relayed.end, end);
+    }
+}
+
+/// Which side goes first.
+enum Way {
+    Up,
+    Down,
+}
+
+#[tokio::test]
 async fn a_slow_reader_slows_the_writer_down() {
     let Rig { mut program, mut origin, relay } = Rig::new(b"", None).await;
     let writer = tokio::spawn(async move {
