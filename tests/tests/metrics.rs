@@ -86,6 +86,35 @@ fn metrics_count_what_happened_and_promtool_likes_them() -> Result<()> {
 }
 
 #[test]
+fn the_breakers_of_a_route_and_of_its_upstream_are_told_apart() -> Result<()> {
+    let link = Link::new()?;
+    let failing = FaultUpstream::start(&link.server, Link::v4(8081), |_| Answer::status(503).into())?;
+    let policy = "version: v1
+telemetry:
+  metrics: {listen: '127.0.0.1:9464'}
+routes:
+  - name: strict
+    upstream: shop
+    circuitBreaker: {consecutiveFailures: 2}
+upstreams:
+  - name: shop
+    endpoints: [{host: 10.77.0.2, port: 8081}]
+    circuitBreaker: {consecutiveFailures: 50}
+";
+    let ambassador = Ambassador::with_policy("-q", policy)?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    for _ in 0..3 {
+        driver.get(failing.address(), "/")?;
+    }
+    let text = curl(&link, "/metrics")?;
+    let state = "ambassador_circuit_breaker_state";
+    ensure!(sample(&text, state, "{route=\"\",state=\"closed\",upstream=\"shop\"}")? == 1, "{text}");
+    ensure!(sample(&text, state, "{route=\"strict\",state=\"open\",upstream=\"shop\"}")? == 1, "{text}");
+    driver.finish()?.expect_success()?;
+    Ok(())
+}
+
+#[test]
 fn labels_never_come_from_the_request() -> Result<()> {
     let link = Link::new()?;
     let origin = FaultUpstream::start(&link.server, Link::v4(8080), |_| Answer::status(200).into())?;

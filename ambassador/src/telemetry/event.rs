@@ -225,6 +225,8 @@ pub struct SelfTested {
 pub struct BreakerCreated {
     /// What it guards.
     pub destination: Destination,
+    /// The route whose own it is; `None` for that of an upstream, which its routes share.
+    pub route: Option<Arc<str>>,
     /// Its first state.
     pub state: BreakerState,
 }
@@ -234,6 +236,8 @@ pub struct BreakerCreated {
 pub struct BreakerTransition<'a> {
     /// What it guards; the endpoint is that of the call which caused the change.
     pub destination: Destination,
+    /// The route whose own it is; `None` for that of an upstream, which its routes share.
+    pub route: Option<Arc<str>>,
     /// Host or SNI of that call: the row of the summary.
     pub host: Option<Cow<'a, str>>,
     /// The state that it left.

@@ -20,7 +20,9 @@ impl Metrics {
             Event::AttemptFinished(attempt) => self.attempt(attempt),
             Event::FlowFinished(flow) => self.bytes(flow.protocol, flow.bytes_sent, flow.bytes_received),
             Event::ConnectFinished(dial) => self.dial(dial),
-            Event::BreakerCreated(breaker) => self.breaker_state(&breaker.destination, breaker.state),
+            Event::BreakerCreated(breaker) => {
+                self.breaker_state(&breaker.destination, breaker.route.as_deref(), breaker.state);
+            }
             Event::BreakerTransition(transition) => self.transition(transition),
             Event::Rejected(rejected) => self.rejected(rejected),
             Event::ConnectHeld(hold) => self.hold_duration(hold.outcome).observe(hold.held.as_secs_f64()),
@@ -121,19 +123,21 @@ impl Metrics {
 
     fn transition(&self, transition: &BreakerTransition<'_>) {
         let upstream = self.upstream(&transition.destination);
-        let labels = [&*upstream.text, transition.from.as_str(), transition.to.as_str()];
+        let route = transition.route.as_deref().unwrap_or_default();
+        let labels = [&*upstream.text, route, transition.from.as_str(), transition.to.as_str()];
         self.breaker_transitions.with_label_values(&labels).inc();
-        self.breaker_state(&transition.destination, transition.to);
+        self.breaker_state(&transition.destination, transition.route.as_deref(), transition.to);
     }
 
     /// Breakers that share the label `other` have no common state, so it is not shown.
-    fn breaker_state(&self, destination: &Destination, now: BreakerState) {
+    fn breaker_state(&self, destination: &Destination, route: Option<&str>, now: BreakerState) {
         let upstream = self.upstream(destination);
         if upstream.id == OTHER {
             return;
         }
         for state in BreakerState::ALL {
-            let gauge = self.breaker_state.with_label_values(&[&*upstream.text, state.as_str()]);
+            let labels = [&*upstream.text, route.unwrap_or_default(), state.as_str()];
+            let gauge = self.breaker_state.with_label_values(&labels);
             gauge.set(i64::from(*state == now));
         }
     }

@@ -50,10 +50,10 @@ impl RouteState {
         if !self.route.mode.decides() {
             return Ok(Permits::default());
         }
-        for breaker in &self.breakers {
+        for (position, breaker) in self.breakers.iter().enumerate() {
             match breaker.admit(clock::now()) {
                 Admission::Admitted(permit) => {
-                    self.announce(permit.transition(), endpoint, host, telemetry);
+                    self.announce(permit.transition(), position, endpoint, host, telemetry);
                     permits.push(permit);
                 }
                 // Permits that were given already go back as this returns.
@@ -93,15 +93,17 @@ impl RouteState {
         telemetry: &Telemetry,
     ) {
         let Some(outcome) = outcome.call_outcome() else { return };
-        for permit in permits.0 {
+        // Permits stand in the order of their breakers.
+        for (position, permit) in permits.0.into_iter().enumerate() {
             let transition = permit.sample(clock::now(), outcome, elapsed);
-            self.announce(transition, endpoint, host, telemetry);
+            self.announce(transition, position, endpoint, host, telemetry);
         }
     }
 
     fn announce(
         &self,
         transition: Option<Transition>,
+        position: usize,
         endpoint: SocketAddr,
         host: Option<&str>,
         telemetry: &Telemetry,
@@ -110,6 +112,7 @@ impl RouteState {
         telemetry.emit(
             &BreakerTransition {
                 destination: self.destination(endpoint),
+                route: self.owner(position),
                 host: host.map(Cow::Borrowed),
                 from: from.into(),
                 to: to.into(),

@@ -53,6 +53,12 @@ impl RouteState {
         self.route.mode.acts().then_some(&*self.budget)
     }
 
+    /// The route whose own the breaker at `position` is; `None` for the one that all routes of an upstream share.
+    pub fn owner(&self, position: usize) -> Option<Arc<str>> {
+        let shared = self.route.upstream.as_ref().is_some_and(|upstream| upstream.breaker.is_some());
+        (position > 0 || !shared).then(|| Arc::clone(&self.route.name))
+    }
+
     /// What a flow or request to `endpoint` is accounted to.
     pub fn destination(&self, endpoint: SocketAddr) -> Destination {
         Destination {
@@ -148,12 +154,13 @@ impl States {
         if let Some(state) = shared.routes.get(&(Arc::clone(&route.name), key.clone())) {
             return Arc::clone(state);
         }
-        let breaker_of = |policy: &Option<BreakerPolicy>| {
+        let breaker_of = |policy: &Option<BreakerPolicy>, owner: Option<Arc<str>>| {
             let breaker = policy.clone().map(|policy| Arc::new(Breaker::new(policy)));
             if breaker.is_some() {
                 let name = route.upstream.as_ref().map(|upstream| Arc::clone(&upstream.name));
                 let destination = Destination { upstream: name, endpoint: original_dst };
-                self.telemetry.emit(&BreakerCreated { destination, state: BreakerState::Closed }.into());
+                self.telemetry
+                    .emit(&BreakerCreated { destination, route: owner, state: BreakerState::Closed }.into());
             }
             breaker
         };
@@ -164,7 +171,7 @@ impl States {
                 None => (&route.breaker, &route.limits),
             };
             Arc::new(UpstreamState {
-                breaker: breaker_of(breaker),
+                breaker: breaker_of(breaker, route.upstream.is_none().then(|| Arc::clone(&route.name))),
                 budget: Arc::new(Budget::new(&route.retry.budget)),
                 bulkhead: Limits::new(limits),
                 balance: Arc::default(),
@@ -173,7 +180,7 @@ impl States {
         let mut breakers: Vec<_> = upstream.breaker.iter().cloned().collect();
         let mut bulkheads = vec![upstream.bulkhead.clone()];
         if route.upstream.is_some() {
-            breakers.extend(breaker_of(&route.breaker));
+            breakers.extend(breaker_of(&route.breaker, Some(Arc::clone(&route.name))));
             bulkheads.push(Limits::new(&route.limits));
         }
         let state = Arc::new(RouteState {

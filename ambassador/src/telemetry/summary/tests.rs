@@ -19,6 +19,7 @@ fn counted(cap: usize, events: &[Event<'_>]) -> Summary {
 
 fn opened(host: Option<&'static str>) -> Event<'static> {
     Event::from(BreakerTransition {
+        route: None,
         destination: upstream("payments"),
         host: host.map(Cow::Borrowed),
         from: BreakerState::Closed,
