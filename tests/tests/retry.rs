@@ -195,6 +195,37 @@ fn a_try_that_is_too_slow_is_repeated() -> Result<()> {
 }
 
 #[test]
+fn a_post_whose_connection_takes_too_long_goes_to_another_endpoint() -> Result<()> {
+    let (link, origin) = origin(|_| ok())?;
+    // Nobody has the first address: its dial waits for longer than one try may take, so nothing of the POST is sent.
+    let policy = "version: v1\nroutes:\n  - name: all\n    upstream: pair\n    timeouts: {connect: 10s, perTry: 300ms, request: 10s}\n    retry: {attempts: 3, retryOn: [reset]}\nupstreams:\n  - name: pair\n    endpoints: [{host: 10.77.0.9, port: 8080}, {host: 10.77.0.2, port: 8080}]\n";
+    let post = ["-X", "POST", "-d", "once"];
+    let finished = curl(&Ambassador::with_policy("-q", policy)?, &link, &post)?.expect_success()?;
+    ensure!(count(&finished, "200") == 1, "{}", finished.text());
+    ensure!(origin.count() == 1, "{} arrivals", origin.count());
+    Ok(())
+}
+
+#[test]
+fn a_flow_keeps_its_connections_to_many_endpoints() -> Result<()> {
+    let link = Link::new()?;
+    let origins: Vec<FaultUpstream> = (8080..8088)
+        .map(|port| FaultUpstream::start(&link.server, Link::v4(port), |_| ok()))
+        .collect::<Result<_>>()?;
+    let endpoints: Vec<String> =
+        (8080..8088).map(|port| format!("{{host: 10.77.0.2, port: {port}}}")).collect();
+    let policy = format!(
+        "version: v1\nroutes:\n  - name: all\n    upstream: many\nupstreams:\n  - name: many\n    endpoints: [{}]\n",
+        endpoints.join(", ")
+    );
+    let finished = thousand(&Ambassador::with_policy("-q", &policy)?, &link)?.expect_success()?;
+    ensure!(count(&finished, "200") == 1000, "{}", count(&finished, "200"));
+    let accepted: usize = origins.iter().map(|origin| origin.tcp.accepted()).sum();
+    ensure!(accepted <= 2 * origins.len(), "{accepted} connections to {} endpoints", origins.len());
+    Ok(())
+}
+
+#[test]
 fn the_timeout_bounds_the_whole_request() -> Result<()> {
     let (link, _origin) = origin(|_| Answer::status(200).after(Duration::from_secs(20)).into())?;
     let ambassador = Ambassador::run("--retry 50 --timeout 1s --per-try-timeout 300ms -q")?;

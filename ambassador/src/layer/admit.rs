@@ -46,4 +46,8 @@ impl Serve for Admit {
         }
         self.inner.serve(request)
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }

@@ -48,4 +48,8 @@ impl Serve for Balance {
         }
         self.inner.serve(request)
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }

@@ -58,6 +58,10 @@ impl Serve for BulkheadStage {
             Ok(response)
         })
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }
 
 /// How long a request waits where `maxPendingRequests` lets it but `maxWait` does not say how long.

@@ -43,4 +43,8 @@ impl Serve for DeadlineStage {
             Ok(response)
         })
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }

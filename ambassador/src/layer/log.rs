@@ -72,6 +72,10 @@ impl Serve for Log {
             }
         })
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }
 
 /// Speaks also of a request whose program went away before the reply: its future is dropped.

@@ -11,6 +11,7 @@ use crate::{
     message::{
         Request,
         error::ProxyError,
+        progress::Progress,
         stage::{Reply, Serve, Stage},
     },
     policy::deadline::Limit,
@@ -29,22 +30,30 @@ impl PerTry {
 }
 
 impl Serve for PerTry {
-    fn serve(&self, request: Request) -> Reply {
+    fn serve(&self, mut request: Request) -> Reply {
         let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.acts()) else {
             return self.inner.serve(request);
         };
         let limit = plan.deadline.attempt_limit(clock::now(), &plan.route().timeouts);
         let whole = plan.route().timeouts.request.unwrap_or_default();
+        let Some(duration) = limit.duration() else { return self.inner.serve(request) };
+        let progress = Progress::watched();
+        request.progress = progress.clone();
         let attempt = self.inner.serve(request);
-        let Some(duration) = limit.duration() else { return attempt };
         Box::pin(async move {
             match timeout(duration, attempt).await {
                 Ok(reply) => reply,
                 Err(_) => Err(match limit {
                     Limit::Request(_) => ProxyError::RequestTimeout(whole),
-                    Limit::Own(_) | Limit::None => ProxyError::PerTryTimeout(duration),
+                    Limit::Own(_) | Limit::None => {
+                        ProxyError::PerTryTimeout { limit: duration, sent: progress.sent() }
+                    }
                 }),
             }
         })
+    }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
     }
 }

@@ -48,4 +48,8 @@ impl Serve for Rescue {
             }
         })
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }

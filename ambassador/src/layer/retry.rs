@@ -59,6 +59,10 @@ impl Serve for Retry {
         let retries = Retries { inner: self.inner.clone(), telemetry: self.telemetry.clone(), plan };
         Box::pin(retries.run(request))
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }
 
 /// A request and its attempts.

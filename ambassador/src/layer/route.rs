@@ -111,4 +111,8 @@ impl Serve for RouteStage {
         request.plan = Some(plan);
         self.inner.serve(request)
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }

@@ -76,6 +76,10 @@ impl Serve for Sample {
             }
         })
     }
+
+    fn inside(&self) -> Option<&Stage> {
+        Some(&self.inner)
+    }
 }
 
 /// An attempt under way.

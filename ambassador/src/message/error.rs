@@ -57,8 +57,13 @@ pub enum ProxyError {
     #[error("the request is malformed: {0}")]
     MalformedRequest(&'static str),
     /// One attempt lasted longer than `timeouts.perTry`.
-    #[error("an attempt took longer than {0:?} (timeouts.perTry)")]
-    PerTryTimeout(Duration),
+    #[error("an attempt took longer than {limit:?} (timeouts.perTry)")]
+    PerTryTimeout {
+        /// `timeouts.perTry`.
+        limit: Duration,
+        /// How much of the request had been sent.
+        sent: Sent,
+    },
     /// The request lasted longer than `timeouts.request`.
     #[error("the request took longer than {0:?} (timeouts.request)")]
     RequestTimeout(Duration),
@@ -104,7 +109,7 @@ impl ProxyError {
             | Self::GoneAway(_)
             | Self::Http2(_)
             | Self::MalformedReply(_)
-            | Self::PerTryTimeout(_)
+            | Self::PerTryTimeout { .. }
             | Self::RequestTimeout(_) => Side::Upstream,
             Self::CircuitOpen { .. } | Self::Overflow { .. } | Self::Denied => Side::Local,
             Self::MalformedRequest(_) | Self::ClientGone(_) => Side::Client,
@@ -120,7 +125,7 @@ impl ProxyError {
             | Self::GoneAway(_)
             | Self::Http2(_)
             | Self::MalformedReply(_) => http::StatusCode::BAD_GATEWAY,
-            Self::PerTryTimeout(_) | Self::RequestTimeout(_) => http::StatusCode::GATEWAY_TIMEOUT,
+            Self::PerTryTimeout { .. } | Self::RequestTimeout(_) => http::StatusCode::GATEWAY_TIMEOUT,
             Self::CircuitOpen { .. } | Self::Overflow { .. } => http::StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied => http::StatusCode::FORBIDDEN,
             Self::MalformedRequest(_) | Self::ClientGone(_) => http::StatusCode::BAD_REQUEST,
@@ -141,7 +146,7 @@ impl ProxyError {
             Self::Http2(_) => "http2",
             Self::MalformedReply(_) => "malformed-response",
             Self::MalformedRequest(_) => "malformed",
-            Self::PerTryTimeout(_) => "timeout-per-try",
+            Self::PerTryTimeout { .. } => "timeout-per-try",
             Self::RequestTimeout(_) => "timeout-request",
             Self::CircuitOpen { .. } => "circuit-open",
             Self::Overflow { .. } => "overflow",

@@ -38,7 +38,7 @@ impl From<&ProxyError> for ErrorType {
             ProxyError::RefusedStream(_) | ProxyError::GoneAway(_) => Self::RefusedStream,
             ProxyError::MalformedReply(_) => Self::MalformedResponse,
             ProxyError::MalformedRequest(_) => Self::Malformed,
-            ProxyError::PerTryTimeout(_) => Self::TimeoutPerTry,
+            ProxyError::PerTryTimeout { .. } => Self::TimeoutPerTry,
             ProxyError::RequestTimeout(_) => Self::TimeoutRequest,
             ProxyError::CircuitOpen { .. } => Self::CircuitOpen,
             ProxyError::Overflow { .. } => Self::Overflow,
@@ -82,8 +82,7 @@ pub(crate) fn outcome_of(error: &ProxyError) -> AttemptOutcome {
             AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: false }
         }
         ProxyError::MalformedReply(_) => AttemptOutcome::InvalidReply,
-        // What of the request had been written when the time ran out is not known here: assume all of it.
-        ProxyError::PerTryTimeout(_) => AttemptOutcome::PerTryTimeout { written: Written::Fully },
+        ProxyError::PerTryTimeout { sent, .. } => AttemptOutcome::PerTryTimeout { written: (*sent).into() },
         ProxyError::RequestTimeout(_) => AttemptOutcome::RequestTimeout,
         ProxyError::CircuitOpen { .. } | ProxyError::Overflow { .. } | ProxyError::Denied => {
             AttemptOutcome::Local

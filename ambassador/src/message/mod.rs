@@ -7,6 +7,7 @@
 pub mod flow;
 pub mod plan;
 pub mod stage;
+pub mod progress;
 pub mod body;
 pub mod replay;
 pub mod local;
@@ -19,7 +20,10 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use http::header::HeaderName;
 use tokio::{net::TcpStream, time::Instant};
 
-use self::{body::Body, error::ProxyError, flow::Flow, interim::InterimSink, local::LocalReply, plan::Plan};
+use self::{
+    body::Body, error::ProxyError, flow::Flow, interim::InterimSink, local::LocalReply, plan::Plan,
+    progress::Progress,
+};
 use crate::{http1::head, policy::bulkhead::Permit, upstream::admission::Permits};
 
 /// The stack of layers, or any stage of it.
@@ -49,6 +53,8 @@ pub struct Request {
     pub plan: Option<Plan>,
     /// The circuit breakers' permits for its first attempt.
     pub permits: Option<Permits>,
+    /// How much of it has been sent.
+    pub progress: Progress,
 }
 
 /// Whether a request may go out on a connection that has carried another one.
@@ -75,6 +81,7 @@ impl Request {
             reuse: Reuse::Allowed,
             plan: None,
             permits: None,
+            progress: Progress::default(),
         }
     }
 
@@ -93,6 +100,7 @@ impl Request {
             reuse: self.reuse,
             plan: self.plan.clone(),
             permits: None,
+            progress: Progress::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! stage and request, would cost more than all of the stages do.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -20,6 +21,17 @@ pub type Reply = BoxFuture<'static, Result<Response, ProxyError>>;
 pub trait Serve: Send + Sync {
     /// Takes a request on.
     fn serve(&self, request: Request) -> Reply;
+
+    /// The stage behind this one; `None` for the innermost.
+    fn inside(&self) -> Option<&Stage> {
+        None
+    }
+
+    /// What it is called where the stages are listed.
+    fn name(&self) -> &'static str {
+        let path = std::any::type_name::<Self>();
+        path.rsplit_once("::").map_or(path, |(_, name)| name)
+    }
 }
 
 /// A stage and everything behind it.
@@ -35,6 +47,17 @@ impl Stage {
     /// Takes a request on.
     pub fn serve(&self, request: Request) -> Reply {
         self.0.serve(request)
+    }
+}
+
+/// Lists the stages from the outside in.
+impl fmt::Debug for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.name())?;
+        match self.0.inside() {
+            Some(inside) => write!(formatter, " > {inside:?}"),
+            None => Ok(()),
+        }
     }
 }
 

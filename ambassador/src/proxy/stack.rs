@@ -36,3 +36,21 @@ pub fn build(
     // Outermost, because all others read the plan: matched once, even if the request is tried five times.
     RouteStage::layer(stage, Arc::clone(table), Arc::clone(states), Arc::clone(endpoints), say())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_stages() {
+        let table = Arc::default();
+        let telemetry = Telemetry::silent();
+        let states = Arc::new(States::new(telemetry.clone()));
+        let stack = build(&table, &states, &Arc::new(Endpoints::new(&table)), &telemetry);
+        assert_eq!(
+            format!("{stack:?}"),
+            "RouteStage > Log > Rescue > DeadlineStage > BulkheadStage > Admit > Retry > Sample > PerTry > Balance > \
+             Exchange"
+        );
+    }
+}

@@ -18,6 +18,7 @@ use crate::{
     message::{
         body::{Body, BodyError, BodySource},
         interim::InterimSink,
+        progress::Progress,
     },
 };
 
@@ -93,7 +94,7 @@ impl Download {
 
     /// What comes cannot be read without a guess: from here on the connection is relayed as it is.
     fn unread(&mut self, received: Bytes) -> Option<Result<Frame<Bytes>, BodyError>> {
-        let sending = std::mem::replace(&mut self.sending, Sending::new(Body::empty()));
+        let sending = std::mem::replace(&mut self.sending, Sending::new(Body::empty(), Progress::default()));
         let connection = self.connection.take()?;
         Some(Err(BodyError::Unread(Box::new(sending.into_upgrade(connection, &self.head, received)))))
     }

@@ -11,8 +11,7 @@ use tokio::{net::TcpStream, time::Instant};
 
 use super::{
     connection::{Connection, Key},
-    http1::{self, Failures},
-    http2,
+    http1, http2,
     pool::{self, Spare},
 };
 use crate::{
@@ -48,8 +47,7 @@ async fn exchange_http1(request: Request, head: head::RequestHead) -> Result<Res
     let endpoint = request.destination();
     let (connection, connect) = checkout(&request).await?;
     let reused = connection.reused;
-    let failures = Failures::of(request.plan.as_ref());
-    let mut response = http1::exchange(connection, head, request.body, request.interim, failures).await?;
+    let mut response = http1::exchange(connection, head, request).await?;
     response.attempt = Some(AttemptInfo { endpoint, reused, connect });
     Ok(response)
 }

@@ -29,7 +29,7 @@ use crate::{
         wire,
     },
     message::{
-        self, Response,
+        self, Request, Response,
         body::{Body, BodyError, BodySource},
         error::ProxyError,
         interim::InterimSink,
@@ -44,11 +44,10 @@ use crate::{
 pub(crate) async fn exchange(
     connection: Connection,
     head: RequestHead,
-    body: Body,
-    interim: InterimSink,
-    failures: Failures,
+    request: Request,
 ) -> Result<Response, ProxyError> {
-    let sending = Sending::new(body);
+    let failures = Failures::of(request.plan.as_ref());
+    let (sending, interim) = (Sending::new(request.body, request.progress), request.interim);
     let connection = Lease::new(connection, interim.clone());
     let mut exchange =
         Exchange { connection, head, sending, interim, received: BytesMut::new(), replied: false };
@@ -75,7 +74,7 @@ pub(crate) async fn exchange(
 
 /// What becomes of a reply that is cut within its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failures {
+enum Failures {
     /// The program sees it as it is.
     Pass,
     /// A policy decides.
@@ -83,7 +82,7 @@ pub(crate) enum Failures {
 }
 
 impl Failures {
-    pub(crate) fn of(plan: Option<&Plan>) -> Self {
+    fn of(plan: Option<&Plan>) -> Self {
         if plan.is_none_or(Plan::passes_failures) { Self::Pass } else { Self::Judge }
     }
 }

@@ -65,6 +65,8 @@ pub(super) async fn exchange(
         let connection = pool::multiplexed(request.flow.id, destination);
         let reused = connection.0.initialized();
         let open = connection.0.get_or_try_init(|| dial(&request)).await?;
+        // From here on the stream may be on its way at any time.
+        request.progress.note(Sent::Fully);
         match open.sender.clone().send_request(head(&parts), body.is_empty()) {
             Ok((reply, stream)) => {
                 let exchange = Exchange::new(reply, stream, body, request.interim.clone());

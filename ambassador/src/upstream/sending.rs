@@ -21,6 +21,7 @@ use crate::{
         body::{Body, BodyError},
         error::Sent,
         interim::InterimSink,
+        progress::Progress,
     },
 };
 
@@ -30,6 +31,7 @@ pub(super) struct Sending {
     chunk: Bytes,
     body: Body,
     state: SendState,
+    progress: Progress,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +50,8 @@ enum SendState {
 
 impl Sending {
     /// A request of which nothing is sent yet.
-    pub(super) fn new(body: Body) -> Self {
-        Self { written: 0, chunk: Bytes::new(), body, state: SendState::Sending }
+    pub(super) fn new(body: Body, progress: Progress) -> Self {
+        Self { written: 0, chunk: Bytes::new(), body, state: SendState::Sending, progress }
     }
 
     /// Goes on sending; fails only when the body itself does.
@@ -78,7 +80,9 @@ impl Sending {
                 self.settle(stream);
                 continue;
             }
-            match ready!(wire::poll_write(stream, cx, head, &mut self.written, &mut self.chunk)) {
+            let written = wire::poll_write(stream, cx, head, &mut self.written, &mut self.chunk);
+            self.progress.note(self.sent());
+            match ready!(written) {
                 Ok(()) => self.settle(stream),
                 Err(_) => self.state = SendState::Refused,
             }
@@ -130,6 +134,7 @@ impl Sending {
             self.state = SendState::Cut;
         } else if self.body.is_end_stream() {
             self.state = SendState::Sent;
+            self.progress.note(Sent::Fully);
         }
     }
 
