@@ -2,8 +2,9 @@
 //! Resolved metric handles, cached per worker thread.
 //!
 //! `with_label_values` hashes every label text and takes a lock. A worker therefore resolves each combination once and
-//! finds it afterwards by a key of a few integers. The maps are bounded because every part of a key is: ids of
-//! interned names, variants of closed sets, and a status code.
+//! finds it afterwards by a key of a few integers. Every part of a key is bounded: ids of interned names, variants of
+//! closed sets, a status code. All of them multiplied are not few, though, and both programs and origins choose among
+//! them, so beyond a number of calls that are told apart the rest is counted together.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,6 +30,19 @@ pub(crate) struct CallKey {
     pub(crate) error: Option<ErrorType>,
 }
 
+impl CallKey {
+    /// Itself, if `known` has it or room for it; else what is common to all calls that are not told apart.
+    pub(crate) fn within<H>(self, known: &HandleMap<Self, H>) -> Self {
+        if known.len() < CALLS_MOST || known.contains_key(&self) {
+            return self;
+        }
+        Self { route: self.route, upstream: OTHER, method: Method::Other, status: Some(0), error: self.error }
+    }
+}
+
+/// How many kinds of calls a worker tells apart, in each of the two histograms.
+pub(crate) const CALLS_MOST: usize = 2048;
+
 /// Labels of a counter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum CounterKey {
@@ -38,7 +52,7 @@ pub(crate) enum CounterKey {
     Grpc(LabelId, LabelId, u16),
 }
 
-type HandleMap<K, H> = HashMap<K, H, BuildHasherDefault<KeyHasher>>;
+pub(crate) type HandleMap<K, H> = HashMap<K, H, BuildHasherDefault<KeyHasher>>;
 
 /// The handles that one thread has resolved of one registry.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use crate::telemetry::handles::{CallKey, CounterKey, LabelId, OTHER, with_handle
 use crate::telemetry::labels::{
     BreakerState, Direction, ErrorType, Method, Protocol, RetryOutcome, grpc_label, status_label,
 };
-use crate::telemetry::registry::Metrics;
+use crate::telemetry::registry::{Label, Metrics};
 
 impl Metrics {
     /// Counts one fact.
@@ -47,12 +47,14 @@ impl Metrics {
             error: request.error,
         };
         with_handles(self.id, |handles| {
+            let key = key.within(&handles.requests);
             handles
                 .requests
                 .entry(key)
                 .or_insert_with(|| {
                     let (status, error) = (status_label(key.status), error_label(key.error));
-                    let labels = [&*route.text, &*upstream.text, key.method.as_str(), &status, error];
+                    let upstream = told_apart(key.upstream, &upstream);
+                    let labels = [&*route.text, upstream, key.method.as_str(), &status, error];
                     self.request_duration.with_label_values(&labels)
                 })
                 .observe(request.duration.as_secs_f64());
@@ -75,12 +77,14 @@ impl Metrics {
             error: attempt.error,
         };
         with_handles(self.id, |handles| {
+            let key = key.within(&handles.attempts);
             handles
                 .attempts
                 .entry(key)
                 .or_insert_with(|| {
                     let (status, error) = (status_label(key.status), error_label(key.error));
-                    self.attempt_duration.with_label_values(&[&*route.text, &*upstream.text, &status, error])
+                    let upstream = told_apart(key.upstream, &upstream);
+                    self.attempt_duration.with_label_values(&[&*route.text, upstream, &status, error])
                 })
                 .observe(attempt.duration.as_secs_f64());
         });
@@ -150,6 +154,11 @@ impl Metrics {
     fn count(&self, key: CounterKey, resolve: impl FnOnce() -> prometheus::IntCounter) {
         with_handles(self.id, |handles| handles.counters.entry(key).or_insert_with(resolve).inc());
     }
+}
+
+/// The text of `label`, unless its call is counted together with others.
+fn told_apart(id: LabelId, label: &Label) -> &str {
+    if id == label.id { &label.text } else { "other" }
 }
 
 fn error_label(error: Option<ErrorType>) -> &'static str {

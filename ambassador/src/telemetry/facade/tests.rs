@@ -16,6 +16,7 @@ use crate::telemetry::event::{
     Rejected, RequestFinished, Retried, RetryGivenUp,
 };
 use crate::telemetry::fixtures::{dead_redis, original, refused, rescued, tls, upstream};
+use crate::telemetry::handles::CALLS_MOST;
 use crate::telemetry::labels::{BreakerCause, Enforcement, RejectReason, RetryOutcome};
 
 fn live(options: Options) -> (Telemetry, Guard) {
@@ -211,4 +212,29 @@ fn a_recorder_keeps_what_was_said() {
     assert_eq!(recorder.take(), everything());
     assert_eq!(recorder.take(), []);
     Telemetry::silent().emit(&rescued().into());
+}
+
+#[test]
+fn calls_are_told_apart_up_to_a_bound() {
+    let (telemetry, _guard) = live(Options::default());
+    let calls =
+        (100..600).flat_map(|status| ["GET", "PUT", "HEAD", "POST", "PATCH"].map(|method| (status, method)));
+    for (status, method) in calls.clone() {
+        for destination in [original("192.0.2.1:80"), original("192.0.2.2:80")] {
+            let call = RequestFinished {
+                status: Some(status),
+                method: Cow::Borrowed(method),
+                destination,
+                ..rescued()
+            };
+            telemetry.emit(&call.into());
+        }
+    }
+    let page = telemetry.metrics_page().unwrap();
+    let name = "ambassador_http_client_request_duration_seconds_count{";
+    let series: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(name)).collect();
+    assert_eq!(series.len(), CALLS_MOST + 1);
+    let count = |line: &&str| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+    assert_eq!(series.iter().map(count).sum::<usize>(), 2 * calls.count(), "none is lost");
+    assert_eq!(series.iter().filter(|line| line.contains("upstream=\"other\"")).count(), 1);
 }
