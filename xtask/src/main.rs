@@ -9,8 +9,10 @@ mod bench;
 mod demo;
 mod e2e;
 mod ebpf;
+mod fuzz;
 mod matrix;
 mod setup;
+mod soak;
 #[path = "../../ambassador-ebpf/sources.rs"]
 mod sources;
 mod steps;
@@ -51,12 +53,25 @@ enum Verb {
     },
     /// Measures ambassador beside direct connections and its peers, and writes the tables into BENCHMARKS.md.
     Bench(bench::BenchArgs),
+    /// Lets a fuzzer look for input that breaks what reads foreign bytes.
+    Fuzz {
+        /// One of the directories in fuzz/corpus; all of them if left out.
+        target: Option<String>,
+        /// How long each target runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Adds what reaches new code to the checked-in corpus.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Rebuilds the checked-in kernel object from source.
     Ebpf {
         /// Brings the toolchain that the build needs first.
         #[arg(long)]
         install: bool,
     },
+    /// The hostile suites at full length on the real kernel, as root: some minutes, ten at most.
+    Soak,
     /// Checks what neither the compiler nor clippy sees.
     Tidy,
     /// Installs what the end-to-end tests need, with apt, as root.
@@ -81,7 +96,12 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::E2e { filter } => e2e::run(filter.as_deref()),
         Verb::Matrix { kernels } => matrix::run(kernels),
         Verb::Bench(arguments) => bench::run(arguments),
+        Verb::Fuzz { target, seconds, keep } => {
+            let keep = if *keep { fuzz::Keep::WhatAddsCoverage } else { fuzz::Keep::Nothing };
+            fuzz::run(target.as_deref(), *seconds, keep)
+        }
         Verb::Ebpf { install } => ebpf::run(*install),
+        Verb::Soak => soak::run(),
         Verb::Tidy => tidy::run(),
         Verb::Setup => setup::run(),
     }

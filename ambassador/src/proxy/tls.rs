@@ -47,13 +47,19 @@ pub async fn read_hello(client: &TcpStream, first: &mut BytesMut) -> io::Result<
     timeout(LIMIT, complete).await.unwrap_or_else(|_| Ok(Hello::default()))
 }
 
-enum Parsed {
+/// What the first bytes of a TLS flow are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// They begin with a complete `ClientHello`.
     Hello(Hello),
+    /// They may become one.
     Incomplete,
+    /// They are none.
     Unreadable,
 }
 
-fn parse(bytes: &[u8]) -> Parsed {
+/// Looks for a `ClientHello` at the start of `bytes`. Pure; total for any input.
+pub fn parse(bytes: &[u8]) -> Parsed {
     let mut acceptor = Acceptor::default();
     let mut rest = bytes;
     while !rest.is_empty() {

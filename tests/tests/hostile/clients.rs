@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Programs that hold connections, send slowly, send too much or never end.
 
-use ambassador_tests::{Ambassador, Answer, FaultUpstream, Link, Siege, TcpPeer};
+use ambassador_tests::{Ambassador, Answer, Attack, FaultUpstream, Link, Siege, TcpPeer};
 use anyhow::{Result, ensure};
 
-use crate::{CLIENT, PORT, attack, lasts, siege};
+use crate::{CLIENT, attack, siege};
 
 /// An origin that answers every request.
 fn answering(siege: &Siege) -> Result<FaultUpstream> {
-    FaultUpstream::start(&siege.link.server, Link::v4(PORT), |_| Answer::status(204).body("").into())
+    FaultUpstream::start(&siege.link.server, Link::v4(Attack::PORT), |_| Answer::status(204).body("").into())
 }
 
 /// An origin that takes everything and answers nothing.
 fn taking(siege: &Siege) -> Result<TcpPeer> {
-    TcpPeer::start(&siege.link.server, Link::v4(PORT), |mut stream, _| {
+    TcpPeer::start(&siege.link.server, Link::v4(Attack::PORT), |mut stream, _| {
         std::io::copy(&mut stream, &mut std::io::sink())?;
         Ok(())
     })
@@ -30,7 +30,7 @@ fn slow_heads_are_waited_for_and_harm_nobody() -> Result<()> {
     let mut siege = siege()?;
     let origin = answering(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "slowloris", 400)?)?;
+        let said = attack(siege, "slowloris", 400)?;
         ensure!(said == "400 of 400 open", "{said}");
         Ok(())
     })?;
@@ -43,7 +43,7 @@ fn half_bodies_harm_nobody() -> Result<()> {
     let mut siege = siege()?;
     let _origin = taking(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "half_bodies", 200)?)?;
+        let said = attack(siege, "half_bodies", 200)?;
         ensure!(said == "200 of 200 open", "{said}");
         Ok(())
     })?;
@@ -55,7 +55,7 @@ fn half_bodies_that_are_kept_for_a_replay_harm_nobody() -> Result<()> {
     let mut siege = Siege::lay(Ambassador::run("-q --retry 3")?, CLIENT)?;
     let _origin = taking(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "half_bodies", 200)?)?;
+        let said = attack(siege, "half_bodies", 200)?;
         ensure!(said == "200 of 200 open", "{said}");
         Ok(())
     })?;
@@ -67,7 +67,7 @@ fn idle_flows_harm_nobody() -> Result<()> {
     let mut siege = siege()?;
     let origin = answering(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "idle", 2000)?)?;
+        let said = attack(siege, "idle", 2000)?;
         ensure!(said == "2000 of 2000 open", "{said}");
         Ok(())
     })?;
@@ -79,7 +79,7 @@ fn idle_flows_harm_nobody() -> Result<()> {
 fn check_answered(mut siege: Siege, name: &str, want: &str, arrived: usize) -> Result<()> {
     let origin = answering(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, name, 100)?)?;
+        let said = attack(siege, name, 100)?;
         ensure!(said == format!("100 x HTTP/1.1 {want}"), "{said}");
         Ok(())
     })?;
@@ -107,7 +107,7 @@ fn heads_that_never_end_pass_where_no_policy_needs_them() -> Result<()> {
     let _origin = taking(&siege)?;
     siege.withstand(|siege| {
         // Nothing is answered: they wait until their own patience ends.
-        let said = lasts(attack(siege, "endless_heads", 2)?)?;
+        let said = attack(siege, "endless_heads", 2)?;
         ensure!(said == "2 x TimeoutError", "{said}");
         Ok(())
     })?;
@@ -119,7 +119,7 @@ fn heads_that_never_end_are_refused_where_a_policy_needs_them() -> Result<()> {
     let mut siege = selecting()?;
     let _origin = taking(&siege)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "endless_heads", 10)?)?;
+        let said = attack(siege, "endless_heads", 10)?;
         ensure!(said == format!("10 x HTTP/1.1 {TOO_LARGE}"), "{said}");
         Ok(())
     })?;

@@ -4,15 +4,16 @@
 use std::time::{Duration, Instant};
 
 use ambassador_tests::memory_limit::MemoryLimit;
-use ambassador_tests::{Ambassador, Answer, FaultUpstream, Link, Siege, wait};
+use ambassador_tests::{Ambassador, Answer, Attack, FaultUpstream, Link, Siege, wait};
 use anyhow::{Result, ensure};
 
-use crate::{CLIENT, PORT, SOON, attack, everywhere, lasts};
+use crate::{CLIENT, attack, everywhere};
 
+const SOON: Duration = Duration::from_secs(30);
 const FEW_FILES: &str = "ulimit -n 256";
 
 fn answering(siege: &Siege) -> Result<FaultUpstream> {
-    FaultUpstream::start(&siege.link.server, Link::v4(PORT), |_| Answer::status(204).body("").into())
+    FaultUpstream::start(&siege.link.server, Link::v4(Attack::PORT), |_| Answer::status(204).body("").into())
 }
 
 fn with_few_files() -> Result<Siege> {
@@ -23,7 +24,7 @@ fn with_few_files() -> Result<Siege> {
 fn without_open_files_programs_wait_and_nothing_spins() -> Result<()> {
     let mut siege = with_few_files()?;
     let origin = answering(&siege)?;
-    let crowd = attack(&siege, "crowd", 1000)?;
+    let crowd = Attack::begin(&siege, "crowd", 1000)?;
     wait::until_true("as many flows as fit", SOON, || origin.count() >= 25)?;
     let before = siege.footprint()?;
     wait::pass(Duration::from_secs(2));
@@ -33,7 +34,7 @@ fn without_open_files_programs_wait_and_nothing_spins() -> Result<()> {
     ensure!(spun < Duration::from_millis(300), "{spun:?} of processor time in 2 s, for nothing");
 
     // Those that were served stay, the others wait; nobody was told anything wrong.
-    let said = crowd.finish(SOON)?.expect_success()?.text();
+    let said = crowd.end()?;
     ensure!(said.contains(" 0 failed, "), "{said}");
     let released = Instant::now();
     let ordeal = siege.during(|_| Ok(()))?;
@@ -47,9 +48,8 @@ fn without_open_files_programs_are_served_one_after_the_other() -> Result<()> {
     let mut siege = with_few_files()?;
     let origin = answering(&siege)?;
     siege.withstand(|siege| {
-        let mut queue = attack(siege, "queue", 1000)?;
-        queue.until_stdout("answered", SOON)?;
-        ensure!(queue.stdout().contains("1000 answered, 0 failed, 0 wait"), "{}", queue.stdout());
+        let said = Attack::begin(siege, "queue", 1000)?.until("answered", SOON)?;
+        ensure!(said.contains("1000 answered, 0 failed, 0 wait"), "{said}");
         Ok(())
     })?;
     ensure!(origin.count() == 1000);
@@ -65,9 +65,8 @@ fn connections_that_are_kept_give_way_when_open_files_run_out() -> Result<()> {
     let mut siege = Siege::lay(ambassador, CLIENT)?;
     let _origin = everywhere(&siege)?;
     siege.withstand(|siege| {
-        let mut wanderer = attack(siege, "wander", 600)?;
-        wanderer.until_stdout("answered", SOON)?;
-        ensure!(wanderer.stdout().contains("600 answered"), "{}", wanderer.stdout());
+        let said = Attack::begin(siege, "wander", 600)?.until("answered", SOON)?;
+        ensure!(said.contains("600 answered"), "{said}");
         Ok(())
     })?;
     Ok(())
@@ -79,7 +78,7 @@ fn little_memory_is_enough() -> Result<()> {
     let mut siege = Siege::lay(Ambassador::run("-q")?.first(&limit.commands()), CLIENT)?;
     let _origin = answering(&siege)?;
     for (name, count) in [("slowloris", 400), ("half_bodies", 200), ("idle", 2000), ("big_headers", 100)] {
-        siege.withstand(|siege| lasts(attack(siege, name, count)?).map(drop))?;
+        siege.withstand(|siege| attack(siege, name, count).map(drop))?;
     }
     siege.lift()?;
     Ok(())

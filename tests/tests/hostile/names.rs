@@ -5,7 +5,7 @@ use ambassador_tests::ambassador::LONG;
 use ambassador_tests::{Ambassador, Process, Siege, summary};
 use anyhow::{Result, ensure};
 
-use crate::{CLIENT, attack, everywhere, lasts};
+use crate::{CLIENT, attack, everywhere};
 
 const METRICS: &str = "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n";
 
@@ -20,7 +20,7 @@ fn metrics_and_summary_are_bounded_whatever_is_asked_for() -> Result<()> {
     let origin = everywhere(&siege)?;
     let mut page = String::new();
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "names", 5000)?)?;
+        let said = attack(siege, "names", 5000)?;
         ensure!(said == "5625 answered", "{said}");
         page = metrics(siege)?;
         Ok(())
@@ -43,7 +43,7 @@ fn control_bytes_are_escaped_wherever_they_are_shown() -> Result<()> {
     ] {
         let siege = Siege::lay(Ambassador::run(flags)?.env("AMBASSADOR_LOG", "trace"), CLIENT)?;
         let _origin = everywhere(&siege)?;
-        lasts(attack(&siege, "controls", 1)?)?;
+        attack(&siege, "controls", 1)?;
         let text = siege.lift()?.errors();
         let unsafe_at = text.char_indices().find(|(_, shown)| shown.is_control() && *shown != '\n');
         ensure!(unsafe_at.is_none(), "{unsafe_at:?} in {text:?}");

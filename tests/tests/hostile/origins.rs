@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambassador_tests::ambassador::LONG;
-use ambassador_tests::{Answer, FaultUpstream, Link, Process, Siege, TcpPeer};
+use ambassador_tests::{Answer, Attack, FaultUpstream, Link, Process, Siege, TcpPeer};
 use anyhow::{Context, Result, ensure};
 
-use crate::{PORT, attack, lasts, siege};
+use crate::{attack, siege};
 
 /// An origin that answers the first bytes with `first` and then with `again`, up to `most` bytes, and the count of
 /// what was taken of it.
@@ -23,7 +23,7 @@ fn pouring(
     let written = Arc::<AtomicU64>::default();
     let count = Arc::clone(&written);
     let again = again.repeat((64 * 1024_usize).div_ceil(again.len()));
-    let peer = TcpPeer::start(&siege.link.server, Link::v4(PORT), move |mut stream, _| {
+    let peer = TcpPeer::start(&siege.link.server, Link::v4(Attack::PORT), move |mut stream, _| {
         let mut request = [0; 4096];
         ensure!(stream.read(&mut request)? > 0);
         stream.write_all(first)?;
@@ -43,7 +43,7 @@ fn check_endless(first: &'static [u8], again: &[u8]) -> Result<()> {
     let mut siege = siege()?;
     let (_origin, _written) = pouring(&siege, first, again, u64::MAX)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "swallow", 10)?)?;
+        let said = attack(siege, "swallow", 10)?;
         let bytes = said.strip_prefix("10 of 10 open, ").and_then(|rest| rest.strip_suffix(" bytes"));
         let bytes: u64 = bytes.with_context(|| said.clone())?.parse()?;
         ensure!(bytes > 10 << 20, "{said}");
@@ -86,7 +86,7 @@ fn slow_readers_hold_their_origins_back() -> Result<()> {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
     let (_origin, written) = pouring(&siege, head, b"z", LENGTH)?;
     siege.withstand(|siege| {
-        let said = lasts(attack(siege, "slow_readers", 40)?)?;
+        let said = attack(siege, "slow_readers", 40)?;
         ensure!(said == "40 of 40 open", "{said}");
         Ok(())
     })?;
@@ -105,11 +105,12 @@ fn gzip_bombs_pass_as_they_are() -> Result<()> {
     let bomb = member.repeat(160);
     let mut siege = siege()?;
     let body = bomb.clone();
-    let _origin = FaultUpstream::start(&siege.link.server, Link::v4(PORT), move |_| {
+    let _origin = FaultUpstream::start(&siege.link.server, Link::v4(Attack::PORT), move |_| {
         Answer::status(200).header("content-encoding: gzip").body(body.clone()).into()
     })?;
     siege.withstand(|siege| {
-        let curls = (0..4).map(|_| siege.attack(&["curl", "-sS", "--raw", &Link::url(PORT, "/bomb")]));
+        let curls =
+            (0..4).map(|_| siege.attack(&["curl", "-sS", "--raw", &Link::url(Attack::PORT, "/bomb")]));
         for curl in curls.collect::<Result<Vec<_>>>()? {
             ensure!(curl.finish(LONG)?.expect_success()?.stdout == bomb, "other bytes arrived");
         }

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`ambassador_fuzz::configuration`] under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ambassador_fuzz::configuration::check(bytes));
