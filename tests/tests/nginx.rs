@@ -118,7 +118,68 @@ fn http2_with_prior_knowledge_is_equal() -> Result<()> {
     check(&link, &["--http2-prior-knowledge", &url("/files/large")])?;
     let shown = ["-o", "/dev/null", "-w", "%{http_code} %{http_version} %header{x-seen}\n"];
     check(&link, &[&["--http2-prior-knowledge"], &shown[..], &[&url("/seen")]].concat())?;
-    check(&link, &["--http2-prior-knowledge", &url("/gone")])
+    check(&link, &["--http2-prior-knowledge", &url("/gone")])?;
+    // One request each: this curl (7.88.1) fails on a connection that it uses again, directly too.
+    for arguments in [
+        vec!["-I".to_owned(), url("/files/large")],
+        vec!["-r".to_owned(), "10-99999".to_owned(), url("/files/large")],
+        vec![
+            "-H".to_owned(),
+            "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT".to_owned(),
+            url("/files/large"),
+        ],
+        vec!["-X".to_owned(), "OPTIONS".to_owned(), url("/seen")],
+        vec!["-w".to_owned(), SHOWN.to_owned(), "-o".to_owned(), "/dev/null".to_owned(), url("/seen")],
+    ] {
+        let words: Vec<&str> =
+            ["--http2-prior-knowledge"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        let words: Vec<&str> = if words.contains(&"-I") {
+            // Everything but the Date header, which differs between two runs.
+            [&words[..], &["-o", "/dev/null", "-w", SHOWN]].concat()
+        } else {
+            words
+        };
+        check(&link, &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_upload_over_http2_arrives_whole() -> Result<()> {
+    let (link, nginx) = start()?;
+    let content = noise(8 << 20);
+    let url = Link::url(Nginx::HTTP2, "/files/sent");
+    let ambassador = Ambassador::run("-q")?;
+    let curl =
+        ["curl", "-sS", "-m", "60", "--http2-prior-knowledge", "-w", "%{http_code}", "-T", "-", url.as_str()];
+    let mut command = ambassador.command(&link.client, &curl);
+    let put = Process::run_with_input(&mut command, &content, LONG)?.expect_success()?;
+    ensure!(put.text() == "201" && nginx.file("sent")? == content, "{}", put.text());
+    Ok(())
+}
+
+/// nghttp is a library of its own: it uses priorities, and windows that it changes while it runs.
+#[test]
+fn nghttp_gets_what_it_gets_directly() -> Result<()> {
+    let (link, nginx) = start()?;
+    nginx.add_file("large", &noise(8 << 20))?;
+    let large = Link::url(Nginx::HTTP2, "/files/large");
+    let ambassador = Ambassador::run("-q")?;
+    for options in [&[][..], &["-w", "14", "-W", "14"], &["-w", "24", "-W", "24"], &["--no-dep", "-p", "7"]] {
+        let program = [&["nghttp"], options, &[large.as_str()]].concat();
+        ambassador.check_like_direct(&link.client, &program, b"")?.expect_success()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn two_hundred_streams_on_each_connection_all_succeed() -> Result<()> {
+    let (link, _nginx) = start()?;
+    let ambassador = Ambassador::run("-q")?;
+    let h2load = ["h2load", "-n", "2000", "-c", "2", "-m", "200", &Link::url(Nginx::HTTP2, "/status")];
+    let under = ambassador.output(&link.client, &h2load)?.expect_success()?;
+    ensure!(under.text().contains("2000 succeeded, 0 failed, 0 errored"), "{}", under.text());
+    Ok(())
 }
 
 #[test]
