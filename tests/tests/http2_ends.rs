@@ -300,3 +300,60 @@ say(sock.recv(100))";
     let direct = like_direct(origin, program)?;
     check(&direct, "b'hello' True\nb''", "b'hello yourself'")
 }
+
+#[test]
+fn what_became_of_each_stream_is_said_in_its_line() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    try:
+        while True:
+            frame = c.next()
+            if not isinstance(frame, HeadersFrame):
+                continue
+            path, stream = dict(frame.fields)[b':path'], frame.stream_id
+            if path == b'/refused' and number == 0:
+                c.goaway(stream - 2)
+            elif path == b'/reset':
+                c.reset(stream, INTERNAL_ERROR)
+            elif path == b'/cut':
+                c.headers(stream, [(':status', '200')])
+                c.data(stream, b'half')
+                c.reset(stream, CANCEL)
+            elif path == b'/failed':
+                c.headers(stream, [(':status', '200'), ('content-type', 'application/grpc')])
+                c.headers(stream, [('grpc-status', '13')], end=True)
+            elif path != b'/cancelled':
+                answer(c, stream, body=b'12345')
+    except Ended:
+        pass
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request('/cancelled', 'POST'))
+c.data(1, b'123')
+c.ping(b'12345678')
+c.pong()
+c.reset(1, CANCEL)
+for n, path in enumerate(('fine', 'reset', 'cut', 'failed', 'refused')):
+    c.headers(3 + 2 * n, request('/' + path), end=True)
+    c.message(3 + 2 * n)";
+    let seen = under(&Ambassador::run("-o json")?, origin, program)?;
+    let lines: Vec<serde_json::Value> =
+        seen.errors.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for (path, want) in [
+        ("/fine", "200 null null 1 5"),
+        ("/cancelled", "null null client_gone 1 0"),
+        ("/reset", "null null reset 1 0"),
+        ("/cut", "200 null reset 1 4"),
+        ("/failed", "200 13 null 1 0"),
+        ("/refused", "200 null null 2 5"),
+    ] {
+        let line = lines.iter().find(|line| line["path"] == path);
+        let field = |name: &str| {
+            line.map_or_else(String::new, |line| line[name].to_string().trim_matches('"').to_owned())
+        };
+        let said = ["status", "grpc_status", "error", "attempts", "bytes_received"].map(field).join(" ");
+        ensure!(said == want, "{path}: {said}\n{}", seen.errors);
+    }
+    Ok(())
+}
