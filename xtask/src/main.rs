@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod e2e;
 mod ebpf;
+mod foreign;
 mod fuzz;
 mod matrix;
 mod setup;
@@ -64,6 +65,11 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Other people's test suites, directly and through ambassador, test by test, as root.
+    Foreign {
+        /// `http`, `sockets`, `tls` or `asyncio`.
+        suite: Option<String>,
+    },
     /// Rebuilds the checked-in kernel object from source.
     Ebpf {
         /// Brings the toolchain that the build needs first.
@@ -100,6 +106,7 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
             let keep = if *keep { fuzz::Keep::WhatAddsCoverage } else { fuzz::Keep::Nothing };
             fuzz::run(target.as_deref(), *seconds, keep)
         }
+        Verb::Foreign { suite } => foreign::run(suite.as_deref()),
         Verb::Ebpf { install } => ebpf::run(*install),
         Verb::Soak => soak::run(),
         Verb::Tidy => tidy::run(),
