@@ -2,8 +2,8 @@
 //! What one end cuts is cut for the other, in the same way: a short body never ends as if it were whole.
 
 use ambassador_tests::Ambassador;
-use ambassador_tests::script::{BEAT, Case, Step, check, exchange, in_every_mode, reply, send};
-use anyhow::Result;
+use ambassador_tests::script::{BEAT, Case, Scene, Step, check, exchange, in_every_mode, reply, send};
+use anyhow::{Result, ensure};
 
 fn check_all(cases: &[Case]) -> Result<()> {
     check(env!("CARGO_BIN_EXE_client"), cases, &in_every_mode()?)
@@ -55,6 +55,18 @@ fn heads_that_the_origin_cuts() -> Result<()> {
         &cases,
         &[Ambassador::run("-q")?, Ambassador::run("-q --mode off --retry 2")?],
     )
+}
+
+#[test]
+fn a_policy_answers_for_a_reply_that_is_cut_within_its_head() -> Result<()> {
+    let cases =
+        [reply("by the end", b"HTTP/1.1 200 OK\r\nContent-Le"), reset_after("by a reset", b"HTTP/1.1 2")];
+    let scene = Scene::new(env!("CARGO_BIN_EXE_client"), &cases)?;
+    let (seen, _) = scene.under(&Ambassador::run("-q --per-try-timeout 10s")?)?;
+    for outcome in &seen {
+        ensure!(outcome.program.contains(" HTTP/1.1 502 Bad Gateway"), "{outcome:?}");
+    }
+    Ok(())
 }
 
 #[test]
