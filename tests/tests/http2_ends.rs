@@ -2,7 +2,7 @@
 //! How HTTP/2 connections end: GOAWAY both ways, connections that are lost, and what of a request may be sent again.
 
 use ambassador_tests::Ambassador;
-use ambassador_tests::two_sided::{Seen, like_direct, under};
+use ambassador_tests::two_sided::{Seen, direct, like_direct, under};
 use anyhow::{Result, ensure};
 
 /// Runs the case under ambassador without any policy: the two ends are separate connections, so that it differs from
@@ -356,4 +356,42 @@ for n, path in enumerate(('fine', 'reset', 'cut', 'failed', 'refused')):
         ensure!(said == want, "{path}: {said}\n{}", seen.errors);
     }
     Ok(())
+}
+
+/// The code of one connection's end is not that of the other's: to the program nothing is wrong.
+#[test]
+fn a_goaway_of_the_origin_loses_its_code() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.goaway(stream, CALM)
+    answer(c, stream)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+while True:
+    frame = c.next()
+    if isinstance(frame, GoAwayFrame):
+        say('going away', frame.error_code)
+        break";
+    ensure!(direct(origin, program)?.program == "going away 11\n");
+    check(&under_nothing(origin, program)?, "going away 0", "")
+}
+
+#[test]
+fn the_origin_is_asked_not_to_push() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    answer(c, c.next().stream_id)
+    say('push', c.theirs.get(SettingsFrame.ENABLE_PUSH, 1))
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+say(c.message(1).status())";
+    check(&direct(origin, program)?, "200", "push 1")?;
+    check(&under_nothing(origin, program)?, "200", "push 0")
 }
