@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ambassador_tests::ambassador::LONG;
+use ambassador_tests::ambassador::{LONG, binary};
 use ambassador_tests::{Ambassador, Driver, Link, Namespace, Process, Witness, metrics, wait};
 use anyhow::{Context, Result, ensure};
 
@@ -71,6 +71,37 @@ fn a_failure_is_told_once_and_ends_readiness_until_it_is_over() -> Result<()> {
     ensure!(lines == 2, "one line each: {}", driver.stderr());
     driver.finish()?.expect_success()?;
     ambassador.cgroup.until_clean()
+}
+
+#[test]
+fn a_proxy_that_has_no_room_is_busy_and_not_broken() -> Result<()> {
+    let link = Link::new()?;
+    let witness = Witness::start(&link.server, Link::v4(7001))?;
+    let ambassador = Ambassador::with_policy("-q", POLICY)?;
+    let hold = "
+import socket, sys
+held = [socket.create_connection(('10.77.0.2', 7001)) for n in range(60)]
+print('ready', flush=True)
+sys.stdin.read()
+";
+    // As many open files as leave room for some thirty connections.
+    let directory = tempfile::tempdir()?;
+    let limited = directory.path().join("limited");
+    std::fs::write(&limited, format!("#!/bin/sh\nulimit -n 256\nexec {} \"$@\"\n", binary().display()))?;
+    let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&limited, executable)?;
+    let ambassador = ambassador.program(limited);
+    let mut process = ambassador.spawn(&link.client, &["/usr/bin/python3", "-c", hold])?;
+    process.until_stdout("ready", LONG)?;
+    let count = |result: &str| -> Result<u64> {
+        metrics::count(&page(&link.client, "/metrics")?, "ambassador_self_tests_total", result)
+    };
+    wait::until("a test that finds no room", LONG, || Ok((count("inconclusive")? >= 1).then_some(())))?;
+    ensure!(count("failed")? == 0, "{}", process.stderr());
+    ensure!(page(&link.client, "/readyz")? == "ok\n200");
+    process.finish(LONG)?.expect_success()?;
+    ensure!(witness.seen() >= 30, "{}", witness.seen());
+    Ok(())
 }
 
 #[test]

@@ -105,12 +105,20 @@ impl SelfTest {
         loop {
             ticks.tick().await;
             let outcome = self.pass().await;
-            let result = if outcome.is_ok() { TestResult::Passed } else { TestResult::Failed };
+            let result = match &outcome {
+                Ok(()) => TestResult::Passed,
+                Err(SelfTestError(error)) if error.is_conclusive() => TestResult::Failed,
+                Err(_) => TestResult::Inconclusive,
+            };
             telemetry.emit(&SelfTested { result }.into());
             match outcome {
                 Ok(()) if failing => {
                     tracing::warn!("the self-test passes again: connections are intercepted");
                     readiness.set(Phase::Ready);
+                }
+                Err(error) if result == TestResult::Inconclusive => {
+                    tracing::debug!("{:#}", anyhow::Error::from(error));
+                    continue;
                 }
                 Err(error) if !failing => {
                     tracing::error!("{:#}; `ambassador doctor` may tell why", anyhow::Error::from(error));

@@ -75,6 +75,23 @@ pub enum ProbeError {
         /// How long it was waited.
         limit: Duration,
     },
+    /// It was accepted by the kernel, but nobody came to it within the time: too many connections are open.
+    #[error("the connect to {sentinel} succeeded, but nobody answered it within {limit:?}")]
+    Unanswered {
+        /// What was dialled.
+        sentinel: SocketAddr,
+        /// How long it was waited.
+        limit: Duration,
+    },
+    /// This process could not ask: descriptors or memory are exhausted.
+    #[error("the connect to {sentinel} could not be made")]
+    Local {
+        /// What was to be dialled.
+        sentinel: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Somebody else answered.
     #[error("the connect to {sentinel} was answered by somebody else")]
     Stranger {
@@ -89,6 +106,13 @@ pub enum ProbeError {
         /// What it says.
         peer: SocketAddr,
     },
+}
+
+impl ProbeError {
+    /// Whether it says that connects do not arrive; a busy proxy does not.
+    pub fn is_conclusive(&self) -> bool {
+        !matches!(self, Self::Unanswered { .. } | Self::Local { .. })
+    }
 }
 
 impl Probe {
@@ -122,24 +146,29 @@ impl Probe {
     pub async fn ask(&self, token: &Token, limit: Duration) -> Result<Duration, ProbeError> {
         let started = Instant::now();
         let asked = timeout(limit, self.exchange(token)).await;
+        let (sentinel, is_connected) = (self.sentinel, self.socket.peer_addr().is_ok());
         let _ = self.disconnect();
-        let sentinel = self.sentinel;
-        asked.unwrap_or(Err(ProbeError::Silent { sentinel, limit })).map(|()| started.elapsed())
+        match asked {
+            Ok(answer) => answer.map(|()| started.elapsed()),
+            Err(_) if is_connected => Err(ProbeError::Unanswered { sentinel, limit }),
+            Err(_) => Err(ProbeError::Silent { sentinel, limit }),
+        }
     }
 
     async fn exchange(&self, token: &Token) -> Result<(), ProbeError> {
         let sentinel = self.sentinel;
         let not_redirected = |source| ProbeError::NotRedirected { sentinel, source };
         let failed = |source| ProbeError::Failed { sentinel, source };
-        self.disconnect().map_err(not_redirected)?;
+        let local = |source| ProbeError::Local { sentinel, source };
+        self.disconnect().map_err(local)?;
         match self.socket.connect(&sentinel.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
                 return Err(not_redirected(error));
             }
             _ => {}
         }
-        let stream: TcpStream = self.socket.try_clone().map_err(failed)?.into();
-        let mut stream = tokio::net::TcpStream::from_std(stream).map_err(failed)?;
+        let stream: TcpStream = self.socket.try_clone().map_err(local)?.into();
+        let mut stream = tokio::net::TcpStream::from_std(stream).map_err(local)?;
         stream.writable().await.map_err(failed)?;
         if let Some(error) = stream.take_error().map_err(failed)? {
             return Err(failed(error));

@@ -219,6 +219,8 @@ label_set! {
         Passed => "passed",
         /// One was not: connections are not intercepted as they should be.
         Failed => "failed",
+        /// Nothing can be said: too many connections are open.
+        Inconclusive => "inconclusive",
     }
 }
 
