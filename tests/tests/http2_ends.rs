@@ -304,6 +304,7 @@ say(sock.recv(100))";
 #[test]
 fn what_became_of_each_stream_is_said_in_its_line() -> Result<()> {
     let origin = "
+refused = []
 def talk(c, number):
     try:
         while True:
@@ -311,7 +312,8 @@ def talk(c, number):
             if not isinstance(frame, HeadersFrame):
                 continue
             path, stream = dict(frame.fields)[b':path'], frame.stream_id
-            if path == b'/refused' and number == 0:
+            if path == b'/refused' and not refused:
+                refused.append(stream)
                 c.goaway(stream - 2)
             elif path == b'/reset':
                 c.reset(stream, INTERNAL_ERROR)
