@@ -78,7 +78,7 @@ sys.stderr.write(urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().
 fn an_open_breaker_refuses_in_connect_until_a_probe_succeeds() -> Result<()> {
     let destinations = Destinations::new()?;
     let link = &destinations.link;
-    let ambassador = Ambassador::with_policy("-q", BREAKER)?;
+    let ambassador = Ambassador::with_policy("", BREAKER)?;
     let script = format!(
         "
 address = ('10.77.0.2', 7500)
@@ -103,6 +103,11 @@ for n in range(5): say('probed', lambda: dial('blocking', address, 5))
     }
     let rejected = count(&finished.errors(), "ambassador_rejected_requests_total", "circuit_open")?;
     ensure!(rejected == 5, "{rejected} refusals counted\n{}", finished.errors());
+    let errors = finished.errors();
+    let lines = |what: &str| {
+        errors.lines().filter(|line| line.contains("10.77.0.2:7500 ") && line.contains(what)).count()
+    };
+    ensure!((lines("connect refused"), lines("circuit open")) == (5, 5), "{errors}");
     Ok(())
 }
 

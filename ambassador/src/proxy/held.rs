@@ -5,24 +5,16 @@
 //! open are refused in `connect()` itself, a refused dial is retried while the SYN waits. What failed without ever
 //! being accepted is said here; what is accepted finds its connection in the table.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::{SocketAddr, TcpStream},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{Stream, stream};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::context::{Context, Holds};
 use crate::{
-    clock,
     kernel::{SynEvent, SynEvents},
-    message::{facts, flow::Flow},
+    message::flow::Flow,
     net::{
-        dial::{DialError, DialFailure, Sockets},
+        dial::Sockets,
         orig_dst::Origin,
         syn::{
             FlowKey, Syn,
@@ -32,20 +24,17 @@ use crate::{
             table::{HOLD_LIMIT, HoldError, Table},
         },
     },
-    policy::{
-        classify::AttemptOutcome,
-        deadline::Deadline,
-        facts::L7Facts,
-        matcher::Protocol,
-        retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
-        route::{ByDestination, ConnectMode},
-    },
+    policy::{matcher::Protocol, route::ConnectMode},
     telemetry::{
-        event::{ConnectFinished, ConnectHeld, FlowFinished},
+        event::{ConnectHeld, FlowFinished},
         labels::{ErrorType, HoldOutcome, RejectReason},
     },
     upstream::state::RouteState,
 };
+use attempts::Course;
+
+mod attempts;
+mod prospect;
 
 /// What is needed of a network namespace to dial and to answer in it.
 pub struct Ground {
@@ -153,7 +142,7 @@ impl Held {
         let prospect = self.context.syn_prospect(&flow);
         if prospect.mode == ConnectMode::Eager {
             let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-            return self.say(&flow, &prospect.state, report, HoldOutcome::Passed);
+            return self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
         }
         let promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
             Ok(promise) => promise,
@@ -161,18 +150,20 @@ impl Held {
             Err(HoldError::Full) => {
                 let report =
                     let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-                return self.say(&flow, &prospect.state, report, HoldOutcome::Passed);
+                return self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
             }
         };
         let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
         let (this, answers) = (Arc::clone(self), Arc::clone(&ground.answers));
         tokio::spawn(async move {
+            let course = Arc::<Course>::default();
             let report = if prospect.denied {
                 let route = Arc::clone(&this.context.table.default_route.name);
                 this.context.reject(route, RejectReason::Denied);
+                course.reject(ErrorType::Denied);
                 holding.answer(Answer::Refuse, &*answers).await
             } else {
-                let attempts = this.attempts(Arc::clone(&flow), prospect.clone());
+                let attempts = this.attempts(Arc::clone(&flow), prospect.clone(), Arc::clone(&course));
                 let report = holding.dial(attempts, &*this.verdicts, &*answers).await;
                 if !prospect.state.is_closed() {
                     // A probe's dial does not close the breaker: the next connect asks it again.
@@ -181,87 +172,17 @@ impl Held {
                 report
             };
             let outcome = outcome_of(report.outcome);
-            this.say(&flow, &prospect.state, report, outcome);
+            this.say(&flow, &prospect.state, report, outcome, &course);
         });
     }
 
-    /// The dials of one held connection, each with its result, until policy has had enough. Silence and failures of
-    /// this machine say nothing about the destination: they are tried again for as long as the program waits.
-    fn attempts(
-        self: &Arc<Self>,
-        flow: Arc<Flow>,
-        prospect: SynProspect,
-    ) -> impl Stream<Item = Result<TcpStream, DialError>> + use<> {
-        let this = Arc::clone(self);
-        stream::unfold(Some(1), move |number: Option<u32>| {
-            let (this, flow, prospect) = (Arc::clone(&this), Arc::clone(&flow), prospect.clone());
-            async move {
-                let number = number?;
-                let result = this.dial(&flow, &prospect).await;
-                let next = match &result {
-                    Ok(_) => None,
-                    Err(error) => this.next_attempt(error, &prospect.state, number).await,
-                };
-                Some((result, next))
-            }
-        })
-    }
-
-    async fn dial(&self, flow: &Flow, prospect: &SynProspect) -> Result<TcpStream, DialError> {
-        let (dst, telemetry, state) = (flow.original_dst, &self.context.telemetry, &prospect.state);
-        let permits = match (state.admit(dst, None, telemetry), prospect.certainty) {
-            (Ok(permits), _) => Some(permits),
-            (Err(_), Certainty::Likely) => None,
-            (Err(_), Certainty::Decided) => {
-                self.context.reject(Arc::clone(&state.route.name), RejectReason::CircuitOpen);
-                return Err(refusal(dst));
-            }
-        };
-        let limit = if state.route.transparent { UNLIMITED } else { state.route.timeouts.connect };
-        let started = Instant::now();
-        let result = flow.dialer.dial(&*flow.sockets, &flow.source, dst, limit).await;
-        let duration = started.elapsed();
-        if let Err(error) = &result {
-            // A success is told by the flow that uses the connection: it is one call, not two.
-            if let Some(permits) = permits {
-                state.sample(permits, dial_outcome(error), duration, dst, None, telemetry);
-            }
-            let error = Some(error.failure.into());
-            telemetry.emit(&ConnectFinished { destination: state.destination(dst), duration, error }.into());
-        }
-        result
-    }
-
-    /// Waits for the time of the next attempt, and tells its number; `None` if there is to be none.
-    async fn next_attempt(&self, error: &DialError, state: &RouteState, number: u32) -> Option<u32> {
-        if Answer::from(error) == Answer::Silence {
-            sleep(LOCAL_PAUSE).await;
-            return Some(number);
-        }
-        if !state.route.mode.acts() {
-            return None;
-        }
-        let attempt =
-            Attempt { number, outcome: dial_outcome(error), retry_after: None, stale_retried: false };
-        let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
-        let shared = Shared { budget: state.budget(), breakers: &state.breakers };
-        let (policy, rng) = (&state.route.retry, &mut fastrand::Rng::new());
-        match decide(policy, &request, &attempt, shared, clock::now(), Deadline::NONE, rng) {
-            RetryDecision::Retry { after, .. } => {
-                sleep(after).await;
-                Some(number + 1)
-            }
-            RetryDecision::GiveUp(_) => None,
-        }
-    }
-
     /// Says how it ended; a connection that no flow will speak of has its line here.
-    fn say(&self, flow: &Flow, state: &RouteState, report: Report, outcome: HoldOutcome) {
+    fn say(&self, flow: &Flow, state: &RouteState, report: Report, outcome: HoldOutcome, course: &Course) {
         let destination = state.destination(flow.original_dst);
         let telemetry = &self.context.telemetry;
         telemetry.emit(&ConnectHeld { destination: destination.clone(), outcome, held: report.held }.into());
         let error = match report.outcome {
-            Outcome::Answered(Answer::Refuse) => ErrorType::ConnectRefused,
+            Outcome::Answered(Answer::Refuse) => course.rejected().unwrap_or(ErrorType::ConnectRefused),
             Outcome::Answered(_) => ErrorType::ConnectUnreachable,
             Outcome::Abandoned => ErrorType::ClientGone,
             _ => return,
@@ -275,7 +196,7 @@ impl Held {
                 alpn: None,
                 error: Some(error),
                 duration: report.held,
-                attempts: 1,
+                attempts: course.attempts(),
                 rescued: false,
                 bytes_sent: 0,
                 bytes_received: 0,
@@ -284,49 +205,6 @@ impl Held {
             .into(),
         );
     }
-}
-
-/// What the dialled address says of a connection that is held.
-#[derive(Clone)]
-pub(super) struct SynProspect {
-    pub(super) mode: ConnectMode,
-    /// The state of its route: the one that applies if the program claims no name.
-    pub(super) state: Arc<RouteState>,
-    pub(super) certainty: Certainty,
-    pub(super) denied: bool,
-}
-
-/// Whether the first bytes can still change the route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Certainty {
-    /// They cannot.
-    Decided,
-    /// They can. A dial that fails belongs to this route, since nothing else will be known of it; but its open
-    /// circuit breaker must not refuse a program that means another name at the same address.
-    Likely,
-}
-
-impl Context {
-    fn syn_prospect(&self, flow: &Flow) -> SynProspect {
-        let names = self.endpoints.names();
-        let l4 = flow.l4();
-        let (selection, certainty) = match self.table.for_destination(&l4, &names) {
-            ByDestination::Decided(selection) => (selection, Certainty::Decided),
-            ByDestination::Undecided { .. } => {
-                (self.table.select(&l4, &L7Facts::of(Protocol::Opaque), &names), Certainty::Likely)
-            }
-        };
-        SynProspect {
-            mode: self.table.connect_mode(&l4, &names),
-            state: self.states.of(selection.route, flow.original_dst),
-            certainty,
-            denied: certainty == Certainty::Decided && selection.denied && selection.route.mode.acts(),
-        }
-    }
-}
-
-fn dial_outcome(error: &DialError) -> AttemptOutcome {
-    facts::dial_outcome(error.failure)
 }
 
 fn outcome_of(outcome: Outcome) -> HoldOutcome {
@@ -339,18 +217,6 @@ fn outcome_of(outcome: Outcome) -> HoldOutcome {
         Outcome::Abandoned => HoldOutcome::Abandoned,
     }
 }
-
-/// What an open circuit breaker makes of a dial.
-fn refusal(dst: SocketAddr) -> DialError {
-    let source = io::Error::from_raw_os_error(libc::ECONNREFUSED);
-    DialError { dst, failure: DialFailure::Refused, source }
-}
-
-/// The program's own timers end a dial that nothing else does; Linux gives up after some two minutes by default.
-const UNLIMITED: Duration = Duration::from_hours(1);
-
-/// Between attempts that say nothing about the destination.
-const LOCAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often the table is swept.
 const SWEEP: Duration = Duration::from_secs(5);

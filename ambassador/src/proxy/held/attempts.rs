@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The dials of one held connection, as policy has them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{Stream, stream};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Held,
+    prospect::{Certainty, SynProspect},
+};
+use crate::{
+    clock,
+    message::{facts, flow::Flow},
+    net::{
+        dial::{DialError, DialFailure},
+        syn::answer::Answer,
+    },
+    policy::{
+        classify::AttemptOutcome,
+        deadline::Deadline,
+        retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
+    },
+    telemetry::{
+        event::ConnectFinished,
+        labels::{ErrorType, RejectReason},
+    },
+    upstream::state::RouteState,
+};
+
+/// What has become of the dials of one held connection so far.
+#[derive(Default)]
+pub(super) struct Course {
+    attempts: AtomicU32,
+    rejected: OnceLock<ErrorType>,
+}
+
+impl Course {
+    /// Dials that were made.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
+    /// Why the last one was refused here, if it was.
+    pub(super) fn rejected(&self) -> Option<ErrorType> {
+        self.rejected.get().copied()
+    }
+
+    /// It is refused here.
+    pub(super) fn reject(&self, why: ErrorType) {
+        // Whoever was first stays: there is no dial after it.
+        let _ = self.rejected.set(why);
+    }
+}
+
+impl Held {
+    /// The dials of one held connection, each with its result, until policy has had enough. Silence and failures of
+    /// this machine say nothing about the destination: they are tried again for as long as the program waits.
+    pub(super) fn attempts(
+        self: &Arc<Self>,
+        flow: Arc<Flow>,
+        prospect: SynProspect,
+        course: Arc<Course>,
+    ) -> impl Stream<Item = Result<TcpStream, DialError>> + use<> {
+        let this = Arc::clone(self);
+        stream::unfold(Some(1), move |number: Option<u32>| {
+            let (this, flow, prospect) = (Arc::clone(&this), Arc::clone(&flow), prospect.clone());
+            let course = Arc::clone(&course);
+            async move {
+                let number = number?;
+                let result = this.dial(&flow, &prospect, &course).await;
+                let next = match &result {
+                    Ok(_) => None,
+                    Err(error) => this.next_attempt(error, &prospect.state, number).await,
+                };
+                Some((result, next))
+            }
+        })
+    }
+
+    async fn dial(
+        &self,
+        flow: &Flow,
+        prospect: &SynProspect,
+        course: &Course,
+    ) -> Result<TcpStream, DialError> {
+        let (dst, telemetry, state) = (flow.original_dst, &self.context.telemetry, &prospect.state);
+        let permits = match (state.admit(dst, None, telemetry), prospect.certainty) {
+            (Ok(permits), _) => Some(permits),
+            (Err(_), Certainty::Likely) => None,
+            (Err(_), Certainty::Decided) => {
+                self.context.reject(Arc::clone(&state.route.name), RejectReason::CircuitOpen);
+                course.reject(ErrorType::CircuitOpen);
+                return Err(refusal(dst));
+            }
+        };
+        course.attempts.fetch_add(1, Ordering::Relaxed);
+        let limit = if state.route.transparent { UNLIMITED } else { state.route.timeouts.connect };
+        let started = Instant::now();
+        let result = flow.dialer.dial(&*flow.sockets, &flow.source, dst, limit).await;
+        let duration = started.elapsed();
+        if let Err(error) = &result {
+            // A success is told by the flow that uses the connection: it is one call, not two.
+            if let Some(permits) = permits {
+                state.sample(permits, dial_outcome(error), duration, dst, None, telemetry);
+            }
+            let error = Some(error.failure.into());
+            telemetry.emit(&ConnectFinished { destination: state.destination(dst), duration, error }.into());
+        }
+        result
+    }
+
+    /// Waits for the time of the next attempt, and tells its number; `None` if there is to be none.
+    async fn next_attempt(&self, error: &DialError, state: &RouteState, number: u32) -> Option<u32> {
+        if Answer::from(error) == Answer::Silence {
+            sleep(LOCAL_PAUSE).await;
+            return Some(number);
+        }
+        if !state.route.mode.acts() {
+            return None;
+        }
+        let attempt =
+            Attempt { number, outcome: dial_outcome(error), retry_after: None, stale_retried: false };
+        let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
+        let shared = Shared { budget: state.budget(), breakers: &state.breakers };
+        let (policy, rng) = (&state.route.retry, &mut fastrand::Rng::new());
+        match decide(policy, &request, &attempt, shared, clock::now(), Deadline::NONE, rng) {
+            RetryDecision::Retry { after, .. } => {
+                sleep(after).await;
+                Some(number + 1)
+            }
+            RetryDecision::GiveUp(_) => None,
+        }
+    }
+}
+
+fn dial_outcome(error: &DialError) -> AttemptOutcome {
+    facts::dial_outcome(error.failure)
+}
+
+/// What an open circuit breaker makes of a dial.
+fn refusal(dst: SocketAddr) -> DialError {
+    let source = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+    DialError { dst, failure: DialFailure::Refused, source }
+}
+
+/// The program's own timers end a dial that nothing else does; Linux gives up after some two minutes by default.
+const UNLIMITED: Duration = Duration::from_hours(1);
+
+/// Between attempts that say nothing about the destination.
+const LOCAL_PAUSE: Duration = Duration::from_millis(100);
