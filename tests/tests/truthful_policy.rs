@@ -107,7 +107,7 @@ for n in range(5): say('probed', lambda: dial('blocking', address, 5))
     let lines = |what: &str| {
         errors.lines().filter(|line| line.contains("10.77.0.2:7500 ") && line.contains(what)).count()
     };
-    ensure!((lines("connect refused"), lines("circuit open")) == (5, 5), "{errors}");
+    ensure!((lines("connect_refused"), lines("circuit_open")) == (5, 5), "{errors}");
     Ok(())
 }
 
