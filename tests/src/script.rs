@@ -246,7 +246,7 @@ fn words(steps: &[Step]) -> String {
     steps.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// Reads what [`words`] has written.
+/// Reads what `words` has written.
 pub fn step(word: &str) -> Result<Step> {
     let (verb, value) = word.split_once(':').with_context(|| word.to_owned())?;
     Ok(match verb {
