@@ -13,9 +13,9 @@ pub(super) const COUNTERS: &str = "/metrics";
 
 /// A prepared `ambassador run`.
 pub(crate) fn prepare(programs: &Programs, place: &Place) -> Result<Ambassador> {
-    let flags = match place.service {
-        Service::Http1 | Service::Http2 => "-q --retry 3 --timeout 5s --breaker 5",
-        Service::Tcp(_) | Service::Excluded => "-q",
+    let (flags, policy) = match place.service {
+        Service::Http1 | Service::Http2 => ("-q --retry 3 --timeout 5s --breaker 5", POOL),
+        Service::Tcp(_) | Service::Excluded => ("-q", ""),
     };
     let exclude = match place.service {
         Service::Excluded => {
@@ -23,7 +23,8 @@ pub(crate) fn prepare(programs: &Programs, place: &Place) -> Result<Ambassador> 
         }
         Service::Http1 | Service::Http2 | Service::Tcp(_) => String::new(),
     };
-    let yaml = format!("version: v1\n{exclude}telemetry: {{metrics: {{listen: \"127.0.0.1:{PORT}\"}}}}\n");
+    let yaml =
+        format!("version: v1\n{policy}{exclude}telemetry: {{metrics: {{listen: \"127.0.0.1:{PORT}\"}}}}\n");
     Ok(Ambassador::with_policy(flags, &yaml)?.program(programs.ambassador.clone()))
 }
 
@@ -35,3 +36,6 @@ pub(super) fn counted(page: &str, service: Service) -> Option<f64> {
     };
     metrics::seconds(page, name, label).ok()
 }
+
+/// A limit, and with it connections that wait for the next program: as the peers have.
+const POOL: &str = "defaults: {connectionPool: {maxConnections: 8000}}\n";
