@@ -5,6 +5,7 @@
 //! the bytes when somebody asks. The bytes are never changed.
 
 use bytes::Bytes;
+use memchr::memchr;
 use thiserror::Error;
 
 use super::{
@@ -88,12 +89,15 @@ impl RequestHead {
 
     /// The value of the first `Host` line, or the authority of an absolute target (which wins: RFC 9112 §3.2.2).
     pub fn authority(&self) -> Option<&str> {
-        let target = self.target();
-        if let Some((_, rest)) = target.split_once("://").filter(|_| !target.starts_with('/')) {
-            return Some(rest.split(['/', '?']).next().unwrap_or(rest));
-        }
-        if self.method() == "CONNECT" {
-            return Some(target);
+        // Nearly every target is a path: nothing but the Host line is looked at then.
+        if !self.target.of(&self.raw).starts_with(b"/") {
+            let target = self.target();
+            if let Some((_, rest)) = target.split_once("://") {
+                return Some(rest.split(['/', '?']).next().unwrap_or(rest));
+            }
+            if self.method() == "CONNECT" {
+                return Some(target);
+            }
         }
         self.host.map(|host| text(host.of(&self.raw)))
     }
@@ -101,7 +105,10 @@ impl RequestHead {
     /// The path and query of the target.
     pub fn path(&self) -> &str {
         let target = self.target();
-        match target.split_once("://").filter(|_| !target.starts_with('/')) {
+        if target.starts_with('/') {
+            return target;
+        }
+        match target.split_once("://") {
             Some((_, rest)) => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
             None => target,
         }
@@ -286,11 +293,15 @@ fn has_bare_lf(head: &[u8]) -> bool {
 
 /// Finds a header line in a head that has already been parsed once.
 fn header<'h>(raw: &'h [u8], name: &str) -> Option<&'h [u8]> {
-    raw.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
-        let (candidate, rest) = line.split_at_checked(name.len())?;
-        let value = rest.strip_prefix(b":")?;
-        candidate.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
-    })
+    let mut line = memchr(b'\n', raw)? + 1;
+    while let Some(length) = memchr(b'\n', &raw[line..]) {
+        let value = line + name.len() + 1;
+        if raw.get(value - 1) == Some(&b':') && raw[line..value - 1].eq_ignore_ascii_case(name.as_bytes()) {
+            return Some(raw.get(value..line + length)?.trim_ascii());
+        }
+        line += length + 1;
+    }
+    None
 }
 
 /// The longest prefix of `bytes` that is UTF-8.

@@ -150,7 +150,7 @@ impl World {
         };
         let head = head::RequestHead::parse(wire.as_bytes()).expect("a head").expect("whole");
         let body = Body::whole(Bytes::from_static(body.as_bytes()));
-        let head = RequestHead::Http1(head);
+        let head = RequestHead::Http1(Arc::new(head));
         self.stack.serve(Request::new(head, body, Arc::new(flow), InterimSink::none())).await
     }
 

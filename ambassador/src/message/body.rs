@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Upgrade;
 use crate::http2::incoming::Incoming;
@@ -204,11 +204,9 @@ impl Body {
     /// Cuts this body if it has not ended after `left`.
     #[must_use]
     pub fn cut_after(mut self, left: Duration) -> Self {
-        if self.is_empty() {
-            return self;
-        }
+        let Some(until) = Instant::now().checked_add(left).filter(|_| !self.is_empty()) else { return self };
         let hooks = mem::take(&mut self.hooks);
-        let bounded = Bounded { body: self, timer: Box::pin(sleep(left)) };
+        let bounded = Bounded { body: self, until, timer: None };
         let mut body = Self::source(bounded);
         body.hooks = hooks;
         body
@@ -234,18 +232,27 @@ impl Body {
 /// A body with a time limit.
 struct Bounded {
     body: Body,
-    timer: Pin<Box<Sleep>>,
+    until: Instant,
+    /// Made when there is something to wait for.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Bounded {
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.until;
+        self.timer.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(cx)
+    }
 }
 
 impl BodySource for Bounded {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         // A body of which there is always more must not keep the timer from being asked.
-        if Instant::now() < self.timer.deadline()
+        if Instant::now() < self.until
             && let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx)
         {
             return Poll::Ready(next);
         }
-        self.timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Overdue)))
+        self.poll_timer(cx).map(|()| Some(Err(BodyError::Overdue)))
     }
 
     fn is_ended(&self) -> bool {
@@ -255,7 +262,7 @@ impl BodySource for Bounded {
     /// A reader that takes nothing must not hold the request beyond its time.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         match self.body.drive(cx) {
-            Poll::Pending => self.timer.as_mut().poll(cx).map(|()| BodyError::Overdue),
+            Poll::Pending => self.poll_timer(cx).map(|()| BodyError::Overdue),
             cut @ Poll::Ready(_) => cut,
         }
     }

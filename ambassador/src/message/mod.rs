@@ -114,7 +114,7 @@ impl Request {
 #[derive(Clone)]
 pub enum RequestHead {
     /// As it stood on the wire.
-    Http1(head::RequestHead),
+    Http1(Arc<head::RequestHead>),
     /// As it was decoded.
     Http2(Arc<http::request::Parts>),
 }
@@ -186,7 +186,7 @@ pub struct Response {
     /// Its body.
     pub body: Body,
     /// What follows the head is relayed as bytes: the connection has changed its protocol, or is not HTTP as we know it.
-    pub upgrade: Option<Upgrade>,
+    pub upgrade: Option<Box<Upgrade>>,
     /// How long no byte may move on an upgraded connection.
     pub idle: Option<Duration>,
     /// What the attempt that brought it was like; `None` for a reply of ambassador's own.

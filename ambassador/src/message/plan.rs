@@ -4,12 +4,13 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
-
-use arc_swap::ArcSwapOption;
 
 use crate::{
     policy::{deadline::Deadline, route::Route},
@@ -62,7 +63,10 @@ pub struct Trail {
     attempts: AtomicU32,
     retry_reason: AtomicU32,
     sent: AtomicU64,
-    endpoint: ArcSwapOption<SocketAddr>,
+    /// Where the first attempt went, and the last one if it was another.
+    first: OnceLock<SocketAddr>,
+    last: Mutex<Option<SocketAddr>>,
+    moved: AtomicBool,
 }
 
 impl Trail {
@@ -78,12 +82,19 @@ impl Trail {
 
     /// Notes which of its upstream's endpoints the present attempt goes to, for those who see only its failure.
     pub fn goes_to(&self, endpoint: SocketAddr) {
-        self.endpoint.store(Some(Arc::new(endpoint)));
+        // A lock is taken only for a request that is tried again.
+        if self.first.set(endpoint).is_err() {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint);
+            self.moved.store(true, Release);
+        }
     }
 
     /// Where the last attempt went; `None` if none was made, or only to the original destination.
     pub fn endpoint(&self) -> Option<SocketAddr> {
-        self.endpoint.load().as_deref().copied()
+        if self.moved.load(Acquire) {
+            return *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        self.first.get().copied()
     }
 
     /// Notes why the request is tried again.
@@ -122,6 +133,17 @@ impl Trail {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_endpoint_is_read_back() {
+        let trail = Trail::default();
+        assert_eq!(trail.endpoint(), None);
+        for port in 1..4 {
+            let endpoint = SocketAddr::from(([192, 0, 2, 1], port));
+            trail.goes_to(endpoint);
+            assert_eq!(trail.endpoint(), Some(endpoint));
+        }
+    }
 
     #[test]
     fn the_last_reason_is_read_back() {

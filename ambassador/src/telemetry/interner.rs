@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 
 /// Bounded, insert-only, lock-free to read.
 #[derive(Debug)]
 pub(crate) struct Interner<K, V> {
-    entries: ArcSwap<HashMap<K, V>>,
+    entries: ArcSwap<HashMap<K, V, RandomState>>,
     inserting: Mutex<()>,
     full: AtomicBool,
     cap: usize,
@@ -26,7 +27,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Interner<K, V> {
     /// An empty map that takes at most `cap` entries.
     pub(crate) fn new(cap: usize) -> Self {
         Self {
-            entries: ArcSwap::from_pointee(HashMap::new()),
+            entries: ArcSwap::from_pointee(HashMap::default()),
             inserting: Mutex::new(()),
             full: AtomicBool::new(cap == 0),
             cap,
@@ -49,7 +50,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Interner<K, V> {
     }
 
     /// All entries of this moment.
-    pub(crate) fn snapshot(&self) -> Arc<HashMap<K, V>> {
+    pub(crate) fn snapshot(&self) -> Arc<HashMap<K, V, RandomState>> {
         self.entries.load_full()
     }
 

@@ -3,7 +3,10 @@
 //!
 //! Its connection goes back to the pool only when nothing is left on either side; dropped earlier, it closes.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
@@ -33,7 +36,7 @@ pub(super) struct Download {
     /// Given away when the exchange is over.
     connection: Option<Lease>,
     sending: Sending,
-    head: RequestHead,
+    head: Arc<RequestHead>,
     interim: InterimSink,
     begun: Bytes,
     buffer: BytesMut,
@@ -45,7 +48,7 @@ impl Download {
     pub(super) fn new(
         connection: Lease,
         sending: Sending,
-        head: RequestHead,
+        head: Arc<RequestHead>,
         interim: InterimSink,
         delimiter: Delimiter,
         reusable: bool,

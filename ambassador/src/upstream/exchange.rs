@@ -32,7 +32,7 @@ impl Serve for Exchange {
     fn serve(&self, request: Request) -> Reply {
         match &request.head {
             RequestHead::Http1(head) => {
-                let head = head.clone();
+                let head = Arc::clone(head);
                 Box::pin(exchange_http1(request, head))
             }
             RequestHead::Http2(parts) => {
@@ -43,7 +43,7 @@ impl Serve for Exchange {
     }
 }
 
-async fn exchange_http1(request: Request, head: head::RequestHead) -> Result<Response, ProxyError> {
+async fn exchange_http1(request: Request, head: Arc<head::RequestHead>) -> Result<Response, ProxyError> {
     let endpoint = request.destination();
     let (connection, connect) = checkout(&request).await?;
     let reused = connection.reused;

@@ -8,6 +8,7 @@
 use std::{
     future::poll_fn,
     io,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -43,7 +44,7 @@ use crate::{
 /// and belongs to this flow.
 pub(crate) async fn exchange(
     connection: Connection,
-    head: RequestHead,
+    head: Arc<RequestHead>,
     request: Request,
 ) -> Result<Response, ProxyError> {
     let failures = Failures::of(request.plan.as_ref());
@@ -89,7 +90,7 @@ impl Failures {
 
 struct Exchange {
     connection: Lease,
-    head: RequestHead,
+    head: Arc<RequestHead>,
     sending: Sending,
     interim: InterimSink,
     received: BytesMut,
@@ -208,7 +209,7 @@ impl Exchange {
         let status = ResponseHead::status_of(&self.received);
         let mut response = Response::new(message::ResponseHead::Unread(status), Body::empty());
         response.upgrade =
-            Some(self.sending.into_upgrade(self.connection, &self.head, self.received.freeze()));
+            Some(Box::new(self.sending.into_upgrade(self.connection, &self.head, self.received.freeze())));
         response
     }
 
@@ -219,7 +220,7 @@ impl Exchange {
             Ok(_) | Err(_) => {
                 let mut response = Response::new(message::ResponseHead::Http1(reply), Body::empty());
                 response.upgrade =
-                    Some(self.sending.into_upgrade(self.connection, &self.head, rest.freeze()));
+                    Some(Box::new(self.sending.into_upgrade(self.connection, &self.head, rest.freeze())));
                 return response;
             }
         };

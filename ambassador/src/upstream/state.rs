@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use crate::{
@@ -119,7 +120,7 @@ struct UpstreamState {
 }
 
 thread_local! {
-    static CACHE: RefCell<HashMap<(usize, SocketAddr), Arc<RouteState>>> = RefCell::default();
+    static CACHE: RefCell<HashMap<(usize, SocketAddr), Arc<RouteState>, RandomState>> = RefCell::default();
 }
 
 impl States {

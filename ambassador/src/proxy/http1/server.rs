@@ -113,7 +113,7 @@ enum Next {
 
 /// A connection that is relayed as it is from here on, and the body at whose end that is told.
 struct Relayed {
-    upgrade: Upgrade,
+    upgrade: Box<Upgrade>,
     body: Body,
     idle: Option<Duration>,
 }
@@ -142,7 +142,7 @@ impl Server {
             let Ok(body) = self.inbound.body(&head) else {
                 return self.refuse(HeadError::Malformed("the chunks of the body are malformed")).await;
             };
-            match self.exchange(head, body).await {
+            match self.exchange(Arc::new(head), body).await {
                 Ok(Next::Request) => {}
                 Ok(Next::Close) => return Ok(FlowEnd::Closed),
                 Ok(Next::Drain) => {
@@ -156,16 +156,16 @@ impl Server {
         }
     }
 
-    async fn exchange(&mut self, head: RequestHead, body: Body) -> Result<Next, FlowEnd> {
+    async fn exchange(&mut self, head: Arc<RequestHead>, body: Body) -> Result<Next, FlowEnd> {
         let unfinished = Unfinished(Some(Arc::clone(&self.peer)));
         let next = self.exchange_once(head, body).await;
         unfinished.done();
         next
     }
 
-    async fn exchange_once(&mut self, head: RequestHead, body: Body) -> Result<Next, FlowEnd> {
+    async fn exchange_once(&mut self, head: Arc<RequestHead>, body: Body) -> Result<Next, FlowEnd> {
         let request = Request::new(
-            message::RequestHead::Http1(head.clone()),
+            message::RequestHead::Http1(Arc::clone(&head)),
             body,
             self.flow.clone(),
             InterimSink::http1(self.peer.clone()),
@@ -230,7 +230,7 @@ impl Server {
         &mut self,
         head: &[u8],
         mut body: Body,
-        upgrade: Option<Upgrade>,
+        upgrade: Option<Box<Upgrade>>,
         idle: Option<Duration>,
         persists: bool,
     ) -> Result<Next, FlowEnd> {
@@ -245,7 +245,7 @@ impl Server {
                 drop(body);
                 Ok(self.next(persists))
             }
-            Err(Cut::Upstream(BodyError::Unread(upgrade))) => Ok(relayed(*upgrade, body)),
+            Err(Cut::Upstream(BodyError::Unread(upgrade))) => Ok(relayed(upgrade, body)),
             Err(cut) => Err(self.end_of(&cut)),
         }
     }

@@ -34,7 +34,8 @@ async fn exchange_keeping(
     keep_idle: Option<Duration>,
 ) -> Result<Response, ProxyError> {
     let head = head::RequestHead::parse(request).expect("well-formed").expect("whole");
-    let request = Request::new(RequestHead::Http1(head), Body::empty(), flow.clone(), InterimSink::none());
+    let request =
+        Request::new(RequestHead::Http1(Arc::new(head)), Body::empty(), flow.clone(), InterimSink::none());
     let request = Request { keep_idle, ..request };
     within(stack().ready().await.expect("ready").call(request)).await
 }
