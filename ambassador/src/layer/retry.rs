@@ -82,12 +82,13 @@ impl Retries {
     async fn run(self, mut request: Request) -> Result<Response, ProxyError> {
         let body = std::mem::take(&mut request.body);
         let mut replay = ReplayBody::new(body, self.plan.route().retry.max_replay_bytes);
-        let mut next = request.again(replay.attempt().unwrap_or_default());
-        next.permits = request.permits.take();
+        let mut first = request.again(replay.attempt().unwrap_or_default());
+        first.permits = request.permits.take();
+        let mut under_way = self.inner.serve(first);
         let (mut number, mut stale_retried, mut retried) = (1, false, false);
         let mut retry_permit = None;
         loop {
-            let result = self.inner.serve(next).await;
+            let result = under_way.await;
             if matches!(result, Err(ProxyError::Disconnected { .. }))
                 && pool::bound_to(request.flow.id).is_some()
             {
@@ -132,11 +133,13 @@ impl Retries {
             self.plan.trail.retry_because(ended.reason());
             // The next attempt needs the body, which a reply that is dropped gives back.
             let failed = self.plan.trail.endpoint().unwrap_or_else(|| request.destination());
-            let body = ended.discard(&mut replay).await?;
+            // Boxed, because nearly no request comes here, and each would keep room for it.
+            let body = Box::pin(ended.discard(&mut replay)).await?;
             sleep(after).await;
-            next = request.again(body);
+            let mut next = request.again(body);
             next.endpoint = Some(failed);
             next.reuse = if stale { Reuse::Forbidden } else { Reuse::Allowed };
+            under_way = self.inner.serve(next);
         }
     }
 

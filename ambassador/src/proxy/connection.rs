@@ -88,14 +88,19 @@ impl Connection {
             return;
         };
         learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
+        // Each arm is boxed, so that an idle flow keeps room for its own protocol only.
         match detected.protocol {
-            Protocol::Http1 | Protocol::Http2 => self.serve_http(detected, prospect.target).await,
+            Protocol::Http1 | Protocol::Http2 => {
+                Box::pin(self.serve_http(detected, prospect.target)).await;
+            }
             Protocol::Tls => {
                 let hello =
                     tls::read_hello(&self.client, &mut detected.from_client).await.unwrap_or_default();
-                self.serve_opaque(detected, prospect.target, hello).await;
+                Box::pin(self.serve_opaque(detected, prospect.target, hello)).await;
             }
-            Protocol::Opaque => self.serve_opaque(detected, prospect.target, Hello::default()).await,
+            Protocol::Opaque => {
+                Box::pin(self.serve_opaque(detected, prospect.target, Hello::default())).await;
+            }
         }
     }
 
@@ -186,7 +191,7 @@ impl Connection {
         let stack = self.context.stack.clone();
         let Self { client, flow, context, .. } = self;
         let served = if protocol == Protocol::Http2 {
-            Ok(http2::serve(client, from_client, flow, stack, spare).await)
+            Ok(Box::pin(http2::serve(client, from_client, flow, stack, spare)).await)
         } else {
             let unclear = unclear(&context, &flow);
             let served =
@@ -208,7 +213,7 @@ impl Connection {
                     });
                 let unread = Self { client, flow, context, arrived: Instant::now() };
                 let detected = Detected { protocol, from_client, spare };
-                unread.serve_opaque(detected, dialled, Hello::default()).await;
+                Box::pin(unread.serve_opaque(detected, dialled, Hello::default())).await;
             }
         }
     }

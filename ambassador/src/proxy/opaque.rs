@@ -82,7 +82,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
             if let Some((reason, _)) = refused.filter(|_| state.route.mode.decides()) {
                 state.would_reject(reason, &context.telemetry);
             }
-            dialling.connect(detected.spare, dialled).await
+            Box::pin(dialling.connect(detected.spare, dialled)).await
         }
     };
     finished.attempts = dialling.attempts;
