@@ -15,6 +15,7 @@ mod load;
 mod origin;
 mod page;
 mod programs;
+mod pure;
 mod scenario;
 mod server;
 mod side_by_side;
@@ -48,6 +49,12 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<()> {
     for name in names().into_iter().filter(|name| wanted(name)) {
         ensure!(benchmarks::has_marks(name), "BENCHMARKS.md has no marks of {name}");
     }
+    if wanted(pure::SCENARIO) {
+        pure::run()?;
+    }
+    if names().into_iter().all(|name| name == pure::SCENARIO || !wanted(name)) {
+        return Ok(());
+    }
     let programs = Programs::ready()?;
     interrupt::note()?;
     let BenchArgs { rounds, seconds, .. } = *arguments;
@@ -62,7 +69,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<()> {
 
 /// All scenarios.
 fn names() -> Vec<&'static str> {
-    scenario::ALL.iter().map(|scenario| scenario.name).chain([connect::SCENARIO]).collect()
+    scenario::ALL.iter().map(|scenario| scenario.name).chain([connect::SCENARIO, pure::SCENARIO]).collect()
 }
 
 #[cfg(test)]

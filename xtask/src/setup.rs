@@ -78,7 +78,7 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 24] = [
+const PACKAGES: [(&str, &str); 25] = [
     ("binutils", "strip"),
     ("busybox-static", "busybox"),
     ("curl", "curl"),
@@ -102,5 +102,6 @@ const PACKAGES: [(&str, &str); 24] = [
     ("redis-server", "redis-server"),
     ("redis-tools", "redis-benchmark"),
     ("util-linux", "nsenter"),
+    ("valgrind", "valgrind"),
     ("wrk", "wrk"),
 ];
