@@ -132,3 +132,30 @@ for n in range(10): say('closed', attempt)
     ensure!(counted == u64::try_from(lies)?, "{lies} lies, {counted} counted");
     Ok(())
 }
+
+/// What one host says to itself is asked each time: its program knows when its own server has stopped to listen.
+const OWN_SERVER: &str = "
+for host in ('127.0.0.1', '::1', '10.77.0.1', 'fd77::1'):
+    family = family_of((host,))
+    for backlog in (1, 9):
+        with socket.create_server((host, 0), family=family, backlog=backlog) as server:
+            address = server.getsockname()[:2]
+            with socket.create_connection(address, 5) as s:
+                s.sendall(b'x')
+                with server.accept()[0] as accepted:
+                    assert accepted.recv(1) == b'x'
+        for attempt in range(3):
+            with socket.socket(family) as s:
+                s.settimeout(5)
+                print(host, named(s.connect_ex(address)))
+";
+
+#[test]
+fn a_destination_on_the_same_host_is_never_believed_to_accept() -> Result<()> {
+    let link = Link::new()?;
+    let ambassador = Ambassador::with_policy("-q", "version: v1\nintercept: {loopback: true}\n")?;
+    let program = comparison::python(OWN_SERVER);
+    let told = ambassador.check_like_direct(&link.client, &program, b"")?.text();
+    ensure!(told.matches("ECONNREFUSED").count() == 24, "{told}");
+    Ok(())
+}

@@ -110,8 +110,7 @@ const SUITES: [(&str, &str); 4] = [
 const MODES: [&str; 3] = ["", "--mode off", "--retry 2 --timeout 30s"];
 
 /// The ends of the names of tests that may differ, and why; see docs/transparency.md.
-const EXPLAINED: [(&str, &str); 5] = [
-    (".test_server_close", "a connect soon after a success may succeed in vain"),
+const EXPLAINED: [(&str, &str); 4] = [
     (".test_control_and_wait", "expects that a non-blocking connect on loopback is complete at once"),
     (".test_connection_attributes", "expects that a non-blocking connect on loopback is complete at once"),
     (".test_preauth_data_to_tls_server", "expects that a reset is at the other end before the call returns"),

@@ -40,7 +40,10 @@ impl Verdicts for KernelVerdicts {
         self.maps.admit(&key.into(), socket_cookie).map_err(io::Error::other)
     }
 
-    fn good(&self, netns_cookie: u64, dst: SocketAddr) {
+    fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Option<SocketAddr>) {
+        if is_same_host(dst, near) {
+            return;
+        }
         let epoch = self.failures.epoch.load(Ordering::Relaxed);
         if !is_news((netns_cookie, dst), epoch) {
             return;
@@ -50,9 +53,9 @@ impl Verdicts for KernelVerdicts {
         }
     }
 
-    fn still_good(&self, netns_cookie: u64, dst: SocketAddr, since: Instant) {
+    fn still_good(&self, netns_cookie: u64, dst: SocketAddr, near: Option<SocketAddr>, since: Instant) {
         if !self.failures.any_after(since, (netns_cookie, dst)) {
-            self.good(netns_cookie, dst);
+            self.good(netns_cookie, dst, near);
         }
     }
 
@@ -70,6 +73,12 @@ type Place = (u64, SocketAddr);
 thread_local! {
     /// When this thread last told the kernel side of a destination, and at which epoch of the failures.
     static TOLD: RefCell<HashMap<Place, (Instant, u64)>> = RefCell::default();
+}
+
+/// Whether a connection from `near` to `dst` leaves this host not at all. Such a destination is asked each time: that
+/// takes no round trip, and it may stop to listen between two connects of a program that knows, being its server.
+fn is_same_host(dst: SocketAddr, near: Option<SocketAddr>) -> bool {
+    dst.ip().to_canonical().is_loopback() || near.is_some_and(|near| near.ip() == dst.ip())
 }
 
 /// Whether the kernel side does not know it yet, or will soon forget: what is dialled all the time is told now and then.
@@ -151,6 +160,17 @@ mod tests {
         assert!(!failures.any_after(before, (2, place.1)), "another namespace");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!failures.any_after(Instant::now(), place));
+    }
+
+    #[test]
+    fn a_destination_on_this_host_is_found_by_both_ends() {
+        let at = |text: &str| text.parse().expect("an address");
+        assert!(is_same_host(at("127.0.0.1:80"), None));
+        assert!(is_same_host(at("[::1]:80"), None));
+        assert!(is_same_host(at("[::ffff:127.0.0.2]:80"), None));
+        assert!(is_same_host(at("10.0.0.1:80"), Some(at("10.0.0.1:40000"))));
+        assert!(!is_same_host(at("10.0.0.1:80"), Some(at("10.0.0.2:40000"))));
+        assert!(!is_same_host(at("10.0.0.1:80"), None));
     }
 
     #[tokio::test(start_paused = true)]
