@@ -10,7 +10,8 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Makes `thread` call `number` with `arguments` (the further ones are zero), and returns the error it gets; `None` where it succeeds.
+/// Makes `thread` call `number` with `arguments` (the further ones are zero), and returns the error it gets; `None`
+/// where it succeeds.
 pub fn system_call(thread: Pid, number: libc::c_long, arguments: [u64; 3]) -> Result<Option<Errno>> {
     ptrace::attach(thread).with_context(|| format!("trace thread {thread}"))?;
     let result = until_stopped(thread).and_then(|()| repeat(thread, number, arguments));

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, env::consts::ARCH};
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    apply_filter_all_threads,
+    apply_filter_all_threads, sock_filter,
 };
 use thiserror::Error;
 
@@ -36,8 +36,24 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
         REFUSED.iter().flat_map(|(_reason, calls)| calls.iter()).map(|call| (*call, Vec::new())).collect();
     rules.insert(libc::SYS_bpf, all_but_elements()?);
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    SeccompFilter::new(rules, SeccompAction::Allow, refuse, ARCH.try_into()?)?.try_into()
+    let listed = SeccompFilter::new(rules, SeccompAction::Allow, refuse, ARCH.try_into()?)?;
+    let listed: BpfProgram = listed.try_into()?;
+    Ok([&ONE_NUMBER_PER_CALL[..], &listed].concat())
 }
+
+/// Refuses every call from [`X32_SYSCALL_BIT`] on: kernels with the x32 ABI would take those numbers as a second name
+/// of each call. No other architecture has calls of such numbers.
+const ONE_NUMBER_PER_CALL: [sock_filter; 3] = [
+    // BPF_LD | BPF_W | BPF_ABS: the number, which `struct seccomp_data` begins with.
+    sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 },
+    // BPF_JMP | BPF_JGE | BPF_K: a smaller one goes on behind the next instruction.
+    sock_filter { code: 0x35, jt: 0, jf: 1, k: X32_SYSCALL_BIT },
+    // BPF_RET | BPF_K.
+    sock_filter { code: 0x06, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned() },
+];
+
+/// `__X32_SYSCALL_BIT` of `<asm/unistd.h>`.
+const X32_SYSCALL_BIT: u32 = 0x4000_0000;
 
 /// Every command of bpf(2) but those on the elements of an open map.
 fn all_but_elements() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
