@@ -7,7 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ambassador_ebpf::counter::Counter;
@@ -67,17 +67,37 @@ pub(super) fn listen_metrics(address: SocketAddr) -> Result<TcpListener, AppErro
 
 /// The kernel programs' counters, read at each scrape, without the connections of the self-test.
 pub(super) fn kernel_counters(maps: Arc<KernelMaps>, sentinel: Arc<Sentinel>) -> KernelCounters {
+    let told = Mutex::default();
     Box::new(move || {
         let Ok(counters) = maps.counters() else { return Vec::new() };
-        let own = |counter| match counter {
-            Counter::Redirected | Counter::Delivered => sentinel.answered(),
-            Counter::SynHeld => sentinel.held(),
-            _ => 0,
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = |(counter, value): (_, u64)| {
+            let own = own(counter, sentinel.answered(), sentinel.held());
+            metric_of(counter, never_less(&mut told, counter, value.saturating_sub(own)))
         };
-        let others = |(counter, value): (_, u64)| metric_of(counter, value.saturating_sub(own(counter)));
         counters.iter().map(others).collect()
     })
 }
+
+/// How many of what a counter has counted were probes of the self-test.
+fn own(counter: Counter, answered: u64, held: u64) -> u64 {
+    match counter {
+        Counter::Redirected | Counter::Delivered => answered,
+        Counter::SynHeld => held,
+        _ => 0,
+    }
+}
+
+/// What is told of a counter. A probe that is on its way is counted by the kernel before anybody knows whose it is; a
+/// counter that fell when it arrives would be taken for one that began anew.
+fn never_less(told: &mut Told, counter: Counter, value: u64) -> u64 {
+    let told = &mut told[counter as usize];
+    *told = (*told).max(value);
+    *told
+}
+
+/// The highest value of each counter that was told.
+type Told = [u64; Counter::ALL.len()];
 
 /// Prints the closing summary on standard error.
 pub(super) fn print_summary(summary: &Summary, json: bool) {
@@ -101,5 +121,20 @@ fn metric_of(counter: Counter, value: u64) -> (&'static str, &'static str, u64) 
         | Counter::SynNoFlow
         | Counter::SynUnreadable) => ("ambassador_bpf_syns_total", syn.name(), value),
         connect => ("ambassador_bpf_connects_total", connect.name(), value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_does_not_fall_when_a_probe_is_known_as_one() {
+        let mut told = [0; Counter::ALL.len()];
+        let mut tell = |value, answered| {
+            never_less(&mut told, Counter::Redirected, value - own(Counter::Redirected, answered, 0))
+        };
+        // Five connections and a probe on its way; the probe has arrived; a sixth connection; a seventh.
+        assert_eq!([tell(6, 0), tell(6, 1), tell(7, 1), tell(8, 1)], [6, 6, 6, 7]);
     }
 }
