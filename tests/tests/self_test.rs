@@ -7,6 +7,7 @@ use std::time::Duration;
 use ambassador_tests::ambassador::{LONG, binary};
 use ambassador_tests::{Ambassador, Driver, Link, Namespace, Process, Witness, metrics, wait};
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 
@@ -48,6 +49,22 @@ fn a_command_is_not_started_where_its_connects_would_not_arrive() -> Result<()> 
     ensure!(errors.contains("self-test") && errors.contains("ambassador doctor"), "{errors}");
     ensure!(errors.trim().lines().count() == 1, "wanted one line: {errors}");
     ambassador.cgroup.until_clean()
+}
+
+#[test]
+fn a_signal_before_the_command_starts_ends_the_run() -> Result<()> {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let namespace = Namespace::new("run")?;
+        nft(&namespace, DROP)?;
+        let ambassador = Ambassador::run("-q")?;
+        let process = ambassador.spawn(&namespace, &["echo", "started"])?;
+        wait::until_true("a program", LONG, || ambassador.cgroup.attached_programs() > 0)?;
+        process.signal(signal)?;
+        let finished = process.finish(LONG)?.expect_code(code)?;
+        ensure!(finished.text().is_empty(), "CMD was started: {}", finished.text());
+        ambassador.cgroup.until_clean()?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One `ambassador run`, from its first system call to the last.
 
-use std::{ffi::OsString, io, path::PathBuf, process::Child, sync::Arc, thread::available_parallelism};
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{Child, ExitStatus},
+    sync::Arc,
+    thread::available_parallelism,
+};
 
 use caps::Capability;
 use nix::sys::signal::Signal;
@@ -167,11 +175,17 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let kernel_log = interception.take_log();
     let code = runtime.block_on(async {
         let signals = Signals::open().map_err(AppError::Process)?;
-        endpoints.resolve_first().await;
         if let Some(log) = kernel_log {
             tokio::spawn(log.run());
         }
-        self_test.pass().await?;
+        let prepared = async {
+            endpoints.resolve_first().await;
+            self_test.pass().await
+        };
+        tokio::select! {
+            prepared = prepared => prepared?,
+            code = ended_early(&signals) => return code,
+        }
         proxy_down.keep(&endpoints.names());
         tokio::spawn(Arc::clone(&endpoints).keep_resolved(move |names| proxy_down.keep(names)));
         if let Some(held) = held {
@@ -224,6 +238,17 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         }
     };
     tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(drop_privileges).build()
+}
+
+/// Waits for a signal that would end a CMD which has only just begun; its exit code then. The terminal sends Ctrl-C
+/// once, so that a CMD which begins later would never hear of it.
+async fn ended_early(signals: &Signals) -> Result<u8, AppError> {
+    loop {
+        let signal = signals.next().await.map_err(AppError::Process)?.signal;
+        if !matches!(signal, Signal::SIGCHLD | Signal::SIGCONT | Signal::SIGWINCH) {
+            return Ok(command::exit_code(ExitStatus::from_raw(signal as i32)));
+        }
+    }
 }
 
 /// Passes signals on to CMD, and waits for its end.
