@@ -8,7 +8,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::time::{Instant, interval_at, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::{
     config::settings::Intercept,
@@ -101,6 +101,8 @@ impl SelfTest {
     /// Tests every `period`, for ever. A failure is said once, and makes the process not ready until one passes.
     pub(super) async fn keep(self, period: Duration, telemetry: Telemetry, readiness: Arc<Readiness>) {
         let mut ticks = interval_at(Instant::now() + period, period);
+        // One that was stopped, or waited long for an answer, has nothing to make up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
         loop {
             ticks.tick().await;
