@@ -189,8 +189,6 @@ struct Direction {
     buffer: Option<Buffer>,
     /// What `buffer` holds is one urgent byte.
     urgent: bool,
-    /// The last read took less than there was room for, as it does before an urgent byte.
-    ended_short: bool,
     moved: u64,
     state: State,
 }
@@ -203,7 +201,7 @@ enum State {
 
 impl Direction {
     fn new(first: Bytes) -> Self {
-        Self { first, buffer: None, urgent: false, ended_short: true, moved: 0, state: State::Moving }
+        Self { first, buffer: None, urgent: false, moved: 0, state: State::Moving }
     }
 
     fn poll(
@@ -248,12 +246,11 @@ impl Direction {
         loop {
             ready!(source.poll_read_ready(cx))?;
             let mut buffer = Buffer::borrow();
-            self.urgent = self.ended_short && urgent::is_next(source);
+            self.urgent = urgent::is_next(source);
             let space = buffer.space();
             let room = if self.urgent { 1 } else { space.len() };
             match source.try_read(&mut space[..room]) {
                 Ok(n) => {
-                    self.ended_short = n < room;
                     if n > 0 {
                         buffer.filled(n);
                         self.buffer = Some(buffer);

@@ -156,3 +156,25 @@ async fn a_relay_that_is_dropped_in_the_middle_resets_both() {
         assert_eq!(end.expect_err("no orderly end").kind(), io::ErrorKind::ConnectionReset);
     }
 }
+
+#[tokio::test]
+async fn an_urgent_byte_behind_a_full_buffer_stays_urgent() {
+    let ((mut program, client), (upstream, mut origin)) = (pair().await, pair().await);
+    for reader in [&client, &origin] {
+        urgent::read_in_place(reader).expect("an option");
+    }
+    let mut plain = vec![b'a'; Buffer::borrow().space().len()];
+    SockRef::from(&client).set_recv_buffer_size(4 * plain.len()).expect("an option");
+    program.write_all(&plain).await.expect("write");
+    SockRef::from(&program).send_out_of_band(b"!").expect("send");
+    // All of it is there before the first read, which takes everything up to the mark.
+    while client.peek(&mut plain).await.expect("peek") < plain.len() {
+        tokio::task::yield_now().await;
+    }
+    let relay = tokio::spawn(relay(client, upstream, Bytes::new(), Bytes::new(), None));
+    origin.read_exact(&mut plain).await.expect("read");
+    origin.readable().await.expect("the urgent byte");
+    assert!(urgent::is_next(&origin), "the mark is lost");
+    drop((program, origin));
+    relay.await.expect("relay");
+}
