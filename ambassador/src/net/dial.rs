@@ -101,8 +101,9 @@ async fn socket(sockets: &dyn Sockets, dst: SocketAddr, limit: Duration) -> io::
 /// loop would only be in the way.
 async fn connect(socket: Socket, dst: SocketAddr) -> io::Result<TcpStream> {
     let called = match socket.connect(&dst.into()) {
-        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
-            Source::relax(&socket).and_then(|()| socket.connect(&dst.into()))
+        // A kernel that cannot relax was never told a port, and its answer stands.
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) && Source::relax(&socket).is_ok() => {
+            socket.connect(&dst.into())
         }
         called => called,
     };
