@@ -13,10 +13,9 @@ use std::{
     time::Duration,
 };
 
-use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::kernel::KernelMaps;
+use crate::kernel::{KernelMaps, monotonic_ns};
 
 /// How often a worker notes that it runs.
 pub(super) const PERIOD: Duration = Duration::from_millis(100);
@@ -52,10 +51,4 @@ impl Heartbeat {
             }
         }
     }
-}
-
-/// `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns`.
-fn monotonic_ns() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |t| u64::try_from(Duration::from(t).as_nanos()).unwrap_or(u64::MAX))
 }

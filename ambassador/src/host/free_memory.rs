@@ -16,8 +16,9 @@ pub async fn keep_giving_back() {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let kept = resident().zip(in_use()).map(|(resident, used)| resident.saturating_sub(used));
-        if kept.is_some_and(|kept| kept > KEPT_MOST) {
+        let Some(resident) = resident().filter(|resident| *resident > KEPT_MOST) else { continue };
+        // Asked only now, because the answer takes a walk along all that is free.
+        if in_use().is_some_and(|used| resident.saturating_sub(used) > KEPT_MOST) {
             give_back();
         }
     }
@@ -40,8 +41,9 @@ fn in_use() -> Option<u64> {
     u64::try_from(books.uordblks + books.hblkhd).ok()
 }
 
+/// Gives back what is free, now.
 #[cfg(target_env = "gnu")]
-fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: may be called at any time; it only returns memory that is free.
     unsafe { libc::malloc_trim(0) };
 }
@@ -52,8 +54,9 @@ fn in_use() -> Option<u64> {
     None
 }
 
+/// Another C library is left to itself.
 #[cfg(not(target_env = "gnu"))]
-fn give_back() {}
+pub(crate) fn give_back() {}
 
 const PERIOD: Duration = Duration::from_secs(2);
 /// How much free memory is kept for what comes next, in bytes.

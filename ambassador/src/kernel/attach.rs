@@ -30,7 +30,8 @@ pub struct LoadOptions {
     pub stale_after: Duration,
     /// Whether the filter that holds SYNs is loaded too; see [`Kernel::truthful_available`].
     pub truthful: bool,
-    /// In how many rings the kernel side tells of held connections, 1 to [`MAX_RINGS`](super::MAX_RINGS): one for each thread that reads.
+    /// In how many rings the kernel side tells of held connections, 1 to [`MAX_RINGS`](super::MAX_RINGS): one for each
+    /// thread that reads.
     pub rings: u32,
     /// How many redirected connections can be open at once, 1 to 65 536; further ones pass by.
     pub max_flows: u32,
@@ -82,9 +83,9 @@ impl Kernel {
         self.filter.as_ref().map(drop)
     }
 
-    /// Lets a listener of the namespace with this cookie hold SYNs, and tell of them in the ring of this number. When every listener of a landing does, it is
-    /// registered as [`Landing::truthful`](super::Landing::truthful), and not before: from then on connections that
-    /// user space does not answer wait. The filter dies with the listener.
+    /// Lets a listener of the namespace with this cookie hold SYNs, and tell of them in the ring of this number. When
+    /// every listener of a landing does, it is registered as [`Landing::truthful`](super::Landing::truthful), and not
+    /// before: from then on connections that user space does not answer wait. The filter dies with the listener.
     pub fn attach_listener_filter(
         &self,
         listener: BorrowedFd<'_>,

@@ -14,7 +14,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{KernelError, event::SynEvent, maps::KernelMaps, syscall};
 
-/// The events of one ring, each of them once, in the order in which they happened. Its descriptor is readable when there are some.
+/// The events of one ring, each of them once, in the order in which they happened. Its descriptor is readable when
+/// there are some.
 pub struct SynEvents {
     ring: RingBuf<MapData>,
 }
