@@ -15,7 +15,7 @@ use crate::{
 
 /// Run a command and make its outbound connections reliable and visible
 #[derive(Args)]
-#[command(long_about = LONG_ABOUT)]
+#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
 pub struct RunArgs {
     /// Read policies from FILE; the options below override its defaults
     #[arg(short, long, value_name = "FILE")]
@@ -48,6 +48,15 @@ failed, 126 if CMD cannot be executed, 127 if there is no such command.
 
 Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW (without which connect() succeeds early) and a cgroup that is \
 delegated to you; they are given up once the kernel programs are attached. CMD itself runs as the user who called sudo.";
+
+const EXAMPLES: &str = "\
+Examples:
+  ambassador run -- curl http://api.example/                    see every request that curl makes
+  ambassador run --retry 3 --timeout 5s -- ./legacy-app --flag  what follows CMD is CMD's own
+  ambassador run -c ambassador.yaml -o json -- ./legacy-app 2>lines.json
+  ambassador run --netns /run/netns/blue -- nsenter --net=/run/netns/blue ./legacy-app
+
+A DURATION has a unit: 250ms, 5s, 1m30s. If it does not work, `ambassador doctor` tells what is missing.";
 
 /// How `run` speaks on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
