@@ -83,7 +83,7 @@ const PACKAGES: [(&str, &str); 25] = [
     ("busybox-static", "busybox"),
     ("curl", "curl"),
     ("haproxy", "haproxy"),
-    ("default-jdk-headless", "javac"),
+    ("default-jdk-headless", "/usr/bin/javac"),
     ("iproute2", "ip"),
     ("nghttp2-client", "h2load"),
     ("nftables", "nft"),
