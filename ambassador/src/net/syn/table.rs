@@ -3,9 +3,9 @@
 //!
 //! The copy of a SYN is read by the worker whose listener it hit; the connection is accepted by whichever worker's
 //! listener the kernel chooses (`SO_REUSEPORT` hashes over all of them), which is the same one unless the group has
-//! changed in between. So one table serves all workers, parted into shards by a hash of the flow. A shard's lock is held for a single operation on a hash map, never across an await nor while a socket is
-//! closed, and is taken three times in the life of a connection (held, accepted or abandoned): requests never meet
-//! it.
+//! changed in between. So one table serves all workers, parted into shards by a hash of the flow. A shard's lock is
+//! held for a single operation on a hash map, never across an await nor while a socket is closed, and is taken three
+//! times in the life of a connection (held, accepted or abandoned): requests never meet it.
 //!
 //! A held connection enters the table before its SYN is let through, so the flow that is accepted for it finds it
 //! there. Only where the kernel lets a SYN through unasked and tells of it at the same time may the flow come first;

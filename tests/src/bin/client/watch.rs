@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `client watch ADDRESS`: a client that keeps asking, and tells how long it was made to wait at worst.
 //!
-//! It obeys stdin. `go`: it asks all the time, in turn on a connection that is kept and on a new one. `stop`: it rests, once it
-//! has asked a few times, and prints `ASKED FAILED WORST_MS FIRST_ERROR` of the time since `go`.
+//! It obeys stdin. `go`: it asks all the time, in turn on a connection that is kept and on a new one. `stop`: it rests,
+//! once it has asked a few times, and prints `ASKED FAILED WORST_MS FIRST_ERROR` of the time since `go`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
