@@ -78,7 +78,7 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 25] = [
+const PACKAGES: [(&str, &str); 26] = [
     ("binutils", "strip"),
     ("busybox-static", "busybox"),
     ("curl", "curl"),
@@ -91,6 +91,7 @@ const PACKAGES: [(&str, &str); 25] = [
     ("nginx", "nginx"),
     ("openssl", "openssl"),
     ("postgresql", "/usr/lib/postgresql/*/bin/postgres"),
+    ("procps", "sysctl"),
     ("prometheus", "promtool"),
     ("python3", "/usr/bin/python3"),
     ("python3-grpcio", "/usr/lib/python3/dist-packages/grpc/__init__.py"),
