@@ -67,6 +67,8 @@ pub struct RunCgroups {
     root: PathBuf,
     cmd_dir: File,
     proxy_dir: File,
+    /// Locked as long as the run lasts: tells those who sweep, in whichever pid namespace, that it does.
+    _root_dir: File,
     entered: bool,
 }
 
@@ -80,10 +82,12 @@ impl RunCgroups {
             fs::create_dir(&path).map_err(|source| CgroupError::Create { path: path.clone(), source })?;
             File::open(&path).map_err(|source| CgroupError::Io { path, source })
         };
-        make(root.clone())?;
+        let root_dir = make(root.clone())?;
+        // Nobody else locks what has just been made.
+        let _ = root_dir.try_lock();
         let leaves = make(root.join("cmd")).and_then(|cmd| Ok((cmd, make(root.join("proxy"))?)));
         let (cmd_dir, proxy_dir) = leaves.inspect_err(|_| remove_tree(&root))?;
-        Ok(Self { caller, root, cmd_dir, proxy_dir, entered: false })
+        Ok(Self { caller, root, cmd_dir, proxy_dir, _root_dir: root_dir, entered: false })
     }
 
     /// The cgroup that CMD runs in, for attaching programs.
@@ -216,7 +220,8 @@ fn children(cgroup: &Path) -> Vec<PathBuf> {
     entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
 }
 
-/// Removes what killed runs left below `caller`: only cgroups of a process that is gone, and only empty ones.
+/// Removes what killed runs left below `caller`: only cgroups of a process that is gone, and only empty ones. A process
+/// of another pid namespace cannot be seen, but its lock can.
 fn sweep(caller: &Path) {
     for path in children(caller) {
         let Some(pid) =
@@ -225,7 +230,7 @@ fn sweep(caller: &Path) {
             continue;
         };
         let gone = pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists();
-        if gone && !populated(&path) {
+        if gone && !populated(&path) && File::open(&path).is_ok_and(|root| root.try_lock().is_ok()) {
             remove_tree(&path);
         }
     }
@@ -246,6 +251,21 @@ fn remove_tree(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_still_uses_is_not_swept() {
+        let caller = tempfile::tempdir().expect("a directory");
+        // Above every pid.
+        let root = caller.path().join("ambassador-4294967295");
+        fs::create_dir_all(root.join("cmd")).expect("a directory");
+        let used = File::open(&root).expect("a directory");
+        used.try_lock().expect("a lock");
+        sweep(caller.path());
+        assert!(root.join("cmd").exists());
+        drop(used);
+        sweep(caller.path());
+        assert!(!root.exists());
+    }
 
     #[test]
     fn cgroup2_is_found_on_unified_and_hybrid_systems() {
