@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How HTTP/2 connections go away in order: GOAWAY both ways, and what becomes of the streams before and beyond it.
+
+use ambassador_tests::Ambassador;
+use ambassador_tests::two_sided::{Seen, direct, like_direct, under};
+use anyhow::{Result, ensure};
+
+/// Runs the case under ambassador without any policy: the two ends are separate connections, so that it differs from
+/// the direct run by design.
+fn under_nothing(origin: &str, program: &str) -> Result<Seen> {
+    under(&Ambassador::run("-q")?, origin, program)
+}
+
+fn check(seen: &Seen, program: &str, origin: &str) -> Result<()> {
+    ensure!(seen.program.trim_end() == program, "the program saw {}\n{}", seen.program, seen.errors);
+    ensure!(seen.origin.trim_end() == origin, "the origin saw {}", seen.origin);
+    Ok(())
+}
+
+/// The first connection answers up to stream 3 and then goes away; later ones serve everything.
+const GOING_AWAY: &str = "
+def talk(c, number):
+    streams = {}
+    while True:
+        frame = c.next()
+        if isinstance(frame, HeadersFrame):
+            streams[frame.stream_id] = dict(frame.fields)[b':path'].decode()
+        if 'END_STREAM' not in frame.flags:
+            continue
+        if number == 0 and len(streams) == 4:
+            say('connection 0 got', len(streams))
+            c.goaway(3)
+            for stream in (1, 3):
+                answer(c, stream, body=b'first')
+            return say(c.finish())
+        if number:
+            say('connection', number, 'got', streams[frame.stream_id])
+            answer(c, frame.stream_id, body=b'second')
+serve(talk)";
+
+#[test]
+fn streams_beyond_the_last_one_of_a_goaway_are_sent_again_whatever_their_method() -> Result<()> {
+    let program = "
+c = dial()
+for stream, method in ((1, 'GET'), (3, 'POST'), (5, 'GET'), (7, 'POST')):
+    c.headers(stream, request('/%d' % stream, method), end=method == 'GET')
+for stream in (3, 7):
+    c.data(stream, b'body', end=True)
+for stream in (1, 3, 5, 7):
+    told = c.message(stream)
+    say(stream, told.status(), told.body, told.end)";
+    let seen = under_nothing(GOING_AWAY, program)?;
+    ensure!(
+        seen.program == "1 200 b'first' end\n3 200 b'first' end\n5 200 b'second' end\n7 200 b'second' end\n",
+        "{seen:?}"
+    );
+    for (line, times) in
+        [("connection 1 got /5", 1), ("connection 1 got /7", 1), ("got /1", 0), ("got /3", 0)]
+    {
+        ensure!(seen.origin.matches(line).count() == times, "{line}: {seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_program_is_told_that_the_origin_goes_away() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.headers(stream, [(':status', '200')])
+    c.goaway(stream)
+    c.data(stream, b'late', end=True)
+    c.finish()
+serve(talk)";
+    // Both before the end of the reply: which comes first does not matter.
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+told, away = Message(), 0
+while not told.end or not away:
+    frame = c.next()
+    if isinstance(frame, GoAwayFrame):
+        away = frame.error_code == 0 and frame.last_stream_id >= 1
+    else:
+        told.take(frame)
+say(told, away)";
+    let direct = like_direct(origin, program)?;
+    ensure!(direct.program == "head [:status: 200] body 4 'late' end True\n", "{direct:?}");
+    Ok(())
+}
+
+#[test]
+fn streams_that_a_goaway_does_cover_are_not_sent_again() -> Result<()> {
+    // The origin has seen all of the POST, covers it, and then closes without a reply.
+    let origin = "
+def talk(c, number):
+    answer(c, c.message(1) and 1)
+    c.message(3)
+    say('connection', number)
+    c.goaway(3)
+serve(talk)";
+    let program = "
+c = dial()
+for stream in (1, 3):
+    c.headers(stream, request('/', 'POST'))
+    c.data(stream, b'pay', end=True)
+    told = c.message(stream)
+    say(told.status(), told.end)";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "200 end\nnone connection fin", "connection 0")
+}
+
+#[test]
+fn a_goaway_of_the_program_lets_its_streams_finish() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    for stream in (1, 3):
+        c.message(stream)
+    for stream in (1, 3):
+        answer(c, stream, body=b'%d' % stream)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+c.headers(3, request(), end=True)
+c.goaway(0)
+for stream in (1, 3):
+    say(c.message(stream))";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "head [:status: 200] body 1 '1' end\nhead [:status: 200] body 1 '3' end", "")
+}
+
+/// The code of one connection's end is not that of the other's: to the program nothing is wrong.
+#[test]
+fn a_goaway_of_the_origin_loses_its_code() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.goaway(stream, CALM)
+    answer(c, stream)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+while True:
+    frame = c.next()
+    if isinstance(frame, GoAwayFrame):
+        say('going away', frame.error_code)
+        break";
+    ensure!(direct(origin, program)?.program == "going away 11\n");
+    check(&under_nothing(origin, program)?, "going away 0", "")
+}
