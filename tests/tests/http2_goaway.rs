@@ -131,6 +131,36 @@ for stream in (1, 3):
     check(&direct, "head [:status: 200] body 1 '1' end\nhead [:status: 200] body 1 '3' end", "")
 }
 
+#[test]
+fn a_reply_before_a_goaway_comes_to_its_end_whatever_becomes_of_the_streams_beyond() -> Result<()> {
+    // The rest of the reply comes when all that is left of the first connection is this one stream, for longer than
+    // a connection that nobody wants any more may take.
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    if number:
+        answer(c, stream, body=b'second')
+        return say('connection', number, c.finish())
+    c.headers(stream, [(':status', '200')])
+    c.data(stream, b'first')
+    c.next()
+    c.goaway(stream)
+    time.sleep(2)
+    c.data(stream, b' half', end=True)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+c.next(), c.next()
+c.headers(3, request('/', 'POST'), end=True)
+for stream in (3, 1):
+    told = c.message(stream)
+    say(stream, told.body, told.end)";
+    let seen = under_nothing(origin, program)?;
+    check(&seen, "3 b'second' end\n1 b' half' end", "connection 1 fin")
+}
+
 /// The code of one connection's end is not that of the other's: to the program nothing is wrong.
 #[test]
 fn a_goaway_of_the_origin_loses_its_code() -> Result<()> {

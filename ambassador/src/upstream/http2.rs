@@ -69,7 +69,8 @@ pub(super) async fn exchange(
         request.progress.note(Sent::Fully);
         match open.sender.clone().send_request(head(&parts), body.is_empty()) {
             Ok((reply, stream)) => {
-                let exchange = Exchange::new(reply, stream, body, request.interim.clone());
+                let interim = request.interim.clone();
+                let exchange = Exchange::new(reply, stream, body, interim, connection.clone());
                 let mut response = exchange.reply().await.map_err(|failed| {
                     if failed.error.is_go_away() {
                         pool::forget(request.flow.id, destination, &connection);

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http_body::Frame;
 
+use super::http2::Multiplexed;
 use crate::{
     http2::{
         incoming::Incoming,
@@ -46,9 +47,10 @@ impl Exchange {
         stream: SendStream<Bytes>,
         body: Body,
         interim: InterimSink,
+        connection: Multiplexed,
     ) -> Self {
         let state = if body.is_empty() { Sending::Sent } else { Sending::Going };
-        let upload = Upload { pump: Some(Pump::new(stream, body)), state, interim };
+        let upload = Upload { pump: Some(Pump::new(stream, body)), state, interim, connection };
         Self { reply, upload, interims: 0 }
     }
 
@@ -88,6 +90,8 @@ struct Upload {
     pump: Option<Pump>,
     state: Sending,
     interim: InterimSink,
+    /// Its pool may have forgotten it (GOAWAY), but it must last as long as its streams.
+    connection: Multiplexed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,7 +121,12 @@ impl Upload {
 
     /// Takes over the stream of a complete reply.
     fn take(&mut self) -> Self {
-        Self { pump: self.pump.take(), state: self.state, interim: self.interim.clone() }
+        Self {
+            pump: self.pump.take(),
+            state: self.state,
+            interim: self.interim.clone(),
+            connection: self.connection.clone(),
+        }
     }
 
     /// Sends the rest of a body whose reply is complete already.
