@@ -152,11 +152,17 @@ impl RequestHead {
     fn scan(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
         let Some(line) = request_line(bytes)? else { return Ok(None) };
         let mut lines = Lines::default();
-        let mut host = None;
+        let mut host: Option<Span> = None;
         let scanned = header_lines(bytes, line.end, |name, value| {
-            if host.is_none() && name.eq_ignore_ascii_case("host") {
-                let start = value.as_ptr() as usize - bytes.as_ptr() as usize;
-                host = Some(Span { start, end: start + value.len() });
+            if name.eq_ignore_ascii_case("host") {
+                match host {
+                    Some(first) if first.of(bytes) != value => return Err("Host is given twice and differs"),
+                    Some(_) => lines.set_unshared(),
+                    None => {
+                        let start = value.as_ptr() as usize - bytes.as_ptr() as usize;
+                        host = Some(Span { start, end: start + value.len() });
+                    }
+                }
             }
             lines.take(name, value)
         })?;

@@ -17,7 +17,7 @@ async fn refused(request: &[u8], status: &str) {
 }
 
 #[tokio::test]
-async fn ambiguous_framing_is_refused() {
+async fn ambiguous_heads_are_refused() {
     for lines in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
@@ -41,6 +41,7 @@ async fn ambiguous_framing_is_refused() {
         "Transfer-Encoding: gzip",
         "Transfer-Encoding : chunked",
         "Content-Length : 5",
+        "Host: b",
         "X: a\r\n Transfer-Encoding: chunked",
         "X: a\r\n\tfolded",
         "X: a\rContent-Length: 5",
