@@ -128,21 +128,22 @@ impl RequestHead {
         }
     }
 
-    /// `Host`, `:authority` or the authority of an absolute target, with its port.
+    /// `Host`, `:authority` or the authority of an absolute target, with its port. Without the user that it may name:
+    /// a password must not come to a log, nor a name before an `@` to a route.
     pub fn authority(&self) -> Option<&str> {
-        match self {
+        let authority = match self {
             Self::Http1(head) => head.authority(),
             Self::Http2(parts) => match parts.uri.authority() {
                 Some(authority) => Some(authority.as_str()),
                 None => parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
             },
-        }
+        }?;
+        Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
     }
 
-    /// The host of the authority: no user, no port, no brackets around an IPv6 address.
+    /// The host of the authority: no port, no brackets around an IPv6 address.
     pub fn host(&self) -> Option<&str> {
-        let authority = self.authority()?;
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = self.authority()?;
         Some(match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, _)) => address,
             None => host.split_once(':').map_or(host, |(name, _)| name),
@@ -283,4 +284,28 @@ pub struct AttemptInfo {
 fn http2_header<'h>(headers: &'h http::HeaderMap, name: &str) -> Option<&'h [u8]> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     headers.get(name).map(http::HeaderValue::as_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_known_without_its_user() {
+        let http1 = |head: &[u8]| {
+            let head = head::RequestHead::parse(head).expect("a good head").expect("a whole head");
+            RequestHead::Http1(Arc::new(head))
+        };
+        let http2 = |uri: &str| {
+            let (parts, ()) = http::Request::builder().uri(uri).body(()).expect("request").into_parts();
+            RequestHead::Http2(Arc::new(parts))
+        };
+        for head in [
+            http1(b"GET / HTTP/1.1\r\nHost: me:secret@api.example:80\r\n\r\n"),
+            http1(b"GET http://me:secret@api.example:80/ HTTP/1.1\r\nHost: other\r\n\r\n"),
+            http2("http://me:secret@api.example:80/"),
+        ] {
+            assert_eq!((head.authority(), head.host()), (Some("api.example:80"), Some("api.example")));
+        }
+    }
 }
