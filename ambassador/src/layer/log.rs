@@ -12,7 +12,7 @@ use super::sample::grpc_status;
 use crate::{
     message::{
         Request, RequestHead, Response, ResponseHead,
-        body::{BodyEnd, BodyErrorKind},
+        body::BodyEnd,
         error::{ProxyError, Side},
         flow::Flow,
         plan::Plan,
@@ -124,16 +124,8 @@ impl Entry {
         };
         response.body = response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status }| {
             self.plan.trail.sent(sent);
-            let cut = clean.err().map(|cut| match cut {
-                BodyErrorKind::Abandoned => ErrorType::ClientGone,
-                BodyErrorKind::Overdue => ErrorType::TimeoutRequest,
-                BodyErrorKind::Idle => ErrorType::TimeoutIdle,
-                BodyErrorKind::Truncated => ErrorType::ClosedEarly,
-                BodyErrorKind::Malformed => ErrorType::MalformedResponse,
-                BodyErrorKind::Reset | BodyErrorKind::Stream => ErrorType::Reset,
-            });
             let grpc_status = head.grpc_status.or(grpc_status);
-            let (error, received) = (head.error.or(cut), head.received + bytes);
+            let (error, received) = (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
             self.finish(Answer { grpc_status, error, received, ..head });
         }));
         response

@@ -121,9 +121,9 @@ impl Measured {
                 let outcome = end.grpc_status.map_or(outcome, AttemptOutcome::Grpc);
                 self.finish(status, outcome, None);
             }
-            Err(_) => {
+            Err(error) => {
                 let cut = AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: true };
-                self.finish(status, cut, Some(ErrorType::Reset));
+                self.finish(status, cut, Some(error.into()));
             }
         }));
         response

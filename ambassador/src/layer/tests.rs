@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -39,8 +40,13 @@ use crate::{
         mode::Mode,
         retry::{RetryCondition, RetryOn, RetryPolicy},
         route::{Endpoint, Route, RouteTable, Upstream},
+        timeouts::Timeouts,
     },
-    telemetry::{Recorder, Telemetry, event::Event, labels::RetryOutcome},
+    telemetry::{
+        Recorder, Telemetry,
+        event::Event,
+        labels::{ErrorType, RetryOutcome},
+    },
     upstream::{endpoints::Endpoints, state::States},
 };
 
@@ -54,6 +60,8 @@ enum Play {
     Reset,
     /// Answers 200 with this `grpc-status` in the trailers.
     Grpc(&'static str),
+    /// Answers 200 with a body that never ends.
+    Endless,
     /// Never answers.
     Silence,
 }
@@ -83,6 +91,10 @@ impl Serve for Mock {
                 let (parts, ()) = http::Response::new(()).into_parts();
                 Ok(Response::new(ResponseHead::Http2(Box::new(parts)), Body::source(Trailers(Some(status)))))
             }
+            Play::Endless => {
+                let (parts, ()) = http::Response::new(()).into_parts();
+                Ok(Response::new(ResponseHead::Http2(Box::new(parts)), Body::source(Endless)))
+            }
             Play::Status(status) => {
                 let wire = format!("HTTP/1.1 {status} X\r\ncontent-length: 1\r\n\r\n");
                 let head = head::ResponseHead::parse(wire.as_bytes(), "GET").expect("a head").expect("whole");
@@ -107,6 +119,19 @@ impl BodySource for Trailers {
 
     fn is_ended(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+/// A body that never ends.
+struct Endless;
+
+impl BodySource for Endless {
+    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Pending
+    }
+
+    fn is_ended(&self) -> bool {
+        false
     }
 }
 
@@ -243,6 +268,20 @@ async fn a_grpc_status_in_the_trailers_counts_and_is_said() {
         _ => None,
     });
     assert_eq!(said.collect::<Vec<_>>(), [14, 0, 14, 14]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_body_is_overdue_is_said_to_be() {
+    let timeouts = Timeouts { request: Some(Duration::from_secs(1)), ..Timeouts::default() };
+    let world = World::new(Route { timeouts, ..Route::default() }, [Play::Endless]);
+    let reply = world.send(GET, "").await.expect("a reply");
+    assert!(matches!(reply.body.collect().await, Err(BodyError::Overdue)));
+    let said = world.said.take().into_iter().filter_map(|event| match event {
+        Event::AttemptFinished(attempt) => attempt.error,
+        Event::RequestFinished(request) => request.error,
+        _ => None,
+    });
+    assert_eq!(said.collect::<Vec<_>>(), [ErrorType::TimeoutRequest; 2]);
 }
 
 #[tokio::test]

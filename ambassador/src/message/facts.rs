@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Translates what happened on the data path into the words of telemetry and of policy.
 
-use super::error::{ProxyError, Sent};
+use super::{
+    body::BodyErrorKind,
+    error::{ProxyError, Sent},
+};
 use crate::{
     net::{dial::DialFailure, orig_dst::App},
     policy::{
@@ -44,6 +47,20 @@ impl From<&ProxyError> for ErrorType {
             ProxyError::Overflow { .. } => Self::Overflow,
             ProxyError::Denied => Self::Denied,
             ProxyError::ClientGone(_) => Self::ClientGone,
+        }
+    }
+}
+
+/// Of a reply's body.
+impl From<BodyErrorKind> for ErrorType {
+    fn from(cut: BodyErrorKind) -> Self {
+        match cut {
+            BodyErrorKind::Abandoned => Self::ClientGone,
+            BodyErrorKind::Overdue => Self::TimeoutRequest,
+            BodyErrorKind::Idle => Self::TimeoutIdle,
+            BodyErrorKind::Truncated => Self::ClosedEarly,
+            BodyErrorKind::Malformed => Self::MalformedResponse,
+            BodyErrorKind::Reset | BodyErrorKind::Stream => Self::Reset,
         }
     }
 }
