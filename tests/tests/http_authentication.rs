@@ -46,6 +46,9 @@ fn serve(mut stream: &TcpStream, seen: &Seen) -> Result<()> {
             }
         };
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(answer.clone());
+        if request.path == "/silent" {
+            continue;
+        }
         if request.path == "/last" {
             // It closes without having said so, as when its timer runs out.
             return Ok(());
@@ -99,13 +102,26 @@ fn users_keep_their_connections_and_get_nobody_elses() -> Result<()> {
 fn the_end_of_an_authenticated_connection_is_the_programs_to_see() -> Result<()> {
     let link = Link::new()?;
     let (_peers, seen) = origins(&link, &[9000])?;
-    let program = ["/usr/bin/python3", "-c", LOSES_ITS_CONNECTION];
+    let program = ["/usr/bin/python3", "-c", LOSES_ITS_CONNECTION, "/last"];
     let under = Ambassador::run("-q")?.check_like_direct(&link.client, &program, b"")?.expect_success()?;
     ensure!(under.text().trim() == "hello alice, then the end", "{}", under.text());
     let policy = Ambassador::with_policy("-q", POLICY)?.output(&link.client, &program)?;
     ensure!(policy.text().starts_with("hello alice, then "), "{}{}", policy.text(), policy.errors());
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     ensure!(seen.len() == 6, "no request was sent a second time: {seen:?}");
+    Ok(())
+}
+
+#[test]
+fn an_attempt_that_took_too_long_is_not_repeated_as_somebody_unknown() -> Result<()> {
+    let link = Link::new()?;
+    let (_peers, seen) = origins(&link, &[9000])?;
+    let program = ["/usr/bin/python3", "-c", LOSES_ITS_CONNECTION, "/silent"];
+    let policy = POLICY.replace("request: 20s", "request: 20s, perTry: 1s");
+    let run = Ambassador::with_policy("-q", &policy)?.output(&link.client, &program)?;
+    ensure!(run.text().starts_with("hello alice, then ambassador: an attempt took"), "{}", run.text());
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    ensure!(*seen == ["hello alice", "again alice"], "{seen:?}");
     Ok(())
 }
 
@@ -144,7 +160,7 @@ for scheme in ("NTLM", "Negotiate"):
 "#;
 
 const LOSES_ITS_CONNECTION: &str = r#"
-import socket
+import socket, sys
 s = socket.create_connection(("10.77.0.2", 9000), 10)
 f = s.makefile("rb")
 def ask(path, leg):
@@ -155,5 +171,5 @@ def ask(path, leg):
         if line.startswith("content-length:"): length = int(line.split(":")[1])
     return f.read(length).decode()
 ask("/", "leg1")
-print(ask("/", "leg2") + ", then " + ask("/last", "leg1"))
+print(ask("/", "leg2") + ", then " + ask(sys.argv[1], "leg1"))
 "#;

@@ -89,9 +89,9 @@ impl Retries {
         let mut retry_permit = None;
         loop {
             let result = under_way.await;
-            if matches!(result, Err(ProxyError::Disconnected { .. }))
-                && pool::bound_to(request.flow.id).is_some()
-            {
+            let lost =
+                matches!(result, Err(ProxyError::Disconnected { .. } | ProxyError::PerTryTimeout { .. }));
+            if lost && pool::bound_to(request.flow.id).is_some() {
                 // The user is known by the connection that has ended: only the program can make another one known.
                 return result;
             }
