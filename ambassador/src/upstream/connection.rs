@@ -64,9 +64,17 @@ impl Connection {
 
     /// It is still open, and may still be used; `careful` says whether the kernel is asked.
     pub(super) fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {
-        let idle = now.saturating_duration_since(self.idle_since);
-        let ask = if idle < FRESH { careful } else { AskKernel::Yes };
-        idle < self.idle_limit && wire::idle_state(&self.stream, ask) == Idle::Quiet
+        let ask = if self.idle_for(now) < FRESH { careful } else { AskKernel::Yes };
+        !self.is_expired(now) && wire::idle_state(&self.stream, ask) == Idle::Quiet
+    }
+
+    /// It has been idle for as long as it may.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.idle_for(now) >= self.idle_limit
+    }
+
+    fn idle_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.idle_since)
     }
 }
 

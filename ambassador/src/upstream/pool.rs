@@ -55,7 +55,7 @@ pub(crate) struct FlowConnections {
 impl FlowConnections {
     /// Opens the account of `flow`, with a connection that was dialled in advance if there is one.
     pub(crate) fn open(flow: &Flow, spare: Option<(SocketAddr, Spare)>) -> Self {
-        let own = Own { spare, ..Own::default() };
+        let own = Own { spare, original_dst: Some(flow.original_dst), ..Own::default() };
         POOL.with_borrow_mut(|pool| {
             pool.own.insert(flow.id, own);
             if pool.verdicts.is_none() {
@@ -272,6 +272,7 @@ struct Own {
     /// Where the connection leads that authenticates the flow's user.
     bound_to: Option<SocketAddr>,
     spare: Option<(SocketAddr, Spare)>,
+    original_dst: Option<SocketAddr>,
     ending: Option<Arc<Ending>>,
 }
 
@@ -303,7 +304,12 @@ impl Pool {
         });
         self.shared_count = left;
         for own in self.own.values_mut() {
+            // This one's end is the program's: the flow waits for it (`own_ended`), and must not miss it.
+            let awaited = own
+                .idle
+                .pop_if(|idle| Some(idle.key.destination) == own.original_dst && !idle.is_expired(now));
             own.idle.retain(usable);
+            own.idle.extend(awaited);
             left += own.idle.len();
         }
         left > 0

@@ -6,7 +6,10 @@ use tower::{Service, ServiceExt};
 
 use super::*;
 use crate::{
-    http1::head,
+    http1::{
+        head,
+        wire::{AskKernel, Idle},
+    },
     message::{
         Request, RequestHead, Response,
         body::{Body, BodyError},
@@ -116,10 +119,22 @@ async fn a_connection_that_its_origin_closed_is_not_taken() {
     origin.done().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flow_sees_the_end_of_its_connection_though_it_was_swept_before() {
+    let origin = Origin::play(&[&[Expect(GET), Send(OK)]]).await;
+    let addr = origin.addr;
+    let (flow, _connections) = flow_to(addr).await;
+    exchange(&flow, GET).await.expect("first");
+    origin.done().await;
+    // Several sweeps, before the flow looks.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(within(pool::own_ended(flow.id, addr)).await, Idle::Spent);
+}
+
 /// Takes the flow's connection when it is known to be closed; gives it back otherwise.
 fn origin_has_closed(flow: &Flow, destination: SocketAddr) -> bool {
     let key = Key { netns_cookie: 1, destination };
-    match pool::take_own(flow.id, key, crate::http1::wire::AskKernel::Yes) {
+    match pool::take_own(flow.id, key, AskKernel::Yes) {
         Some(connection) => {
             pool::give_back(connection);
             false
