@@ -16,8 +16,8 @@ use super::{
     context::Context,
     http1::{
         self,
-        inbound::Unclear,
         server::{FlowEnd, Unread},
+        unclear::Unclear,
     },
     http2,
     opaque::{self, OpaqueFlow},

@@ -13,16 +13,19 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body::Frame;
 use tokio::sync::oneshot;
 
+use super::{
+    unclear::Unclear,
+    upload::{HandedBack, Upload},
+};
 use crate::http1::{
     framing::{Delimiter, Framing},
     head::{HeadError, RequestHead, is_worth_parsing},
     peer::Peer,
     wire::{self, AskKernel, Idle},
 };
-use crate::message::body::{Body, BodyError, BodySource};
+use crate::message::body::{Body, BodyError};
 
 /// The reading side of a flow.
 pub(super) struct Inbound {
@@ -32,23 +35,6 @@ pub(super) struct Inbound {
     /// A body was given up before its end: what is in `ahead` is the rest of it.
     midway: bool,
     unclear: Unclear,
-}
-
-/// What is done with a request that two parsers could read differently, or that is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unclear {
-    /// It is refused before a byte of it goes out: a policy selects by what requests say.
-    Refuse,
-    /// Its flow is relayed as it is, on a connection that carries nothing else.
-    Relay,
-}
-
-/// What a body that was lent the reading side has read and not passed on.
-enum HandedBack {
-    /// What comes after its end.
-    AtRequest(BytesMut),
-    /// What comes in the middle of it.
-    Midway(BytesMut),
 }
 
 /// Why no head was read.
@@ -244,81 +230,6 @@ fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<RequestHead>,
     let length = head.as_ref().map_or(0, |head| head.as_ref().map_or(0, |head| head.raw().len()));
     ahead.extend_from_slice(&bytes[length..]);
     head
-}
-
-/// A request body which is read as it is taken.
-struct Upload {
-    peer: Arc<Peer>,
-    begun: BytesMut,
-    buffer: BytesMut,
-    delimiter: Delimiter,
-    unclear: Unclear,
-    home: Option<oneshot::Sender<HandedBack>>,
-}
-
-impl Upload {
-    fn hand_back(&mut self, rest: HandedBack) {
-        if let Some(home) = self.home.take() {
-            // Nobody waits for it any more when the flow itself is gone.
-            let _ = home.send(rest);
-        }
-    }
-
-    /// Finds what of the buffer belongs to the body. Where a body cannot be followed without a guess, all that the
-    /// program sends does, until it ends its side.
-    fn delimit(&mut self) -> Result<usize, BodyError> {
-        match self.delimiter.advance(&self.buffer) {
-            Err(BodyError::Malformed(_)) if self.unclear == Unclear::Relay => {
-                self.delimiter = Delimiter::UntilClose;
-                Ok(self.buffer.len())
-            }
-            taken => taken,
-        }
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        let mut rest = std::mem::take(&mut self.begun);
-        rest.unsplit(std::mem::take(&mut self.buffer));
-        self.hand_back(HandedBack::Midway(rest));
-    }
-}
-
-impl BodySource for Upload {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if !self.begun.is_empty() {
-            // These have passed the delimiter before.
-            let begun = std::mem::take(&mut self.begun).freeze();
-            return Poll::Ready(Some(Ok(Frame::data(begun))));
-        }
-        if self.delimiter.is_done() {
-            return Poll::Ready(None);
-        }
-        let outcome = match ready!(wire::poll_read_body(&self.peer.stream, cx, &mut self.buffer)) {
-            Ok(0) => {
-                self.peer.set_half_closed();
-                Err(BodyError::Truncated)
-            }
-            Ok(_) => self.delimit(),
-            Err(error) => {
-                self.peer.set_reset();
-                Err(BodyError::Reset(error))
-            }
-        };
-        Poll::Ready(Some(outcome.map(|taken| {
-            let data = self.buffer.split_to(taken).freeze();
-            if self.delimiter.is_done() {
-                let ahead = BytesMut::from(&self.buffer[..]);
-                self.hand_back(HandedBack::AtRequest(ahead));
-            }
-            Frame::data(data)
-        })))
-    }
-
-    fn is_ended(&self) -> bool {
-        self.begun.is_empty() && self.delimiter.is_done()
-    }
 }
 
 /// How long a head that has begun may take: our own limit, because the origin cannot see the connection yet.

@@ -3,4 +3,6 @@
 
 pub mod server;
 pub mod inbound;
+pub mod upload;
+pub mod unclear;
 pub mod reply;

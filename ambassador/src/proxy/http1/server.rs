@@ -12,8 +12,9 @@ use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
 use super::{
-    inbound::{Inbound, NoHead, Unclear},
+    inbound::{Inbound, NoHead},
     reply::{self, Cut},
+    unclear::Unclear,
 };
 use crate::http1::{
     framing::Version,

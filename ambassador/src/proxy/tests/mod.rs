@@ -25,7 +25,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::http1::{self, inbound::Unclear};
+use super::http1::{self, unclear::Unclear};
 use crate::{
     message::{
         Stack,
