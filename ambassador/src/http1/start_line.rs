@@ -17,7 +17,8 @@ pub(super) struct RequestLine {
     pub(super) end: usize,
 }
 
-/// Parses a request line; `None` when its end has not arrived. Empty lines may stand before a request line (RFC 9112 §2.2); they stay part of the head.
+/// Parses a request line; `None` when its end has not arrived. Empty lines may stand before a request line (RFC 9112
+/// §2.2); they stay part of the head.
 pub(super) fn request_line(bytes: &[u8]) -> Result<Option<RequestLine>, HeadError> {
     let start = bytes.chunks(2).take(EMPTY_LINES_MAX).take_while(|pair| *pair == b"\r\n").count() * 2;
     let end_of = |from: usize, stop: fn(u8) -> bool| {

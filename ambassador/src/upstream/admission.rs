@@ -38,8 +38,8 @@ impl Permits {
 }
 
 impl RouteState {
-    /// Asks for one call to `endpoint`, on behalf of a request that names `host`. In mode `shadow` a refusal is `Ok` without permits; in mode `off` nobody is
-    /// asked.
+    /// Asks for one call to `endpoint`, on behalf of a request that names `host`. In mode `shadow` a refusal is `Ok`
+    /// without permits; in mode `off` nobody is asked.
     pub fn admit(
         &self,
         endpoint: SocketAddr,
