@@ -79,8 +79,9 @@ impl Source {
         if self.bound_ip().is_some() || dst.ip().is_loopback() {
             return;
         }
-        if let Ok(source) = stream.local_addr()
-            && is_news((self.netns_cookie, dst.ip()), source.ip())
+        let place = (self.netns_cookie, dst.ip());
+        if is_news(place)
+            && let Ok(source) = stream.local_addr()
         {
             notes.note_source(self.netns_cookie, dst.ip(), source.ip());
         }
@@ -103,25 +104,22 @@ fn bind(socket: &Socket, ip: IpAddr) -> io::Result<()> {
 }
 
 /// Whether it was not noted a moment ago; the kernel may forget what is not used.
-fn is_news(place: (u64, IpAddr), source: IpAddr) -> bool {
+fn is_news(place: (u64, IpAddr)) -> bool {
     NOTED.with_borrow_mut(|noted| {
         let now = Instant::now();
-        if noted
-            .get(&place)
-            .is_some_and(|(known, at)| *known == source && now.duration_since(*at) < NOTED_FOR)
-        {
+        if noted.get(&place).is_some_and(|at| now.duration_since(*at) < NOTED_FOR) {
             return false;
         }
         if noted.len() >= MAX_NOTED {
             noted.clear();
         }
-        noted.insert(place, (source, now));
+        noted.insert(place, now);
         true
     })
 }
 
 thread_local! {
-    static NOTED: RefCell<HashMap<(u64, IpAddr), (IpAddr, Instant)>> = RefCell::default();
+    static NOTED: RefCell<HashMap<(u64, IpAddr), Instant>> = RefCell::default();
 }
 
 /// `IP_LOCAL_PORT_RANGE` of `<linux/in.h>` (Linux 6.3), of IPv6 sockets as well.

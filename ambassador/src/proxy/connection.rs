@@ -82,26 +82,22 @@ struct Prospect {
 
 impl Connection {
     async fn serve(self, claim: Option<Claim>) {
+        // Each part is boxed and gone when it is over: an idle flow keeps room only for what it waits in.
+        let Some((detected, target)) = Box::pin(self.detect(claim)).await else { return };
+        match detected.protocol {
+            Protocol::Http1 | Protocol::Http2 => Box::pin(self.serve_http(detected, target)).await,
+            Protocol::Tls => Box::pin(self.serve_tls(detected, target)).await,
+            Protocol::Opaque => Box::pin(self.serve_opaque(detected, target, Hello::default())).await,
+        }
+    }
+
+    /// Dials, finds out what is spoken, and tells where the dial leads. `None` if the program is gone.
+    async fn detect(&self, claim: Option<Claim>) -> Option<(Detected, SocketAddr)> {
         let prospect = self.prospect();
         let spare = self.spare(&prospect, claim).await;
-        let Ok(mut detected) = detect(&self.client, spare, prospect.declared, prospect.patience).await else {
-            return;
-        };
+        let detected = detect(&self.client, spare, prospect.declared, prospect.patience).await.ok()?;
         learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
-        // Each arm is boxed, so that an idle flow keeps room for its own protocol only.
-        match detected.protocol {
-            Protocol::Http1 | Protocol::Http2 => {
-                Box::pin(self.serve_http(detected, prospect.target)).await;
-            }
-            Protocol::Tls => {
-                let hello =
-                    tls::read_hello(&self.client, &mut detected.from_client).await.unwrap_or_default();
-                Box::pin(self.serve_opaque(detected, prospect.target, hello)).await;
-            }
-            Protocol::Opaque => {
-                Box::pin(self.serve_opaque(detected, prospect.target, Hello::default())).await;
-            }
-        }
+        Some((detected, prospect.target))
     }
 
     fn prospect(&self) -> Prospect {
@@ -216,6 +212,11 @@ impl Connection {
                 Box::pin(unread.serve_opaque(detected, dialled, Hello::default())).await;
             }
         }
+    }
+
+    async fn serve_tls(self, mut detected: Detected, dialled: SocketAddr) {
+        let hello = tls::read_hello(&self.client, &mut detected.from_client).await.unwrap_or_default();
+        self.serve_opaque(detected, dialled, hello).await;
     }
 
     async fn serve_opaque(self, detected: Detected, dialled: SocketAddr, hello: Hello) {

@@ -19,7 +19,7 @@ pub(crate) fn prepare(programs: &Programs, place: &Place) -> Result<Ambassador> 
     };
     let exclude = match place.service {
         Service::Excluded => {
-            format!("intercept: {{exclude: {{cidrs: [\"{}/24\"]}}}}\n", place.destination.ip())
+            format!("intercept: {{exclude: {{cidrs: [\"{}/32\"]}}}}\n", place.destination.ip())
         }
         Service::Http1 | Service::Http2 | Service::Tcp(_) => String::new(),
     };
