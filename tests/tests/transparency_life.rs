@@ -87,6 +87,29 @@ fn a_kept_connection_that_closes_under_a_request_closes_for_the_program() -> Res
     Ok(())
 }
 
+const GIVEN_UP: &str = r#"
+s = socket.create_connection(("10.77.0.2", 7404), timeout=5)
+s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+s.shutdown(socket.SHUT_WR)
+while s.recv(4096): pass
+"#;
+
+/// The server ends a request whose program has ended its side: nobody waits for it any more, so it is not repeated.
+#[test]
+fn a_request_that_its_program_has_given_up_is_not_repeated() -> Result<()> {
+    let link = Link::new()?;
+    let server = TcpPeer::start(&link.server, Link::v4(7404), |mut stream, _| {
+        std::io::copy(&mut stream, &mut std::io::sink())?;
+        Ok(())
+    })?;
+    for flags in WAYS {
+        let before = server.accepted();
+        Ambassador::run(flags)?.check_like_direct(&link.client, &comparison::python(GIVEN_UP), b"")?;
+        ensure!(server.accepted() - before == 2, "{flags}: {} connections", server.accepted() - before);
+    }
+    Ok(())
+}
+
 const URGENT: &str = r#"
 for inline in (0, 1):
     s = socket.create_connection(("10.77.0.2", 7402), timeout=5)

@@ -95,6 +95,10 @@ impl Retries {
                 // The user is known by the connection that has ended: only the program can make another one known.
                 return result;
             }
+            if request.interim.is_half_closed() && matches!(result, Err(ProxyError::Disconnected { .. })) {
+                // The origin has followed the end of the program's side. Most programs are gone then.
+                return result;
+            }
             let outcome = result.as_ref().map_or_else(outcome_of, response_outcome);
             let ended = Ended { result, outcome };
             if let Some(outcome) = ended.retry_outcome().filter(|_| retried) {
