@@ -40,7 +40,7 @@ pub(crate) fn run() -> Result<()> {
 
     let direct = Run::of_direct(&direct.text())?;
     let under = Run::of_ambassador(&under.text(), &under.errors())?;
-    println!("\ndemo.yaml:\n{POLICY}\n{}\n{NEXT}", report::side_by_side(&direct, &under));
+    println!("\ndemo.yaml:\n{POLICY}\n{}\n{BREAKER}\n\n{NEXT}", report::side_by_side(&direct, &under));
     Ok(())
 }
 
@@ -79,9 +79,11 @@ const FLAGS: &str = "--retry 3 --per-try-timeout 400ms --breaker 5 -o json";
 const POLICY: &str = "version: v1
 routes:
   - name: inventory
-    match: {hosts: [inventory.example]}
+    match: {ports: [8081]}
     circuitBreaker: {consecutiveFailures: 5, waitDurationInOpenState: 500ms}
 ";
+const BREAKER: &str =
+    "A circuit breaker saves no request of an outage: it makes failing quick, and spares who is down.";
 const NEXT: &str = "Where to look next:
   target/debug/ambassador run --help               your own program: sudo target/debug/ambassador run -- CMD
   target/debug/ambassador explain HOST:PORT -c F   which route and which values apply

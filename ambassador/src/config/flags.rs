@@ -15,12 +15,12 @@ use super::words::Word;
 
 /// Policies for every destination, given on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Policies for every destination")]
+#[command(next_help_heading = "Policies for every destination, where its route in FILE sets none")]
 pub struct PolicyFlags {
     /// Try a failed request up to N times more, where that is safe
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retry: Option<u32>,
-    /// End a request after this long, all tries included (`0s`: never)
+    /// End a request after this long, all tries included (`0s`: never); begins when the connection stands
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// End one try after this long (`0s`: never)
