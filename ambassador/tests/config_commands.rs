@@ -89,6 +89,19 @@ fn explain_without_a_file_tells_the_flags() {
 }
 
 #[test]
+fn explain_tells_what_may_be_sent_twice() {
+    let text = "version: v1\nroutes: [{name: r, retry: {attempts: 1, idempotent: IDEMPOTENT}}]\n";
+    let note = |idempotent: &str, method: &str| {
+        let text = text.replace("IDEMPOTENT", idempotent);
+        with_file(&text, |file| ambassador(&format!("explain -c {file} http://a -X {method}"))).1
+    };
+    assert!(note("true", "POST").contains("note: `retry.idempotent` declares that every request"));
+    assert!(note("false", "POST").contains("note: its method is not idempotent"));
+    assert!(!note("false", "GET").contains("note:"));
+    assert!(!note("true", "GET").contains("note:"));
+}
+
+#[test]
 fn explain_as_json_holds_the_same() {
     let (exit, out, _) = ambassador("explain -c SAMPLE http://payments.internal/ -o json");
     let answer: serde_json::Value = serde_json::from_str(&out).unwrap();

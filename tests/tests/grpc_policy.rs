@@ -31,8 +31,9 @@ client = Client()
 for code in (1, 4, 8, 13, 14, 2, 5):
     say(code, outcome(lambda: client.unary(b'%d' % code)))";
 
+/// Who declares that a call may be sent twice gets the classes that `retryOn` names, and no others.
 #[test]
-fn the_statuses_that_retry_on_names_are_retried() -> Result<()> {
+fn an_idempotent_route_retries_the_statuses_that_retry_on_names() -> Result<()> {
     for (word, code) in [
         ("cancelled", 1),
         ("deadline-exceeded", 4),
@@ -40,7 +41,7 @@ fn the_statuses_that_retry_on_names_are_retried() -> Result<()> {
         ("internal", 13),
         ("unavailable", 14),
     ] {
-        let policy = format!("retry: {{attempts: 2, retryOn: [{word}]}}");
+        let policy = format!("retry: {{attempts: 2, retryOn: [{word}], idempotent: true}}");
         let seen = under("-q", &policy, FIRST_FAILS, CALL_EACH)?;
         for line in seen.program.lines() {
             let (called, told) = line.split_once(' ').context("a line of the program")?;
@@ -57,11 +58,39 @@ fn the_statuses_that_retry_on_names_are_retried() -> Result<()> {
     Ok(())
 }
 
-/// Every gRPC call is a POST: unless its operator says so, no status means that it may be repeated.
+/// Every gRPC call is a POST, and each of these was processed: no status means that it may be repeated, whether
+/// `retryOn` names it or not.
 #[test]
-fn without_a_named_status_no_call_is_repeated() -> Result<()> {
-    let seen = under("--retry 3 -q", "", FIRST_FAILS, CALL_EACH)?;
-    ensure!(seen.origin.lines().count() == 7 && !seen.program.contains("b'now'"), "{seen:?}");
+fn no_call_that_was_processed_is_repeated_by_default() -> Result<()> {
+    let named = "retry: {attempts: 3, retryOn: [cancelled, deadline-exceeded, resource-exhausted, internal, unavailable]}";
+    for (flags, policy) in [("--retry 3 -q", ""), ("-q", named)] {
+        let seen = under(flags, policy, FIRST_FAILS, CALL_EACH)?;
+        ensure!(
+            seen.origin.lines().count() == 7 && !seen.program.contains("b'now'"),
+            "{flags} {policy}: {seen:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_call_with_an_idempotency_key_is_repeated() -> Result<()> {
+    let program = "
+client = Client()
+say(outcome(lambda: client.unary(b'plain')))
+say(outcome(lambda: client.unary(b'keyed', metadata=[('idempotency-key', 'k')])))";
+    let origin = "
+calls = []
+def unary(request, context):
+    say(request)
+    calls.append(request)
+    if calls != [b'plain', b'keyed', b'keyed']:
+        context.abort(StatusCode.UNAVAILABLE, 'not now')
+    return b'now'
+serve(unary)";
+    let seen = under("--retry 1 -q", "", origin, program)?;
+    ensure!(seen.program == "UNAVAILABLE not now\nb'now'\n", "{seen:?}");
+    ensure!(seen.origin == "b'plain'\nb'keyed'\nb'keyed'\n", "{seen:?}");
     Ok(())
 }
 
@@ -79,7 +108,7 @@ for n in range(7):
     say(outcome(lambda: list(client.server_stream(b''))))";
     let seen = under(
         "-q",
-        "circuitBreaker: {consecutiveFailures: 5, waitDurationInOpenState: 30s}\n    retry: {attempts: 3, retryOn: [unavailable]}",
+        "circuitBreaker: {consecutiveFailures: 5, waitDurationInOpenState: 30s}\n    retry: {attempts: 3, retryOn: [unavailable], idempotent: true}",
         origin,
         program,
     )?;

@@ -102,6 +102,7 @@ impl List<'_> {
         }
         let conditions: Vec<&str> = retry.retry_on.iter().map(RetryCondition::as_str).collect();
         self.add("retry.retryOn", conditions.join(", "));
+        self.add("retry.idempotent", retry.idempotent.to_string());
         if retry.retry_on.contains(RetryCondition::RetriableStatusCodes) {
             let codes: Vec<String> = retry.retriable_status_codes.iter().map(u16::to_string).collect();
             self.add("retry.retriableStatusCodes", codes.join(", "));

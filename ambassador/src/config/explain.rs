@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::policy::facts::{L4Facts, L7Facts, Names};
 use crate::policy::matcher::{Protocol, WhyNot};
+use crate::policy::retry::{RetryPolicy, is_idempotent};
 use crate::policy::route::Explanation;
 
 use super::describe::{Setting, describe_route, describe_upstream};
@@ -106,6 +107,9 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
             "no policy is configured for it: it is relayed and counted, and failures are passed on unchanged",
         );
     }
+    if is_http && route.mode.decides() {
+        notes.extend(repetition(&route.retry, question.method));
+    }
     Explained {
         request: words(question),
         considered: verdicts
@@ -126,6 +130,20 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
             settings: describe_upstream(config, upstream),
         }),
     }
+}
+
+/// What may come twice to the origin, where that is not what the method says.
+fn repetition(retry: &RetryPolicy, method: &str) -> Option<&'static str> {
+    if retry.attempts == 0 || is_idempotent(method) {
+        return None;
+    }
+    Some(if retry.idempotent {
+        "`retry.idempotent` declares that every request of the route may be sent twice: this one is retried though its \
+         origin may have acted on it"
+    } else {
+        "its method is not idempotent: it is retried only if its origin provably did not process it, or if it carries an \
+         `Idempotency-Key`; no status is such a proof (`retry.idempotent: true` declares every request of the route safe)"
+    })
 }
 
 fn words(question: &Question<'_>) -> String {

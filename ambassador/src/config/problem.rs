@@ -79,6 +79,10 @@ pub enum Problem {
     NoStatusCodes,
     #[error("`retriableStatusCodes` has no effect without `retriable-status-codes` in `retryOn`")]
     UnusedStatusCodes,
+    #[error("`retryOn` names gRPC statuses, but every gRPC call is a POST, which no status lets repeat")]
+    GrpcNotIdempotent,
+    #[error("`idempotent` can be declared of a route only, not of every destination")]
+    IdempotentDefaults,
     #[error("`backoff.base` ({base:?}) is longer than `backoff.max` ({max:?})")]
     BackoffOverMax { base: std::time::Duration, max: std::time::Duration },
     #[error("`circuitBreaker` names no threshold, so it would never open")]
@@ -134,6 +138,7 @@ impl Problem {
             Self::ShadowedRoute { .. }
             | Self::UnusedUpstream { .. }
             | Self::ConnectOverRequest { .. }
+            | Self::GrpcNotIdempotent
             | Self::PendingWithoutLimit { .. } => Severity::Warning,
             _ => Severity::Error,
         }
@@ -188,6 +193,13 @@ impl Problem {
             Self::RetryWithoutAttempts => "add for example `attempts: 3`",
             Self::NoStatusCodes => "add for example `retriableStatusCodes: [429]`",
             Self::UnusedStatusCodes => "add `retriable-status-codes` to `retryOn`",
+            Self::GrpcNotIdempotent => {
+                "add `idempotent: true` to the route's `retry` if each of its calls may be sent twice; `idempotent: false` \
+                 if only those with an `Idempotency-Key` may"
+            }
+            Self::IdempotentDefaults => {
+                "move it to the `retry` of the routes whose requests may all be sent twice"
+            }
             Self::BackoffOverMax { .. } => "shorten `base` or lengthen `max`",
             Self::BreakerWithoutThreshold => {
                 "add for example `consecutiveFailures: 5` or `failureRateThreshold: 50`"

@@ -180,13 +180,16 @@ shape! {
 }
 
 shape! {
-    /// Which failures are tried again. What is not safe to repeat is never repeated.
+    /// Which failures are tried again. What is not safe to repeat is not repeated, unless `idempotent` declares it safe.
     pub(crate) struct RawRetry as "retry" {
         /// Tries after the first; 0 switches retries off.
         "attempts" => attempts: Attempts;
-        /// Which failures. Default: connect-failure, refused-stream, reset, gateway-error, unavailable. Naming a gRPC
-        /// class says that calls which end with it may be repeated.
+        /// Which failures. Default: connect-failure, refused-stream, reset, gateway-error, unavailable. A gRPC class
+        /// repeats calls only where they are `idempotent` or carry an `Idempotency-Key`.
         "retryOn" => retry_on: Filled<Word<RetryCondition>>;
+        /// Declares that every request of the route may be sent twice, whatever its method: POST and gRPC calls are
+        /// then retried as GET is. Of a route only. Default: false.
+        "idempotent" => idempotent: bool;
         /// The statuses of the condition retriable-status-codes.
         "retriableStatusCodes" => status_codes: Filled<StatusCode>;
         /// The wait between tries.

@@ -2,7 +2,7 @@
 //! Which failures of a route are tried again, and how often (`retry`).
 //!
 //! The conditions say what an operator *wants* retried; what may *safely* be retried is the decision's business, and no
-//! condition overrides it.
+//! condition overrides it. Only one declaration does: that every request of the route may be sent twice.
 
 mod decide;
 #[cfg(test)]
@@ -23,9 +23,9 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// The conditions that are retried (`retryOn`).
     pub retry_on: RetryOn,
-    /// Conditions of gRPC that the operator has named: a call that ended with one of them may be repeated, because the
-    /// operator says so. (Every call is a POST, which by itself may not.)
-    pub named_grpc: RetryOn,
+    /// The operator declares that every request of the route may be sent twice, whatever its method (`idempotent`;
+    /// Linkerd `isRetryable`). Without it a gRPC call, which is a POST, is repeated by no status.
+    pub idempotent: bool,
     /// The statuses of the condition `retriable-status-codes` (`retriableStatusCodes`).
     pub retriable_status_codes: Vec<u16>,
     /// The wait between attempts.
@@ -44,7 +44,7 @@ impl Default for RetryPolicy {
         Self {
             attempts: 0,
             retry_on: RetryOn::default(),
-            named_grpc: RetryOn::EMPTY,
+            idempotent: false,
             retriable_status_codes: Vec::new(),
             backoff: Backoff::default(),
             budget: BudgetPolicy::default(),

@@ -33,6 +33,9 @@ use layers::{Layer, Layers};
 /// Compiles a document under the policy flags; what is wrong goes to `reader`.
 pub(crate) fn compile(raw: &RawConfig, flags: &RawPolicy, file: &str, reader: &mut Reader) -> Config {
     let defaults = raw.defaults.as_ref().map(|at| Layer::from(&at.value)).unwrap_or_default();
+    if let Some(at) = defaults.retry.and_then(|retry| retry.value.idempotent.as_ref()).filter(|at| at.value) {
+        reader.problem(at.place, Problem::IdempotentDefaults);
+    }
     let inherited = [Layer::from(flags), defaults];
     let mut origins = Origins::new(file);
 

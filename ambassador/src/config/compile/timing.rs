@@ -59,8 +59,9 @@ fn conditions(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
     let retry_on = layers.pick("retry.retryOn", |layer| layer.retry?.value.retry_on.as_ref());
     if let Some(at) = retry_on {
         policy.retry_on = at.value.0.iter().map(|condition| condition.value.0).collect::<RetryOn>();
-        policy.named_grpc = policy.retry_on.and(RetryOn::GRPC);
     }
+    let declared = layers.pick("retry.idempotent", |layer| layer.retry?.value.idempotent.as_ref());
+    policy.idempotent = declared.is_some_and(|at| at.value);
     let codes = layers.pick("retry.retriableStatusCodes", |layer| layer.retry?.value.status_codes.as_ref());
     if let Some(at) = codes {
         policy.retriable_status_codes =
@@ -74,6 +75,12 @@ fn conditions(layers: &mut Layers<'_, '_>, policy: &mut RetryPolicy) {
         (Some(at), None) if asked => layers.problem(at.place, Problem::NoStatusCodes),
         (_, Some(at)) if !asked => layers.problem(at.place, Problem::UnusedStatusCodes),
         _ => {}
+    }
+    if let (Some(at), None) = (retry_on, declared)
+        && policy.attempts > 0
+        && !policy.retry_on.and(RetryOn::GRPC).is_empty()
+    {
+        layers.problem(at.place, Problem::GrpcNotIdempotent);
     }
 }
 

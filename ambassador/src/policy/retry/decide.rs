@@ -3,7 +3,9 @@
 //!
 //! One function holds every rule, in the order in which they are asked: what is safe comes before what is wanted, and
 //! the budget comes last, because asking it spends. It must never let a request that the upstream may have acted on be
-//! sent again, unless repeating it is harmless by its method or by its `Idempotency-Key`.
+//! sent again, unless repeating it is harmless by its method, by its `Idempotency-Key`, or by what the operator has
+//! declared of the route (`idempotent`). No status proves that nothing was done, gRPC's UNAVAILABLE included: a server
+//! may say it after it has acted.
 
 use super::{RetryAfterPolicy, RetryCondition, RetryPolicy};
 use crate::policy::breaker::Breaker;
@@ -176,7 +178,7 @@ fn may_repeat(policy: &RetryPolicy, request: &RequestFacts<'_>, outcome: Attempt
     outcome.is_provably_unsent()
         || request.idempotency_key
         || is_idempotent(request.method)
-        || !outcome.conditions(&[]).and(policy.named_grpc).is_empty()
+        || policy.idempotent
 }
 
 /// Whether repeating a request of this method is harmless by definition (RFC 9110 §9.2.2).

@@ -78,17 +78,22 @@ fn a_request_that_may_have_been_acted_on_is_repeated_only_where_that_is_harmless
     check(Outcome::Grpc(14), false);
 }
 
+/// The declaration says what is harmless, the conditions still say what is wanted.
 #[test]
-fn a_call_is_repeated_on_the_statuses_that_its_operator_names() {
-    let named = RetryPolicy { named_grpc: RetryOn::EMPTY.with(RetryCondition::Unavailable), ..policy(3) };
-    let check = |outcome, want| {
-        let decided = reason(decision(&named, POST, first(outcome), Deadline::NONE));
-        assert_eq!(decided, want, "{outcome:?}");
+fn an_idempotent_route_repeats_any_method_on_what_retry_on_names() {
+    let unavailable = RetryOn::EMPTY.with(RetryCondition::Unavailable).with(RetryCondition::GatewayError);
+    let check = |idempotent, outcome, want| {
+        let policy = RetryPolicy { idempotent, retry_on: unavailable, ..policy(3) };
+        let decided = reason(decision(&policy, POST, first(outcome), Deadline::NONE));
+        assert_eq!(decided, want, "{outcome:?} {idempotent}");
     };
-    check(Outcome::Grpc(14), Ok(RetryReason::Condition(RetryCondition::Unavailable)));
-    check(Outcome::Grpc(13), Err(GiveUp::UnsafeMethod));
-    check(Outcome::Grpc(5), Err(GiveUp::NotRetriable));
-    check(Outcome::Status(503), Err(GiveUp::UnsafeMethod));
+    check(true, Outcome::Grpc(14), Ok(RetryReason::Condition(RetryCondition::Unavailable)));
+    check(true, Outcome::Grpc(13), Err(GiveUp::NotRetriable));
+    check(true, Outcome::Status(503), Ok(RetryReason::Condition(RetryCondition::GatewayError)));
+    check(true, STALE, Ok(RetryReason::StaleConnection));
+    check(false, Outcome::Grpc(14), Err(GiveUp::UnsafeMethod));
+    check(false, Outcome::Status(503), Err(GiveUp::UnsafeMethod));
+    check(false, STALE, Err(GiveUp::UnsafeMethod));
 }
 
 #[test]
