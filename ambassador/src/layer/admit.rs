@@ -10,7 +10,10 @@ use crate::{
         error::ProxyError,
         stage::{Reply, Serve, Stage},
     },
-    telemetry::{Telemetry, labels::RejectReason},
+    telemetry::{
+        Telemetry,
+        labels::{RejectReason, ShadowDecision},
+    },
 };
 
 /// Refuses requests while a breaker is open.
@@ -32,11 +35,18 @@ impl Serve for Admit {
             if plan.route().mode.acts() {
                 return Box::pin(std::future::ready(Err(ProxyError::Denied)));
             }
+            plan.trail.shadow.add(ShadowDecision::Denied);
             plan.state.would_reject(RejectReason::Denied, &self.telemetry);
         }
         if let Some(plan) = request.plan.as_ref().filter(|plan| !plan.state.breakers.is_empty()) {
             match plan.state.admit(request.destination(), request.head.authority(), &self.telemetry) {
-                Ok(permits) => request.permits = Some(permits),
+                Ok(permits) => {
+                    if permits.were_refused() {
+                        plan.trail.shadow.add(ShadowDecision::CircuitOpen);
+                        plan.state.would_reject(RejectReason::CircuitOpen, &self.telemetry);
+                    }
+                    request.permits = Some(permits);
+                }
                 Err(refused) => {
                     request.flow.doubt(request.flow.original_dst);
                     let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };

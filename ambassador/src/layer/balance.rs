@@ -27,7 +27,7 @@ impl Balance {
 impl Serve for Balance {
     fn serve(&self, mut request: Request) -> Reply {
         if let Some(plan) = &request.plan {
-            request.connect_timeout = plan.route().timeouts.connect;
+            request.connect_timeout = plan.route().connect_limit();
             request.keep_idle = plan.route().keep_idle.filter(|_| plan.route().mode.acts());
             let failed = request.endpoint.take();
             if let Some(upstream) = plan.route().upstream.as_ref().filter(|_| !plan.host_mismatch) {

@@ -16,7 +16,10 @@ use crate::{
         stage::{Reply, Serve, Stage},
     },
     policy::bulkhead::Permit,
-    telemetry::{Telemetry, labels::RejectReason},
+    telemetry::{
+        Telemetry,
+        labels::{RejectReason, ShadowDecision},
+    },
     upstream::state::Limits,
 };
 
@@ -50,6 +53,7 @@ impl Serve for BulkheadStage {
                 } else if let Some(place) = Place::take(bulkhead) {
                     permits.push(place);
                 } else {
+                    plan.trail.shadow.add(ShadowDecision::Overflow);
                     plan.state.would_reject(RejectReason::Overflow, &telemetry);
                 }
             }

@@ -113,7 +113,7 @@ impl Entry {
         if let Some(cause) = &response.cause {
             self.reject(cause);
         }
-        response.idle = self.plan.route().timeouts.idle;
+        response.idle = self.plan.route().idle_limit();
         let unread = matches!(response.head, ResponseHead::Unread(None)) && response.upgrade.is_some();
         let unread = unread.then_some(ErrorType::MalformedResponse);
         let head = Answer {
@@ -173,6 +173,7 @@ impl Entry {
                 attempts: trail.attempts(),
                 retry_reason,
                 rescued: answered && retry_reason.is_some() && trail.attempts() > 1,
+                shadow: trail.shadow.all(),
                 bytes_sent: trail.bytes_sent(),
                 bytes_received: answer.received,
                 caller: (&self.flow.app).into(),

@@ -8,6 +8,7 @@ pub mod log;
 pub mod rescue;
 pub mod route;
 pub mod deadline;
+mod overrun;
 pub mod bulkhead;
 pub mod admit;
 pub mod retry;

@@ -4,7 +4,9 @@
 //! Whichever comes first ends it: `timeouts.perTry`, or what is left of `timeouts.request`. Dropping the attempt
 //! closes its connection; it never returns to the pool.
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+use super::overrun::Overrun;
 
 use crate::{
     clock,
@@ -15,6 +17,7 @@ use crate::{
         stage::{Reply, Serve, Stage},
     },
     policy::deadline::Limit,
+    telemetry::labels::ShadowDecision,
 };
 
 /// Bounds the time to the head of an attempt's reply.
@@ -31,9 +34,18 @@ impl PerTry {
 
 impl Serve for PerTry {
     fn serve(&self, mut request: Request) -> Reply {
-        let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.acts()) else {
-            return self.inner.serve(request);
-        };
+        let Some(plan) = request.plan.as_ref() else { return self.inner.serve(request) };
+        if !plan.route().mode.acts() {
+            let limit = plan.route().timeouts.per_try;
+            let overrun = Overrun::watch(plan, Instant::now(), limit, ShadowDecision::TimeoutPerTry);
+            let attempt = self.inner.serve(request);
+            let Some(overrun) = overrun else { return attempt };
+            return Box::pin(async move {
+                let reply = attempt.await;
+                drop(overrun);
+                reply
+            });
+        }
         let limit = plan.deadline.attempt_limit(clock::now(), &plan.route().timeouts);
         let whole = plan.route().timeouts.request.unwrap_or_default();
         let Some(duration) = limit.duration() else { return self.inner.serve(request) };

@@ -35,7 +35,7 @@ use crate::{
     telemetry::{
         Telemetry,
         event::{self, Retried, RetryGivenUp},
-        labels::{GivenUpReason, RetryOutcome},
+        labels::{GivenUpReason, RetryOutcome, ShadowDecision},
     },
     upstream::pool,
 };
@@ -115,6 +115,7 @@ impl Retries {
             if !self.plan.route().mode.acts() && reason != RetryReason::StaleConnection {
                 // Mode shadow. (A stale connection is retried in every mode: it is ambassador's own doing, not a policy.)
                 self.plan.trail.retry_because(ended.reason());
+                self.plan.trail.shadow.add(ShadowDecision::Retry);
                 self.say(RetryOutcome::Shadow);
                 return ended.result;
             }

@@ -87,9 +87,7 @@ impl RouteStage {
                 .into(),
             );
         }
-        // A tunnel in an HTTP/2 stream has no end that belongs to its request. (In HTTP/1 the tunnel is no reply's body.)
-        let tunnel = matches!(request.head, RequestHead::Http2(_)) && request.head.is_upgrade();
-        let deadline = if selection.route.mode.acts() && !tunnel {
+        let deadline = if selection.route.mode.acts() && !request.head.is_endless() {
             Deadline::starting(clock::at(request.arrived), &selection.route.timeouts)
         } else {
             Deadline::NONE

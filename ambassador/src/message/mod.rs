@@ -174,6 +174,11 @@ impl RequestHead {
         }
     }
 
+    /// A tunnel in an HTTP/2 stream has no end that belongs to its request. (In HTTP/1 the tunnel is no reply's body.)
+    pub fn is_endless(&self) -> bool {
+        matches!(self, Self::Http2(_)) && self.is_upgrade()
+    }
+
     /// A gRPC call.
     pub fn is_grpc(&self) -> bool {
         self.header("content-type").is_some_and(|value| value.starts_with(b"application/grpc"))

@@ -17,6 +17,7 @@ use crate::{
     telemetry::{
         event::{Destination, RetryReason},
         labels::ErrorType,
+        shadow::SharedShadow,
     },
     upstream::state::RouteState,
 };
@@ -67,6 +68,8 @@ pub struct Trail {
     first: OnceLock<SocketAddr>,
     last: Mutex<Option<SocketAddr>>,
     moved: AtomicBool,
+    /// What mode shadow did not do to it.
+    pub shadow: SharedShadow,
 }
 
 impl Trail {

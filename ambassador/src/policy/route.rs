@@ -49,6 +49,18 @@ pub struct Route {
     pub transparent: bool,
 }
 
+impl Route {
+    /// The limit of one connect. Policies that do not act must not make it shorter than it is without any.
+    pub const fn connect_limit(&self) -> Duration {
+        if self.mode.acts() { self.timeouts.connect } else { Timeouts::CONNECT_TRANSPARENT }
+    }
+
+    /// The limit of silence, where policies act.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.timeouts.idle.filter(|_| self.mode.acts())
+    }
+}
+
 impl Default for Route {
     /// The zero-configuration route: matches everything, enforces nothing.
     fn default() -> Self {

@@ -111,7 +111,7 @@ impl Connection {
                     target: self.context.endpoints.pick(&state, original_dst, None),
                     decided: Some(state),
                     declared: selection.route.declared_protocol,
-                    connect: selection.route.timeouts.connect,
+                    connect: selection.route.connect_limit(),
                     patience: if answers { PATIENCE } else { Duration::ZERO },
                     denied: selection.denied && selection.route.mode.acts(),
                 }
@@ -124,7 +124,7 @@ impl Connection {
                     decided: None,
                     declared: None,
                     target: original_dst,
-                    connect: first.timeouts.connect,
+                    connect: first.connect_limit(),
                     patience: if denied { SILENCE } else { PATIENCE },
                     denied,
                 }

@@ -198,6 +198,7 @@ impl Held {
                 duration: report.held,
                 attempts: course.attempts(),
                 rescued: false,
+                shadow: course.shadow.all(),
                 bytes_sent: 0,
                 bytes_received: 0,
                 caller: (&flow.app).into(),

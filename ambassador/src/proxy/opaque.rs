@@ -27,7 +27,8 @@ use crate::{
     },
     telemetry::{
         event::{ConnectFinished, FlowFinished, Rejected, Retried},
-        labels::{Enforcement, ErrorType, RejectReason, RetryOutcome},
+        labels::{Enforcement, ErrorType, RejectReason, RetryOutcome, ShadowDecision},
+        shadow::Shadowed,
     },
     upstream::state::RouteState,
 };
@@ -63,6 +64,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         duration: Duration::ZERO,
         attempts: 0,
         rescued: false,
+        shadow: Shadowed::default(),
         bytes_sent: 0,
         bytes_received: 0,
         caller: (&flow.app).into(),
@@ -75,23 +77,26 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
     } else {
         permits.is_none().then_some((RejectReason::Overflow, ErrorType::Overflow))
     };
-    let mut dialling = Dialling { flow, state, context, attempts: 0, endpoint: dialled };
+    let mut dialling =
+        Dialling { flow, state, context, attempts: 0, endpoint: dialled, shadow: Shadowed::default() };
     let connected = match refused {
         Some((reason, error)) if state.route.mode.acts() => Err(dialling.reject(reason, error)),
         refused => {
             if let Some((reason, _)) = refused.filter(|_| state.route.mode.decides()) {
+                dialling.shadow.add(if denied { ShadowDecision::Denied } else { ShadowDecision::Overflow });
                 state.would_reject(reason, &context.telemetry);
             }
             Box::pin(dialling.connect(detected.spare, dialled)).await
         }
     };
     finished.attempts = dialling.attempts;
+    finished.shadow = dialling.shadow;
     finished.destination.endpoint = dialling.endpoint;
     match connected {
         Ok((upstream, endpoint)) => {
             finished.destination.endpoint = endpoint;
             finished.rescued = finished.attempts > 1;
-            let idle = state.route.timeouts.idle;
+            let idle = state.route.idle_limit();
             let relayed =
                 relay(client, upstream, detected.from_client.freeze(), bytes::Bytes::new(), idle).await;
             finished.bytes_sent = relayed.sent;
@@ -120,6 +125,7 @@ struct Dialling<'a> {
     context: &'a Context,
     attempts: u32,
     endpoint: SocketAddr,
+    shadow: Shadowed,
 }
 
 impl Dialling<'_> {
@@ -143,11 +149,17 @@ impl Dialling<'_> {
             let Ok(permits) = state.admit(endpoint, None, &self.context.telemetry) else {
                 return Err(self.reject(RejectReason::CircuitOpen, ErrorType::CircuitOpen));
             };
+            if permits.were_refused() {
+                self.shadow.add(ShadowDecision::CircuitOpen);
+                state.would_reject(RejectReason::CircuitOpen, &self.context.telemetry);
+            }
             self.attempts += 1;
             self.endpoint = endpoint;
             let started = Instant::now();
-            let limit = deadline.connect_limit(clock::now(), &state.route.timeouts);
-            let limit = limit.duration().unwrap_or(state.route.timeouts.connect);
+            let limit = match deadline.connect_limit(clock::now(), &state.route.timeouts).duration() {
+                Some(limit) if state.route.mode.acts() => limit,
+                _ => state.route.connect_limit(),
+            };
             let begun = match spare.take() {
                 Some(spare) => spare.finish().await,
                 None => None,
@@ -181,6 +193,7 @@ impl Dialling<'_> {
                 }
                 RetryDecision::Retry { .. } => {
                     if state.route.mode.decides() {
+                        self.shadow.add(ShadowDecision::Retry);
                         self.say_retried(RetryOutcome::Shadow);
                     }
                     return Err(error.failure.into());

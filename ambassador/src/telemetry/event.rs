@@ -15,6 +15,7 @@ use crate::telemetry::labels::{
     BreakerCause, BreakerState, Enforcement, ErrorType, GivenUpReason, HoldOutcome, Protocol, RejectReason,
     RetryOutcome, TestResult,
 };
+use crate::telemetry::shadow::Shadowed;
 
 /// Any of the facts.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +116,8 @@ pub struct RequestFinished<'a> {
     pub retry_reason: Option<RetryReason>,
     /// A retry turned a failure into a success.
     pub rescued: bool,
+    /// What policies in mode shadow would have done.
+    pub shadow: Shadowed,
     /// Bytes towards the upstream, heads included.
     pub bytes_sent: u64,
     /// Bytes towards the program, heads included.
@@ -169,6 +172,8 @@ pub struct FlowFinished<'a> {
     pub attempts: u32,
     /// A repeated dial turned a failure into a success.
     pub rescued: bool,
+    /// What policies in mode shadow would have done.
+    pub shadow: Shadowed,
     /// All bytes towards the upstream.
     pub bytes_sent: u64,
     /// All bytes towards the program.
@@ -238,6 +243,8 @@ pub struct BreakerTransition<'a> {
     pub destination: Destination,
     /// The route whose own it is; `None` for that of an upstream, which its routes share.
     pub route: Option<Arc<str>>,
+    /// The route in mode shadow whose call it was: nothing is refused there.
+    pub watched_by: Option<Arc<str>>,
     /// Host or SNI of that call: the row of the summary.
     pub host: Option<Cow<'a, str>>,
     /// The state that it left.

@@ -196,7 +196,14 @@ fn trace(event: &Event<'_>) {
             let upstream = breaker.destination.upstream.as_deref();
             let endpoint = breaker.destination.endpoint;
             let (from, to, cause) = (breaker.from.as_str(), breaker.to.as_str(), breaker.cause.as_str());
-            if breaker.to == BreakerState::Open {
+            if let Some(route) = &breaker.watched_by {
+                let message = "circuit breaker would be open (mode shadow: it refuses nothing)";
+                if breaker.to == BreakerState::Open {
+                    tracing::warn!(route = &**route, upstream, %endpoint, cause, "{message}");
+                } else {
+                    tracing::info!(route = &**route, upstream, %endpoint, from, to, cause, "circuit breaker changed (mode shadow)");
+                }
+            } else if breaker.to == BreakerState::Open {
                 tracing::warn!(upstream, %endpoint, from, to, cause, "circuit breaker opened");
             } else {
                 tracing::info!(upstream, %endpoint, from, to, cause, "circuit breaker changed");

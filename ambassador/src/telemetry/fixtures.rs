@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::telemetry::event::{Caller, Destination, FlowFinished, RequestFinished, RetryReason};
 use crate::telemetry::labels::{ErrorType, Protocol};
+use crate::telemetry::shadow::Shadowed;
 
 /// A GET that was answered by 200 in 12 ms at its second attempt.
 pub(crate) fn rescued() -> RequestFinished<'static> {
@@ -25,6 +26,7 @@ pub(crate) fn rescued() -> RequestFinished<'static> {
         attempts: 2,
         retry_reason: Some(RetryReason::Status(503)),
         rescued: true,
+        shadow: Shadowed::default(),
         bytes_sent: 120,
         bytes_received: 4_096,
         caller: caller("curl"),
@@ -60,6 +62,7 @@ pub(crate) fn tls() -> FlowFinished<'static> {
         duration: Duration::from_millis(1_250),
         attempts: 1,
         rescued: false,
+        shadow: Shadowed::default(),
         bytes_sent: 1_536,
         bytes_received: 3 << 20,
         caller: caller("psql"),

@@ -12,7 +12,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use prometheus::{Histogram, IntCounter};
 
-use crate::telemetry::labels::{Enforcement, ErrorType, Method, RejectReason, RetryOutcome};
+use crate::telemetry::labels::{Enforcement, ErrorType, Method, RejectReason, RetryOutcome, Timeout};
 
 /// Number of an interned label text; [`OTHER`] is the overflow bucket.
 pub(crate) type LabelId = u32;
@@ -48,6 +48,7 @@ pub(crate) const CALLS_MOST: usize = 2048;
 pub(crate) enum CounterKey {
     Retried(LabelId, RetryOutcome),
     Rejected(LabelId, RejectReason, Enforcement),
+    TimedOut(LabelId, Timeout, Enforcement),
     ConnectFailed(LabelId, ErrorType),
     Grpc(LabelId, LabelId, u16),
 }

@@ -181,6 +181,36 @@ label_set! {
 }
 
 label_set! {
+    /// What a policy in mode shadow would have done: the access log's `shadow`.
+    ShadowDecision {
+        /// Refuse it, because it is denied.
+        Denied => "denied",
+        /// Refuse it, because the circuit breaker is open.
+        CircuitOpen => "circuit_open",
+        /// Refuse it, or let it wait, because a limit of `connectionPool` is reached.
+        Overflow => "overflow",
+        /// Try it again.
+        Retry => "retry",
+        /// End it after `timeouts.request`.
+        TimeoutRequest => "timeout_request",
+        /// End an attempt after `timeouts.perTry`.
+        TimeoutPerTry => "timeout_per_try",
+    }
+}
+
+label_set! {
+    /// The time limit that ended something: the label `timeout`.
+    Timeout {
+        /// `timeouts.request`.
+        Request => "request",
+        /// `timeouts.perTry`.
+        PerTry => "per_try",
+        /// `timeouts.idle`.
+        Idle => "idle",
+    }
+}
+
+label_set! {
     /// Why a request can not be retried although its route allows retries.
     GivenUpReason {
         /// The request's body is larger than what is kept for a replay.

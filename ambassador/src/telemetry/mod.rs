@@ -24,6 +24,7 @@ mod recorder;
 mod registry;
 mod safe_json;
 pub mod scrape;
+pub mod shadow;
 pub mod summary;
 mod units;
 

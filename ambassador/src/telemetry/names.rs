@@ -31,13 +31,17 @@ pub(crate) const RETRY_GIVEN_UP: Name = name(
 );
 pub(crate) const BREAKER_STATE: Name = name(
     "ambassador_circuit_breaker_state",
-    "1 for the state that the circuit breaker of an upstream is in, 0 for the others.",
+    "1 for the state that the circuit breaker of an upstream is in, 0 for the others. In mode shadow it refuses nothing.",
 );
 pub(crate) const BREAKER_TRANSITIONS: Name =
     name("ambassador_circuit_breaker_transitions_total", "State changes of circuit breakers.");
 pub(crate) const REJECTED: Name = name(
     "ambassador_rejected_requests_total",
     "Requests and flows that ambassador itself refused (mode=enforce) or would have (mode=shadow), by reason.",
+);
+pub(crate) const TIMEOUTS: Name = name(
+    "ambassador_timeouts_total",
+    "Requests, attempts and flows that a limit of `timeouts` ended (mode=enforce) or would have (mode=shadow).",
 );
 pub(crate) const CONNECTIONS_ACTIVE: Name =
     name("ambassador_connections_active", "Intercepted connections that are open now.");

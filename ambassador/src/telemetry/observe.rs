@@ -8,7 +8,8 @@ use crate::telemetry::event::{
 };
 use crate::telemetry::handles::{CallKey, CounterKey, LabelId, OTHER, with_handles};
 use crate::telemetry::labels::{
-    BreakerState, Direction, ErrorType, Method, Protocol, RetryOutcome, grpc_label, status_label,
+    BreakerState, Direction, Enforcement, ErrorType, Method, Protocol, RetryOutcome, ShadowDecision, Timeout,
+    grpc_label, status_label,
 };
 use crate::telemetry::registry::{Label, Metrics};
 
@@ -18,7 +19,10 @@ impl Metrics {
         match event {
             Event::RequestFinished(request) => self.request(request),
             Event::AttemptFinished(attempt) => self.attempt(attempt),
-            Event::FlowFinished(flow) => self.bytes(flow.protocol, flow.bytes_sent, flow.bytes_received),
+            Event::FlowFinished(flow) => {
+                self.timed_out(&flow.route, flow.error);
+                self.bytes(flow.protocol, flow.bytes_sent, flow.bytes_received);
+            }
             Event::ConnectFinished(dial) => self.dial(dial),
             Event::BreakerCreated(breaker) => {
                 self.breaker_state(&breaker.destination, breaker.route.as_deref(), breaker.state);
@@ -64,10 +68,39 @@ impl Metrics {
                 self.grpc_responses.with_label_values(&[&*route.text, &*upstream.text, &grpc_label(status)])
             });
         }
+        self.timed_out(&request.route, request.error.filter(|error| *error != ErrorType::TimeoutPerTry));
+        for decision in request.shadow.iter() {
+            let timeout = match decision {
+                ShadowDecision::TimeoutRequest => Timeout::Request,
+                ShadowDecision::TimeoutPerTry => Timeout::PerTry,
+                // They are facts of their own, `Rejected` and `Retried`.
+                _ => continue,
+            };
+            self.timeout(&request.route, timeout, Enforcement::Shadow);
+        }
         self.bytes(request.protocol, request.bytes_sent, request.bytes_received);
     }
 
+    /// Counts `error` if it is a time limit that was reached.
+    fn timed_out(&self, route: &str, error: Option<ErrorType>) {
+        let timeout = match error {
+            Some(ErrorType::TimeoutRequest) => Timeout::Request,
+            Some(ErrorType::TimeoutPerTry) => Timeout::PerTry,
+            Some(ErrorType::TimeoutIdle) => Timeout::Idle,
+            _ => return,
+        };
+        self.timeout(route, timeout, Enforcement::Enforce);
+    }
+
+    fn timeout(&self, route: &str, timeout: Timeout, enforcement: Enforcement) {
+        let route = self.route(route);
+        self.count(CounterKey::TimedOut(route.id, timeout, enforcement), || {
+            self.timeouts.with_label_values(&[&*route.text, timeout.as_str(), enforcement.as_str()])
+        });
+    }
+
     fn attempt(&self, attempt: &AttemptFinished) {
+        self.timed_out(&attempt.route, attempt.error.filter(|error| *error == ErrorType::TimeoutPerTry));
         let (route, upstream) = (self.route(&attempt.route), self.upstream(&attempt.destination));
         let key = CallKey {
             route: route.id,

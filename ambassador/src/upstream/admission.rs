@@ -21,7 +21,10 @@ use crate::{
 /// The permits of one call. Dropped without a sample they count as a call that never was.
 #[derive(Debug, Default)]
 #[must_use = "dropping the permits gives them back unused"]
-pub struct Permits(Vec<Permit>);
+pub struct Permits {
+    given: Vec<Permit>,
+    refused: bool,
+}
 
 /// A breaker refused the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +36,18 @@ pub struct Refused {
 impl Permits {
     /// Whether the call is a probe of a half-open breaker.
     pub fn is_probe(&self) -> bool {
-        self.0.iter().any(Permit::is_probe)
+        self.given.iter().any(Permit::is_probe)
+    }
+
+    /// Whether a breaker would have refused the call, were its route not in mode shadow.
+    pub fn were_refused(&self) -> bool {
+        self.refused
     }
 }
 
 impl RouteState {
     /// Asks for one call to `endpoint`, on behalf of a request that names `host`. In mode `shadow` a refusal is `Ok`
-    /// without permits; in mode `off` nobody is asked.
+    /// without permits, and the caller says it; in mode `off` nobody is asked.
     pub fn admit(
         &self,
         endpoint: SocketAddr,
@@ -58,13 +66,12 @@ impl RouteState {
                 }
                 // Permits that were given already go back as this returns.
                 Admission::Refused { .. } if self.route.mode == Mode::Shadow => {
-                    self.would_reject(RejectReason::CircuitOpen, telemetry);
-                    return Ok(Permits::default());
+                    return Ok(Permits { refused: true, ..Permits::default() });
                 }
                 Admission::Refused { retry_after } => return Err(Refused { retry_after }),
             }
         }
-        Ok(Permits(permits))
+        Ok(Permits { given: permits, refused: false })
     }
 
     /// Says that mode `shadow` let something pass.
@@ -94,7 +101,7 @@ impl RouteState {
     ) {
         let Some(outcome) = outcome.call_outcome() else { return };
         // Permits stand in the order of their breakers.
-        for (position, permit) in permits.0.into_iter().enumerate() {
+        for (position, permit) in permits.given.into_iter().enumerate() {
             let transition = permit.sample(clock::now(), outcome, elapsed);
             self.announce(transition, position, endpoint, host, telemetry);
         }
@@ -113,6 +120,7 @@ impl RouteState {
             &BreakerTransition {
                 destination: self.destination(endpoint),
                 route: self.owner(position),
+                watched_by: (self.route.mode == Mode::Shadow).then(|| Arc::clone(&self.route.name)),
                 host: host.map(Cow::Borrowed),
                 from: from.into(),
                 to: to.into(),

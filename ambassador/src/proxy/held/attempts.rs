@@ -31,8 +31,9 @@ use crate::{
         retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
     },
     telemetry::{
-        event::ConnectFinished,
-        labels::{ErrorType, RejectReason},
+        event::{ConnectFinished, Retried},
+        labels::{ErrorType, RejectReason, RetryOutcome, ShadowDecision},
+        shadow::SharedShadow,
     },
     upstream::state::RouteState,
 };
@@ -42,6 +43,8 @@ use crate::{
 pub(super) struct Course {
     attempts: AtomicU32,
     rejected: OnceLock<ErrorType>,
+    /// What mode shadow did not do.
+    pub(super) shadow: SharedShadow,
 }
 
 impl Course {
@@ -80,7 +83,7 @@ impl Held {
                 let result = this.dial(&flow, &prospect, &course).await;
                 let next = match &result {
                     Ok(_) => None,
-                    Err(error) => this.next_attempt(error, &prospect.state, number).await,
+                    Err(error) => this.next_attempt(error, &prospect.state, &course, number).await,
                 };
                 Some((result, next))
             }
@@ -104,13 +107,18 @@ impl Held {
             }
         };
         course.attempts.fetch_add(1, Ordering::Relaxed);
-        let limit = if state.route.transparent { UNLIMITED } else { state.route.timeouts.connect };
+        let acts = state.route.mode.acts() && !state.route.transparent;
+        let limit = if acts { state.route.timeouts.connect } else { UNLIMITED };
         let started = Instant::now();
         let result = flow.dialer.dial(&*flow.sockets, &flow.source, dst, limit).await;
         let duration = started.elapsed();
         if let Err(error) = &result {
             // A success is told by the flow that uses the connection: it is one call, not two.
             if let Some(permits) = permits {
+                if permits.were_refused() && prospect.certainty == Certainty::Decided {
+                    course.shadow.add(ShadowDecision::CircuitOpen);
+                    state.would_reject(RejectReason::CircuitOpen, telemetry);
+                }
                 state.sample(permits, dial_outcome(error), duration, dst, None, telemetry);
             }
             let error = Some(error.failure.into());
@@ -120,12 +128,18 @@ impl Held {
     }
 
     /// Waits for the time of the next attempt, and tells its number; `None` if there is to be none.
-    async fn next_attempt(&self, error: &DialError, state: &RouteState, number: u32) -> Option<u32> {
+    async fn next_attempt(
+        &self,
+        error: &DialError,
+        state: &RouteState,
+        course: &Course,
+        number: u32,
+    ) -> Option<u32> {
         if Answer::from(error) == Answer::Silence {
             sleep(LOCAL_PAUSE).await;
             return Some(number);
         }
-        if !state.route.mode.acts() {
+        if !state.route.mode.decides() {
             return None;
         }
         let attempt =
@@ -134,6 +148,12 @@ impl Held {
         let shared = Shared { budget: state.budget(), breakers: &state.breakers };
         let (policy, rng) = (&state.route.retry, &mut fastrand::Rng::new());
         match decide(policy, &request, &attempt, shared, clock::now(), Deadline::NONE, rng) {
+            RetryDecision::Retry { .. } if !state.route.mode.acts() => {
+                course.shadow.add(ShadowDecision::Retry);
+                let (route, outcome) = (Arc::clone(&state.route.name), RetryOutcome::Shadow);
+                self.context.telemetry.emit(&Retried { route, outcome }.into());
+                None
+            }
             RetryDecision::Retry { after, .. } => {
                 sleep(after).await;
                 Some(number + 1)

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::telemetry::event::{Caller, FlowFinished, RequestFinished};
-use crate::telemetry::labels::ErrorType;
+use crate::telemetry::labels::{ErrorType, ShadowDecision};
 use crate::telemetry::safe_json;
+use crate::telemetry::shadow::Shadowed;
 use crate::telemetry::units::milliseconds;
 
 /// The line of a request.
@@ -30,6 +31,7 @@ pub(super) fn request(request: &RequestFinished<'_>, now: Timestamp) -> String {
         duration_ms: milliseconds(request.duration),
         attempts: request.attempts,
         retry_reason: request.retry_reason.map(|reason| reason.to_string()),
+        shadow: words(request.shadow),
         bytes_sent: request.bytes_sent,
         bytes_received: request.bytes_received,
         tls: None,
@@ -55,6 +57,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, now: Timestamp) -> String {
         duration_ms: milliseconds(flow.duration),
         attempts: flow.attempts,
         retry_reason: None,
+        shadow: words(flow.shadow),
         bytes_sent: flow.bytes_sent,
         bytes_received: flow.bytes_received,
         tls: (tls.sni.is_some() || tls.alpn.is_some()).then_some(tls),
@@ -85,6 +88,8 @@ struct Line<'a> {
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow: Vec<&'static str>,
     bytes_sent: u64,
     bytes_received: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +126,10 @@ impl Serialize for Shown<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
+}
+
+fn words(shadow: Shadowed) -> Vec<&'static str> {
+    shadow.iter().map(ShadowDecision::as_str).collect()
 }
 
 fn render(line: &Line<'_>) -> String {

@@ -54,6 +54,21 @@ fn json_lines() {
 }
 
 #[test]
+fn what_mode_shadow_did_not_do_is_in_both_forms() {
+    use crate::telemetry::labels::ShadowDecision as Would;
+    let mut watched = RequestFinished { attempts: 1, rescued: false, ..rescued() };
+    for decision in [Would::TimeoutPerTry, Would::Retry, Would::CircuitOpen] {
+        watched.shadow.add(decision);
+    }
+    let text = lines(Format::Text(Colour::Never), &[watched.clone().into()]);
+    let want = "  would refuse (circuit_open)  would retry (503)  would end (timeout_per_try)  curl[123]\n";
+    assert!(text.ends_with(want), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&lines(Format::Json, &[watched.into()])).unwrap();
+    assert_eq!(json["shadow"], serde_json::json!(["circuit_open", "retry", "timeout_per_try"]));
+    assert!(!lines(Format::Json, &[rescued().into()]).contains("shadow"));
+}
+
+#[test]
 fn colours_are_reset_at_once() {
     let line = lines(Format::Text(Colour::Always), &[rescued().into()]);
     assert_eq!(line.matches("\u{1b}[0m").count(), line.matches("\u{1b}[").count() / 2);

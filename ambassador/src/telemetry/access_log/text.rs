@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
 use super::escape;
-use crate::telemetry::event::{Caller, FlowFinished, RequestFinished};
-use crate::telemetry::labels::{ErrorType, Protocol};
+use crate::telemetry::event::{Caller, FlowFinished, RequestFinished, RetryReason};
+use crate::telemetry::labels::{ErrorType, Protocol, ShadowDecision};
+use crate::telemetry::shadow::Shadowed;
 use crate::telemetry::units::{bytes, duration};
 
 /// Whether a line carries ANSI colours.
@@ -56,9 +57,8 @@ pub(super) fn request(request: &RequestFinished<'_>, colour: Colour) -> String {
     line.push_right(&duration(request.duration), DURATION_WIDTH);
     if request.attempts > 1 {
         line.push(&attempts(request), 0);
-    } else if let Some(reason) = request.retry_reason {
-        line.push(&format!("would retry ({reason})"), 0);
     }
+    line.push_shadow(request.shadow, request.retry_reason);
     line.finish(&request.caller)
 }
 
@@ -82,6 +82,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, colour: Colour) -> String {
     if flow.attempts > 1 {
         line.push(&format!("{} dials", flow.attempts), 0);
     }
+    line.push_shadow(flow.shadow, None);
     line.finish(&flow.caller)
 }
 
@@ -146,6 +147,22 @@ impl Columns {
     fn push_painted(&mut self, text: &str, width: usize, paint: &'static str) {
         let padding = width.saturating_sub(text.len());
         let _ = write!(self.line, "  {}{:padding$}", self.colour.paint(paint, text), "");
+    }
+
+    /// What mode shadow did not do.
+    fn push_shadow(&mut self, shadow: Shadowed, retry: Option<RetryReason>) {
+        use ShadowDecision as Would;
+        for decision in shadow.iter() {
+            let text = match (decision, retry) {
+                (Would::Retry, Some(reason)) => format!("would retry ({reason})"),
+                (Would::Retry, None) => "would retry".to_owned(),
+                (Would::Denied | Would::CircuitOpen | Would::Overflow, _) => {
+                    format!("would refuse ({decision})")
+                }
+                (Would::TimeoutRequest | Would::TimeoutPerTry, _) => format!("would end ({decision})"),
+            };
+            self.push(&text, 0);
+        }
     }
 
     fn finish(mut self, caller: &Caller) -> String {

@@ -43,6 +43,7 @@ fn everything() -> Vec<Event<'static>> {
     let opened = BreakerTransition {
         destination: upstream("payments"),
         route: None,
+        watched_by: None,
         host: None,
         from: BreakerState::Closed,
         to: BreakerState::Open,

@@ -21,6 +21,7 @@ fn opened(host: Option<&'static str>) -> Event<'static> {
     Event::from(BreakerTransition {
         route: None,
         destination: upstream("payments"),
+        watched_by: None,
         host: host.map(Cow::Borrowed),
         from: BreakerState::Closed,
         to: BreakerState::Open,
