@@ -90,9 +90,9 @@ class Connection:
         if isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
             self.theirs.update(frame.settings)
             self.initial = self.theirs.get(SettingsFrame.INITIAL_WINDOW_SIZE, 65535)
-            self.send(SettingsFrame(0, flags=["ACK"]))
+            self.reply(SettingsFrame(0, flags=["ACK"]))
         elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
-            self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
+            self.reply(PingFrame(0, frame.opaque_data, flags=["ACK"]))
         elif isinstance(frame, WindowUpdateFrame):
             if frame.stream_id:
                 self.windows[frame.stream_id] += frame.window_increment
@@ -106,12 +106,16 @@ class Connection:
             frame.fields = self.decoder.decode(block, raw=True)
         elif isinstance(frame, DataFrame) and frame.flow_controlled_length and self.credit:
             grants = [0] if "END_STREAM" in frame.flags else [0, frame.stream_id]
-            try:
-                for stream in grants:
-                    self.window(stream, frame.flow_controlled_length)
-            except OSError:
-                pass  # what has been sent to us is read although the other side is gone
+            size = frame.flow_controlled_length
+            self.reply(*(WindowUpdateFrame(stream, window_increment=size) for stream in grants))
         return frame
+
+    def reply(self, *frames):
+        """Sends housekeeping. What has been sent to us is read although the other side is gone."""
+        try:
+            self.send(*frames)
+        except OSError:
+            pass
 
     def take(self, count):
         while len(self.buffer) < count:

@@ -186,3 +186,34 @@ while True:
     ensure!(direct(origin, program)?.program == "going away 11\n");
     check(&under_nothing(origin, program)?, "going away 0", "")
 }
+
+#[test]
+fn frames_of_a_program_do_not_turn_the_end_of_its_connection_into_a_reset() -> Result<()> {
+    // The origin reads on behind its FIN.
+    let origin = "
+def talk(c, number):
+    answer(c, c.message(1) and 1)
+    c.message(3)
+    c.goaway(3)
+    c.sock.shutdown(socket.SHUT_WR)
+    c.finish()
+serve(talk)";
+    let program = "
+import select
+c = dial()
+for stream in (1, 3):
+    c.headers(stream, request('/', 'POST'))
+    c.data(stream, b'pay', end=True)
+    if stream == 1:
+        say(c.message(1).status())
+ended = select.poll()
+ended.register(c.sock, select.POLLRDHUP)
+behind = 0
+while behind < 50:
+    c.ping(b'still.on')
+    behind += bool(ended.poll(1))
+told = c.message(3)
+say(told.status(), told.end)";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "200\nnone connection fin", "")
+}

@@ -7,6 +7,7 @@
 
 use std::{
     cell::RefCell,
+    future::poll_fn,
     io::{self, IoSlice, Read},
     mem::MaybeUninit,
     task::{Context, Poll, ready},
@@ -151,6 +152,17 @@ pub(crate) enum AskKernel {
     /// The runtime's knowledge is fresh.
     No,
 }
+
+/// Reads and drops what still arrives until the peer ends its side, so that closing does not reset what it has not read
+/// yet (RFC 9112 §9.6).
+pub(crate) async fn drain(stream: &TcpStream) {
+    let drained = async { while let Ok(1..) = poll_fn(|cx| poll_read(stream, cx, <[u8]>::len)).await {} };
+    // The limit is the end of a courtesy, not an error.
+    let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+}
+
+/// How long the end of a peer's side is awaited after the last word to it.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Makes the close of `stream` a reset, so that its peer never takes it for a clean end.
 pub(crate) fn reset_on_close(stream: &TcpStream) {

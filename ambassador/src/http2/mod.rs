@@ -9,3 +9,4 @@ pub(crate) mod incoming;
 pub(crate) mod pump;
 pub(crate) mod stream;
 pub(crate) mod ending;
+pub(crate) mod heard_out;

@@ -13,12 +13,16 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, server};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    net::TcpStream,
+    task::{JoinSet, yield_now},
+};
 
 use super::{http1::server::FlowEnd, http2_socket::Socket, http2_stream};
 use crate::{
     http2::{
         ending::{Ending, Wish},
+        heard_out::HeardOut,
         limits,
         stream::ProgramStream,
     },
@@ -37,8 +41,8 @@ pub async fn serve(
 ) -> FlowEnd {
     let connections = FlowConnections::open(&flow, spare);
     let ending = pool::ending(flow.id).unwrap_or_default();
-    let socket = Socket::new(stream, prefix, Arc::clone(&ending));
-    let end = match limits::server().handshake(socket).await {
+    let (socket, farewell) = Socket::new(stream, prefix, Arc::clone(&ending));
+    let end = match limits::server().handshake(HeardOut::new(socket)).await {
         Ok(connection) => {
             let streams = JoinSet::new();
             Server { connection, streams, flow, stack, ending, wish: None }.run().await
@@ -46,11 +50,12 @@ pub async fn serve(
         Err(error) => end_of(&error),
     };
     drop(connections);
+    farewell.take().await;
     end
 }
 
 struct Server {
-    connection: server::Connection<Socket, Bytes>,
+    connection: server::Connection<HeardOut<Socket>, Bytes>,
     /// A task for each stream; they end with the connection.
     streams: JoinSet<()>,
     flow: Arc<Flow>,
@@ -62,7 +67,10 @@ struct Server {
 
 impl Server {
     async fn run(mut self) -> FlowEnd {
-        poll_fn(|cx| self.poll(cx)).await
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        // Streams that were reset just before the end have been woken: each passes its code on.
+        yield_now().await;
+        end
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FlowEnd> {

@@ -5,13 +5,15 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, BytesMut};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::oneshot,
 };
 
 use crate::{
@@ -19,23 +21,47 @@ use crate::{
     http2::ending::{Ending, Wish},
 };
 
-/// A program's socket; it is reset when it is dropped if that is what its flow's ending asks for.
+/// A program's socket. When it is dropped it is reset, if that is what its flow's ending asks for.
 pub(super) struct Socket {
     stream: TcpStream,
     prefix: BytesMut,
     ending: Arc<Ending>,
+    /// The program has not ended its side yet; for whom the socket is kept then.
+    farewell: Option<oneshot::Sender<socket2::Socket>>,
 }
 
+/// What is left of a socket whose program may still send.
+pub(super) struct Farewell(oneshot::Receiver<socket2::Socket>);
+
 impl Socket {
-    pub(super) fn new(stream: TcpStream, prefix: BytesMut, ending: Arc<Ending>) -> Self {
-        Self { stream, prefix, ending }
+    pub(super) fn new(stream: TcpStream, prefix: BytesMut, ending: Arc<Ending>) -> (Self, Farewell) {
+        let (kept, farewell) = oneshot::channel();
+        (Self { stream, prefix, ending, farewell: Some(kept) }, Farewell(farewell))
+    }
+}
+
+impl Farewell {
+    /// Sends FIN and waits a little for the program to end its side. The socket must have been dropped.
+    pub(super) async fn take(mut self) {
+        let Ok(socket) = self.0.try_recv() else { return };
+        // It fails only if the process has no descriptor left: then the end is a sudden one.
+        if let Ok(stream) = TcpStream::from_std(socket.into()) {
+            wire::shutdown_write(&stream);
+            wire::drain(&stream).await;
+        }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.ending.wish() == Some(Wish::Reset) {
-            wire::reset_on_close(&self.stream);
+            return wire::reset_on_close(&self.stream);
+        }
+        if let Some(farewell) = self.farewell.take()
+            && let Ok(socket) = SockRef::from(&self.stream).try_clone()
+        {
+            // Fails only if the whole flow is being dropped.
+            let _ = farewell.send(socket);
         }
     }
 }
@@ -47,7 +73,12 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.prefix.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            let before = buf.filled().len();
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+            if read.is_err() || buf.filled().len() == before {
+                self.farewell = None;
+            }
+            return Poll::Ready(read);
         }
         let count = self.prefix.len().min(buf.remaining());
         buf.put_slice(&self.prefix[..count]);

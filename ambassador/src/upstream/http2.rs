@@ -25,6 +25,7 @@ use super::{exchange, http2_stream::Exchange, pool};
 use crate::{
     http2::{
         ending::{Ending, Wish},
+        heard_out::HeardOut,
         incoming::lost,
         limits,
     },
@@ -107,8 +108,10 @@ async fn dial(request: &Request) -> Result<Open, ProxyError> {
     let (stream, places) = exchange::open(request, spare).await?;
     let connect = started.elapsed();
     let _ = stream.set_nodelay(true);
-    let (sender, connection) =
-        limits::client().handshake(stream).await.map_err(|error| failure(error, false, false))?;
+    let (sender, connection) = limits::client()
+        .handshake(HeardOut::new(stream))
+        .await
+        .map_err(|error| failure(error, false, false))?;
     // The end of another endpoint's connection says nothing of the address that the program dialled.
     let ending = pool::ending(request.flow.id).filter(|_| request.destination() == request.flow.original_dst);
     let (wanted, unwanted) = oneshot::channel();
@@ -118,7 +121,7 @@ async fn dial(request: &Request) -> Result<Open, ProxyError> {
 
 /// Runs a connection while it is wanted, and a little longer, so that what was said last still arrives.
 async fn run(
-    connection: h2::client::Connection<TcpStream, Bytes>,
+    connection: h2::client::Connection<HeardOut<TcpStream>, Bytes>,
     mut sender: SendRequest<Bytes>,
     mut unwanted: oneshot::Receiver<()>,
     ending: Option<Arc<Ending>>,

@@ -174,14 +174,9 @@ impl Inbound {
         self.unclear
     }
 
-    /// Reads and drops what still arrives until the program ends its side, so that closing does not reset a reply
-    /// that it has not read yet (RFC 9112 §9.6).
+    /// Waits for the program to end its side after the last reply.
     pub(super) async fn drain(&self) {
-        let drained = async {
-            while let Ok(1..) = poll_fn(|cx| wire::poll_read(&self.peer.stream, cx, <[u8]>::len)).await {}
-        };
-        // The limit is the end of a courtesy, not an error.
-        let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+        wire::drain(&self.peer.stream).await;
     }
 
     async fn rest_of_head(&mut self) -> Result<RequestHead, NoHead> {
@@ -234,7 +229,5 @@ fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<RequestHead>,
 
 /// How long a head that has begun may take: our own limit, because the origin cannot see the connection yet.
 const HEAD_TIME: Duration = Duration::from_mins(1);
-/// How long the end of a program's side is awaited after the last reply.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How much is read ahead of the current request.
 const AHEAD_MAX: usize = 64 * 1024;
