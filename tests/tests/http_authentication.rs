@@ -49,6 +49,12 @@ fn serve(mut stream: &TcpStream, seen: &Seen) -> Result<()> {
         if request.path == "/silent" {
             continue;
         }
+        if request.path == "/down" {
+            let length = answer.len();
+            let head = "HTTP/1.1 503 Down\r\nConnection: close\r\n";
+            write!(stream, "{head}Content-Length: {length}\r\n\r\n{answer}")?;
+            return Ok(());
+        }
         if request.path == "/last" {
             // It closes without having said so, as when its timer runs out.
             return Ok(());
@@ -109,6 +115,23 @@ fn the_end_of_an_authenticated_connection_is_the_programs_to_see() -> Result<()>
     ensure!(policy.text().starts_with("hello alice, then "), "{}{}", policy.text(), policy.errors());
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     ensure!(seen.len() == 6, "no request was sent a second time: {seen:?}");
+    Ok(())
+}
+
+/// A failure is worth another attempt, but not as somebody whom the origin does not know: with the failure goes the
+/// connection, and with that the user.
+#[test]
+fn a_failure_that_ends_an_authenticated_connection_is_not_retried_on_another() -> Result<()> {
+    let link = Link::new()?;
+    let (_peers, seen) = origins(&link, &[9000])?;
+    let program = ["/usr/bin/python3", "-c", LOSES_ITS_CONNECTION, "/down"];
+    for policy in [POLICY.to_owned(), POLICY.replace("attempts: 2", "attempts: 2, retryOn: [5xx]")] {
+        let run = Ambassador::with_policy("-q", &policy)?;
+        let run = run.check_like_direct(&link.client, &program, b"")?.expect_success()?;
+        ensure!(run.text().trim() == "hello alice, then again alice", "{}", run.text());
+        let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        ensure!(seen.len() == 4, "each request came once in each of both runs: {seen:?}");
+    }
     Ok(())
 }
 

@@ -89,12 +89,6 @@ impl Retries {
         let mut retry_permit = None;
         loop {
             let result = under_way.await;
-            let lost =
-                matches!(result, Err(ProxyError::Disconnected { .. } | ProxyError::PerTryTimeout { .. }));
-            if lost && pool::bound_to(request.flow.id).is_some() {
-                // The user is known by the connection that has ended: only the program can make another one known.
-                return result;
-            }
             if request.interim.is_half_closed() && matches!(result, Err(ProxyError::Disconnected { .. })) {
                 // The origin has followed the end of the program's side. Most programs are gone then.
                 return result;
@@ -153,6 +147,7 @@ impl Retries {
             method: request.head.method(),
             idempotency_key: request.head.header("idempotency-key").is_some(),
             replayable: replay.is_replayable(),
+            bound: pool::bound_to(request.flow.id).is_some(),
         };
         let shared = Shared { budget: self.plan.state.budget(), breakers: &self.plan.state.breakers };
         let (route, deadline) = (self.plan.route(), self.plan.deadline);
@@ -171,6 +166,7 @@ impl Retries {
         let reason = match reason {
             GiveUp::BodyNotReplayable => GivenUpReason::BodyOverCap,
             GiveUp::UnsafeMethod => GivenUpReason::NotIdempotent,
+            GiveUp::BoundConnection => GivenUpReason::BoundConnection,
             _ => return,
         };
         let route = Arc::clone(&self.plan.state.route.name);

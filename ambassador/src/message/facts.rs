@@ -149,7 +149,9 @@ impl From<breaker::Cause> for BreakerCause {
 /// The word for a retry that was due and not made; `None` if none was due.
 pub(crate) fn retry_outcome_of(give_up: GiveUp) -> Option<RetryOutcome> {
     match give_up {
-        GiveUp::NotRetriable | GiveUp::UnsafeMethod | GiveUp::BodyNotReplayable => None,
+        GiveUp::NotRetriable | GiveUp::UnsafeMethod | GiveUp::BodyNotReplayable | GiveUp::BoundConnection => {
+            None
+        }
         GiveUp::AttemptsExhausted => Some(RetryOutcome::LimitExceeded),
         GiveUp::RetryAfterBeyondDeadline => Some(RetryOutcome::RetryAfterTooLong),
         GiveUp::DeadlineTooClose => Some(RetryOutcome::DeadlineExceeded),

@@ -219,6 +219,8 @@ label_set! {
         ReplyStarted => "reply_started",
         /// The method is not idempotent and the request may have been processed.
         NotIdempotent => "not_idempotent",
+        /// The user is known by the connection (NTLM, Negotiate), and another one would not know it.
+        BoundConnection => "bound_connection",
     }
 }
 

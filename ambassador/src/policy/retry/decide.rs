@@ -25,6 +25,14 @@ pub struct RequestFacts<'a> {
     pub idempotency_key: bool,
     /// All that has been read of its body is still there to be sent again.
     pub replayable: bool,
+    /// Its user is known by the connection (NTLM, Negotiate), which an attempt that failed may have ended.
+    pub bound: bool,
+}
+
+impl RequestFacts<'_> {
+    /// A dial, which asks for nothing but a connection.
+    pub const DIAL: Self =
+        RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true, bound: false };
 }
 
 /// The attempt that has just ended.
@@ -81,6 +89,8 @@ pub enum GiveUp {
     AttemptsExhausted,
     /// The upstream may have acted on the request, and repeating it may do harm.
     UnsafeMethod,
+    /// Another connection would not know the user: only the program can make it known there.
+    BoundConnection,
     /// The body is longer than `maxReplayBytes`.
     BodyNotReplayable,
     /// The upstream asked for a wait beyond the deadline or beyond the longest that is obeyed.
@@ -127,6 +137,9 @@ fn next(
     let condition = attempt.outcome.retry_condition(policy).filter(|_| policy.attempts > 0);
     if !stale && condition.is_none() {
         return Err(GiveUp::NotRetriable);
+    }
+    if request.bound {
+        return Err(GiveUp::BoundConnection);
     }
     if !may_repeat(policy, request, attempt.outcome) {
         return Err(GiveUp::UnsafeMethod);

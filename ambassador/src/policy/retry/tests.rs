@@ -15,7 +15,7 @@ use proptest::sample::select;
 use std::sync::Arc;
 use std::time::Duration;
 
-const GET: RequestFacts<'_> = RequestFacts { method: "GET", idempotency_key: false, replayable: true };
+const GET: RequestFacts<'_> = RequestFacts { method: "GET", ..RequestFacts::DIAL };
 const POST: RequestFacts<'_> = RequestFacts { method: "POST", ..GET };
 const STALE: Outcome = Outcome::Reset { reused: true, written: Written::Fully, replied: false };
 
@@ -138,6 +138,10 @@ fn each_reason_to_give_up_is_told_apart() {
     check(GET, first(Outcome::RequestTimeout), Deadline::NONE, GiveUp::NotRetriable);
     check(GET, Attempt { number: 3, ..failed }, Deadline::NONE, GiveUp::AttemptsExhausted);
     check(POST, failed, Deadline::NONE, GiveUp::UnsafeMethod);
+    for outcome in [STALE, Outcome::Status(503), Outcome::PerTryTimeout { written: Written::Nothing }] {
+        let bound = RequestFacts { bound: true, ..GET };
+        check(bound, first(outcome), Deadline::NONE, GiveUp::BoundConnection);
+    }
     check(RequestFacts { replayable: false, ..GET }, failed, Deadline::NONE, GiveUp::BodyNotReplayable);
     check(GET, failed, Deadline::at(Now::ORIGIN), GiveUp::DeadlineTooClose);
     check(GET, first(STALE), Deadline::at(Now::ORIGIN), GiveUp::DeadlineTooClose);

@@ -144,10 +144,9 @@ impl Held {
         }
         let attempt =
             Attempt { number, outcome: dial_outcome(error), retry_after: None, stale_retried: false };
-        let request = RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true };
         let shared = Shared { budget: state.budget(), breakers: &state.breakers };
         let (policy, rng) = (&state.route.retry, &mut fastrand::Rng::new());
-        match decide(policy, &request, &attempt, shared, clock::now(), Deadline::NONE, rng) {
+        match decide(policy, &RequestFacts::DIAL, &attempt, shared, clock::now(), Deadline::NONE, rng) {
             RetryDecision::Retry { .. } if !state.route.mode.acts() => {
                 course.shadow.add(ShadowDecision::Retry);
                 let (route, outcome) = (Arc::clone(&state.route.name), RetryOutcome::Shadow);
