@@ -133,6 +133,42 @@ for bind in (None, ('10.77.0.5', 0), None, ('10.77.0.5', 0), ('10.77.0.1', 0), N
     Ok(())
 }
 
+/// The upstream connection of the program's first one has its port, and stays: it must not be in the way.
+#[test]
+fn the_port_of_a_connection_that_is_kept_for_others_can_be_bound_again() -> Result<()> {
+    let link = Link::new()?;
+    let _server = TcpPeer::start(&link.server, Link::v4(PORT), |mut stream, _| {
+        let port = stream.peer_addr()?.port().to_string();
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{port}", port.len())?;
+        std::io::copy(&mut stream, &mut std::io::sink())?;
+        Ok(())
+    })?;
+    let script = format!(
+        "
+import http.client
+connection = http.client.HTTPConnection('10.77.0.2', {PORT}, timeout=5)
+connection.connect()
+connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+own = connection.sock.getsockname()[1]
+connection.request('GET', '/')
+print(int(connection.getresponse().read()) == own)
+connection.close()
+with socket.socket() as s:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(('10.77.0.1', own))
+    s.listen()
+    print(s.getsockname()[1] == own)
+"
+    );
+    let pooled = "version: v1\ndefaults: {connectionPool: {maxRequests: 100}}\n";
+    let ambassador = Ambassador::with_policy("-q", pooled)?;
+    let told = ambassador.check_like_direct(&link.client, &comparison::python(&script), b"")?.text();
+    ensure!(told == "True\nTrue\n", "{told}");
+    Ok(())
+}
+
 const ACTIVE_FTP: &str = "
 import ftplib
 ftp = ftplib.FTP()

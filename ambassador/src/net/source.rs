@@ -3,7 +3,8 @@
 //!
 //! A program that bound its socket to an address dials from that address, and whoever did not is sent from the one
 //! that the kernel chooses for the destination. The program's source port is kept where it is free (Linux 6.3): what
-//! `getsockname()` says and what the server sees are then the same. It never makes a dial fail that succeeds without.
+//! `getsockname()` says and what the server sees are then the same. It never makes a dial fail that succeeds without,
+//! nor keeps the program from binding a port again that it is done with.
 
 use std::{
     cell::RefCell,
@@ -56,6 +57,11 @@ impl Source {
 
     /// Makes `socket` dial `dst` from here, as far as that is possible.
     pub(super) fn prepare(&self, socket: &Socket, dst: SocketAddr) {
+        // A dial may outlive the program's socket. Without this, a program that binds the same port by hand for its
+        // next connection would be told EADDRINUSE, even with SO_REUSEADDR: it counts only where both ends have it.
+        if let Err(error) = socket.set_reuse_address(true) {
+            tracing::debug!(%error, "a port that is dialled from cannot be shared");
+        }
         if let Some(ip) = self.bound_ip().filter(|ip| ip.is_ipv4() == dst.is_ipv4())
             && let Err(error) = bind(socket, ip)
         {
