@@ -61,6 +61,23 @@ fn retries_that_are_in_vain_end_in_the_refusal() -> Result<()> {
     Ok(())
 }
 
+/// A route that this machine does not have is not there 25 ms later either: the program gets its errno at once. What a
+/// destination said is retried.
+#[test]
+fn an_address_without_a_route_is_dialled_once() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let script = "
+for place in ('closed', 'unreachable', 'no-route', 'no-route6'):
+    say(place, lambda: dial('blocking', PLACES[place], 10))";
+    let (told, finished) = run(&Ambassador::run("--retry 3 -o json")?, &destinations.link, script)?;
+    ensure!(results(&told) == ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENETUNREACH"], "{told:?}");
+    let errors = finished.errors();
+    let lines = errors.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let attempts: Vec<u64> = lines.filter_map(|line| line.get("attempts")?.as_u64()).collect();
+    ensure!(attempts == [4, 1, 1, 1], "{attempts:?}\n{errors}");
+    Ok(())
+}
+
 const BREAKER: &str = "version: v1
 telemetry:
   metrics: {listen: '127.0.0.1:9464'}

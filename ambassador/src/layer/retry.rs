@@ -29,7 +29,9 @@ use crate::{
         breaker::CallOutcome,
         bulkhead::Permit,
         classify::AttemptOutcome,
-        retry::{self, Attempt, GiveUp, RequestFacts, RetryDecision, RetryPolicy, RetryReason, Shared},
+        retry::{
+            self, Attempt, GiveUp, NextAttempt, RequestFacts, RetryDecision, RetryPolicy, RetryReason, Shared,
+        },
         retry_after,
     },
     telemetry::{
@@ -147,6 +149,11 @@ impl Retries {
             method: request.head.method(),
             idempotency_key: request.head.header("idempotency-key").is_some(),
             replayable: replay.is_replayable(),
+            next: if self.plan.host_mismatch {
+                NextAttempt::SameAddress
+            } else {
+                self.plan.route().next_attempt()
+            },
             bound: pool::bound_to(request.flow.id).is_some(),
         };
         let shared = Shared { budget: self.plan.state.budget(), breakers: &self.plan.state.breakers };

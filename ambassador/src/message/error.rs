@@ -138,7 +138,7 @@ impl ProxyError {
             Self::Connect(error) => match error.failure {
                 DialFailure::Refused => "connect-refused",
                 DialFailure::TimedOut => "connect-timeout",
-                DialFailure::Unreachable => "connect-unreachable",
+                DialFailure::Unreachable | DialFailure::NoRoute => "connect-unreachable",
                 DialFailure::Local => "connect-failed",
             },
             Self::Disconnected { .. } => "reset",

@@ -24,7 +24,7 @@ impl From<DialFailure> for ErrorType {
         match failure {
             DialFailure::Refused => Self::ConnectRefused,
             DialFailure::TimedOut => Self::ConnectTimeout,
-            DialFailure::Unreachable => Self::ConnectUnreachable,
+            DialFailure::Unreachable | DialFailure::NoRoute => Self::ConnectUnreachable,
             DialFailure::Local => Self::ConnectFailed,
         }
     }
@@ -80,6 +80,7 @@ impl From<Sent> for Written {
 pub(crate) fn dial_outcome(failure: DialFailure) -> AttemptOutcome {
     match failure {
         DialFailure::Local => AttemptOutcome::Local,
+        DialFailure::NoRoute => AttemptOutcome::NoRoute,
         DialFailure::Refused | DialFailure::TimedOut | DialFailure::Unreachable => {
             AttemptOutcome::ConnectFailed
         }

@@ -68,12 +68,18 @@ impl Dialer {
             socket.set_tcp_nodelay(true)?;
             urgent::read_in_place(&socket)?;
             source.prepare(&socket, dst);
-            let stream = connect(socket, dst).await?;
+            if let Err(refused) = start(&socket, dst) {
+                return Ok(Err(refused));
+            }
+            let stream = finish(socket).await?;
             source.note(&*self.notes, &stream, dst);
-            Ok(stream)
+            Ok(Ok(stream))
         };
         match timeout(limit, attempt).await {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok(Ok(stream))) => Ok(stream),
+            Ok(Ok(Err(source))) => {
+                Err(DialError { dst, failure: DialFailure::from(&source).before_asking(), source })
+            }
             Ok(Err(source)) => Err(DialError { dst, failure: DialFailure::from(&source), source }),
             Err(_) => Err(DialError {
                 dst,
@@ -97,20 +103,21 @@ async fn socket(sockets: &dyn Sockets, dst: SocketAddr, limit: Duration) -> io::
     }
 }
 
-/// Connects a non-blocking socket. A destination on this host has usually answered before the call returns: an event
-/// loop would only be in the way.
-async fn connect(socket: Socket, dst: SocketAddr) -> io::Result<TcpStream> {
+/// Begins to connect a non-blocking socket; an error is this machine's own, or of a destination on it.
+fn start(socket: &Socket, dst: SocketAddr) -> io::Result<()> {
     let called = match socket.connect(&dst.into()) {
         // A kernel that cannot relax was never told a port, and its answer stands.
-        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) && Source::relax(&socket).is_ok() => {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) && Source::relax(socket).is_ok() => {
             socket.connect(&dst.into())
         }
         called => called,
     };
-    match called {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
-        _ => {}
-    }
+    called.or_else(|error| if error.raw_os_error() == Some(libc::EINPROGRESS) { Ok(()) } else { Err(error) })
+}
+
+/// Waits until a socket is connected. A destination on this host has usually answered before the call returned: an
+/// event loop would only be in the way.
+async fn finish(socket: Socket) -> io::Result<TcpStream> {
     // Not SO_ERROR, which also tells of an ICMP error that the kernel itself does not believe yet (`sk_err_soft`).
     if socket.peer_addr().is_ok() {
         return Ok(socket.into());
@@ -139,10 +146,19 @@ pub enum DialFailure {
     Refused,
     /// Nothing answered within the limit, or the kernel gave up (`ETIMEDOUT`).
     TimedOut,
-    /// A router or the local routing table said that there is no way (`EHOSTUNREACH`, `ENETUNREACH`, …).
+    /// A router said that there is no way (`EHOSTUNREACH`, `ENETUNREACH`, …).
     Unreachable,
+    /// This machine has no route there, or does not let anybody use it: nothing was sent.
+    NoRoute,
     /// This machine could not dial (ports or descriptors exhausted): says nothing about the destination.
     Local,
+}
+
+impl DialFailure {
+    /// The failure of a `connect()` that did not even begin.
+    fn before_asking(self) -> Self {
+        if self == Self::Unreachable { Self::NoRoute } else { self }
+    }
 }
 
 impl From<&io::Error> for DialFailure {

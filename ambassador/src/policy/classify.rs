@@ -29,6 +29,8 @@ pub enum AttemptOutcome {
     Connected,
     /// No connection: refused, unreachable, or the connect limit passed.
     ConnectFailed,
+    /// No connection, because this machine has no route there.
+    NoRoute,
     /// HTTP/2 `RST_STREAM` with `REFUSED_STREAM`: not processed (RFC 9113 §8.7).
     RefusedStream,
     /// HTTP/2 GOAWAY whose last stream is before this one: not processed (RFC 9113 §6.8).
@@ -75,6 +77,7 @@ impl AttemptOutcome {
                 | grpc::DATA_LOSS,
             )
             | Self::ConnectFailed
+            | Self::NoRoute
             | Self::RefusedStream
             | Self::Reset { .. }
             | Self::PerTryTimeout { .. }
@@ -97,6 +100,7 @@ impl AttemptOutcome {
         matches!(
             self,
             Self::ConnectFailed
+                | Self::NoRoute
                 | Self::RefusedStream
                 | Self::GoawayUnprocessed
                 | Self::Reset { replied: false, written: Written::Nothing, .. }
@@ -126,7 +130,9 @@ impl AttemptOutcome {
                 .with_if(status == grpc::RESOURCE_EXHAUSTED, On::ResourceExhausted)
                 .with_if(status == grpc::INTERNAL, On::Internal)
                 .with_if(status == grpc::UNAVAILABLE, On::Unavailable),
-            Self::ConnectFailed => RetryOn::EMPTY.with(On::ConnectFailure).with(On::ServerError),
+            Self::ConnectFailed | Self::NoRoute => {
+                RetryOn::EMPTY.with(On::ConnectFailure).with(On::ServerError)
+            }
             Self::RefusedStream | Self::GoawayUnprocessed => {
                 RetryOn::EMPTY.with(On::RefusedStream).with(On::ServerError)
             }
@@ -184,6 +190,7 @@ mod tests {
             Outcome::Status(503),
             Outcome::Grpc(14),
             Outcome::ConnectFailed,
+            Outcome::NoRoute,
             Outcome::RefusedStream,
             reset(true, Written::Fully, false),
             Outcome::PerTryTimeout { written: Written::Fully },
@@ -207,6 +214,7 @@ mod tests {
     fn only_what_cannot_have_been_acted_on_is_unsent() {
         let check = |outcome: Outcome, want| assert_eq!(outcome.is_provably_unsent(), want, "{outcome:?}");
         check(Outcome::ConnectFailed, true);
+        check(Outcome::NoRoute, true);
         check(Outcome::RefusedStream, true);
         check(Outcome::GoawayUnprocessed, true);
         check(reset(false, Written::Nothing, false), true);

@@ -8,7 +8,9 @@ mod decide;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Attempt, GiveUp, RequestFacts, RetryDecision, RetryReason, Shared, decide, is_idempotent};
+pub use decide::{
+    Attempt, GiveUp, NextAttempt, RequestFacts, RetryDecision, RetryReason, Shared, decide, is_idempotent,
+};
 
 use super::backoff::Backoff;
 use super::budget::BudgetPolicy;

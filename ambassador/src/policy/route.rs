@@ -12,7 +12,7 @@ use super::bulkhead::BulkheadLimits;
 use super::facts::{L4Facts, L7Facts, Names};
 use super::matcher::{Match, Protocol, Verdict, WhyNot};
 use super::mode::Mode;
-use super::retry::RetryPolicy;
+use super::retry::{NextAttempt, RetryPolicy};
 use super::timeouts::Timeouts;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -203,6 +203,15 @@ impl Route {
     /// The endpoints that its requests go to; none means the original destination.
     pub fn endpoints(&self) -> &[Endpoint] {
         self.upstream.as_ref().map_or(&[], |upstream| &upstream.endpoints)
+    }
+
+    /// Where a further attempt may go: a name may have several addresses.
+    pub fn next_attempt(&self) -> NextAttempt {
+        match self.endpoints() {
+            [] => NextAttempt::SameAddress,
+            [only] if only.host.parse::<IpAddr>().is_ok() => NextAttempt::SameAddress,
+            _ => NextAttempt::AnyEndpoint,
+        }
     }
 
     fn is_host_mismatch(&self, l4: &L4Facts<'_>, l7: &L7Facts<'_>, names: &Names) -> bool {

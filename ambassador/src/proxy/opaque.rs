@@ -183,9 +183,10 @@ impl Dialling<'_> {
                 retry_after: None,
                 stale_retried: false,
             };
+            let request = RequestFacts { next: state.route.next_attempt(), ..RequestFacts::DIAL };
             let shared = Shared { budget: state.budget(), breakers: &state.breakers };
             let rng = &mut fastrand::Rng::new();
-            match decide(policy, &RequestFacts::DIAL, &attempt, shared, clock::now(), deadline, rng) {
+            match decide(policy, &request, &attempt, shared, clock::now(), deadline, rng) {
                 RetryDecision::Retry { after, .. } if state.route.mode.acts() => {
                     avoid = Some(endpoint);
                     sleep(after).await;

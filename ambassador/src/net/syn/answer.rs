@@ -24,7 +24,9 @@ impl From<&DialError> for Answer {
     fn from(error: &DialError) -> Self {
         match error.failure {
             DialFailure::TimedOut => Self::Silence,
-            DialFailure::Refused | DialFailure::Unreachable | DialFailure::Local => Self::from(&error.source),
+            DialFailure::Refused | DialFailure::Unreachable | DialFailure::NoRoute | DialFailure::Local => {
+                Self::from(&error.source)
+            }
         }
     }
 }

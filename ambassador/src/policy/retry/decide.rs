@@ -25,14 +25,30 @@ pub struct RequestFacts<'a> {
     pub idempotency_key: bool,
     /// All that has been read of its body is still there to be sent again.
     pub replayable: bool,
+    /// Where another attempt would go.
+    pub next: NextAttempt,
     /// Its user is known by the connection (NTLM, Negotiate), which an attempt that failed may have ended.
     pub bound: bool,
 }
 
+/// Where another attempt would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextAttempt {
+    /// Where the one before went.
+    SameAddress,
+    /// To another endpoint, if there is one.
+    AnyEndpoint,
+}
+
 impl RequestFacts<'_> {
     /// A dial, which asks for nothing but a connection.
-    pub const DIAL: Self =
-        RequestFacts { method: "CONNECT", idempotency_key: false, replayable: true, bound: false };
+    pub const DIAL: Self = RequestFacts {
+        method: "CONNECT",
+        idempotency_key: false,
+        replayable: true,
+        next: NextAttempt::SameAddress,
+        bound: false,
+    };
 }
 
 /// The attempt that has just ended.
@@ -135,7 +151,9 @@ fn next(
 ) -> Result<(Duration, RetryReason), GiveUp> {
     let stale = attempt.outcome.is_stale_connection() && !attempt.stale_retried;
     let condition = attempt.outcome.retry_condition(policy).filter(|_| policy.attempts > 0);
-    if !stale && condition.is_none() {
+    // Routes do not come within a backoff.
+    let in_vain = attempt.outcome == AttemptOutcome::NoRoute && request.next == NextAttempt::SameAddress;
+    if !stale && condition.is_none() || in_vain {
         return Err(GiveUp::NotRetriable);
     }
     if request.bound {

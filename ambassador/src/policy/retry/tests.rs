@@ -2,8 +2,8 @@
 //! The retry decision: what is safe, what is wanted, what fits.
 
 use super::{
-    Attempt, GiveUp, RequestFacts, RetryAfterPolicy, RetryCondition, RetryDecision, RetryOn, RetryPolicy,
-    RetryReason, Shared, decide,
+    Attempt, GiveUp, NextAttempt, RequestFacts, RetryAfterPolicy, RetryCondition, RetryDecision, RetryOn,
+    RetryPolicy, RetryReason, Shared, decide,
 };
 use crate::policy::breaker::{Breaker, BreakerPolicy, Forced};
 use crate::policy::budget::{Budget, BudgetPolicy};
@@ -120,6 +120,16 @@ fn without_configuration_only_a_stale_connection_is_retried_and_only_once() {
 }
 
 #[test]
+fn an_address_without_a_route_is_worth_another_attempt_only_elsewhere() {
+    let check = |next, want| {
+        let request = RequestFacts { next, ..RequestFacts::DIAL };
+        assert_eq!(reason(decision(&policy(3), request, first(Outcome::NoRoute), Deadline::NONE)), want);
+    };
+    check(NextAttempt::SameAddress, Err(GiveUp::NotRetriable));
+    check(NextAttempt::AnyEndpoint, Ok(RetryReason::Condition(RetryCondition::ConnectFailure)));
+}
+
+#[test]
 fn after_the_free_retry_the_policy_applies() {
     let attempt = Attempt { stale_retried: true, ..first(STALE) };
     let decision = decision(&policy(1), GET, attempt, Deadline::NONE);
@@ -204,6 +214,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
             .prop_map(|(reused, written, replied)| Outcome::Reset { reused, written, replied }),
         written.prop_map(|written| Outcome::PerTryTimeout { written }),
         Just(Outcome::ConnectFailed),
+        Just(Outcome::NoRoute),
         Just(Outcome::RefusedStream),
         Just(Outcome::GoawayUnprocessed),
         Just(Outcome::RequestTimeout),
