@@ -66,6 +66,24 @@ fn a_reset_of_the_server_is_a_reset_for_the_client() -> Result<()> {
 }
 
 #[test]
+fn a_reset_before_anybody_has_spoken_is_a_reset() -> Result<()> {
+    let link = Link::new()?;
+    let (release, gate) = channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let _peer = TcpPeer::start(&link.server, Link::v4(PORT), move |stream, _| {
+        let _ = gate.lock().ok().map(|gate| gate.recv_timeout(Duration::from_secs(20)));
+        reset(stream)
+    })?;
+    let ambassador = Ambassador::run("-q")?;
+    let mut process = ambassador.spawn(&link.client, &[PYTHON, "-c", READ_AT_ONCE])?;
+    process.until_stdout("connected", Duration::from_secs(20))?;
+    release.send(())?;
+    let finished = process.finish(LONG)?.expect_success()?;
+    ensure!(finished.text().trim().ends_with("ConnectionResetError"), "{}", finished.text());
+    Ok(())
+}
+
+#[test]
 fn a_reset_of_the_client_is_a_reset_for_the_server() -> Result<()> {
     let link = Link::new()?;
     let (sender, seen) = channel();
@@ -170,6 +188,16 @@ s.sendall(b"\0\1\2\3\4")
 try:
     while s.recv(100): pass
     print("end of file")
+except OSError as error:
+    print(type(error).__name__)
+"#;
+
+const READ_AT_ONCE: &str = r#"
+import socket
+s = socket.create_connection(("10.77.0.2", 7100), 10)
+print("connected", flush=True)
+try:
+    print(s.recv(100))
 except OSError as error:
     print(type(error).__name__)
 "#;

@@ -62,6 +62,15 @@ pub struct Detected {
     pub from_client: BytesMut,
     /// The dial that was begun for the flow.
     pub spare: Spare,
+    /// The upstream has reset its connection, and its socket does not tell any more.
+    pub upstream_reset: bool,
+}
+
+impl Detected {
+    /// What a flow speaks that has gone as far as this.
+    pub fn new(protocol: Protocol, from_client: BytesMut, spare: Spare) -> Self {
+        Self { protocol, from_client, spare, upstream_reset: false }
+    }
 }
 
 /// Reads the program's first bytes, racing them against the dial and the upstream's first bytes.
@@ -76,7 +85,7 @@ pub async fn detect(
 ) -> io::Result<Detected> {
     let (mut from_client, mut server_first) = (BytesMut::new(), false);
     if let Some(protocol @ (Protocol::Opaque | Protocol::Http1 | Protocol::Http2)) = declared {
-        return Ok(Detected { protocol, from_client, spare });
+        return Ok(Detected::new(protocol, from_client, spare));
     }
     loop {
         let spoke = match &mut spare {
@@ -97,19 +106,23 @@ pub async fn detect(
             // Nobody can speak first but the program; if it does not, it may be waiting for the server to.
             Spare::NotDialled | Spare::Dialled(Err(_)) => match timeout(patience, client.readable()).await {
                 Ok(readable) => readable.map(|()| Spoke::Client)?,
-                Err(_) => return Ok(Detected { protocol: Protocol::Opaque, from_client, spare }),
+                Err(_) => return Ok(Detected::new(Protocol::Opaque, from_client, spare)),
             },
         };
         if spoke == Spoke::Upstream {
-            let greeted = matches!(&spare, Spare::Dialled(Ok(upstream)) if greets(upstream).await);
-            if !greeted || timeout(GREETED_PATIENCE, client.readable()).await.is_err() {
-                return Ok(Detected { protocol: Protocol::Opaque, from_client, spare });
+            let greeted = match &spare {
+                Spare::Dialled(Ok(upstream)) => greets(upstream).await,
+                _ => Ok(false),
+            };
+            if !matches!(greeted, Ok(true)) || timeout(GREETED_PATIENCE, client.readable()).await.is_err() {
+                let upstream_reset = greeted.is_err();
+                return Ok(Detected { protocol: Protocol::Opaque, from_client, spare, upstream_reset });
             }
             server_first = true;
         }
         from_client.reserve(FIRST_READ);
         match client.try_read_buf(&mut from_client) {
-            Ok(0) => return Ok(Detected { protocol: Protocol::Opaque, from_client, spare }),
+            Ok(0) => return Ok(Detected::new(Protocol::Opaque, from_client, spare)),
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -120,7 +133,7 @@ pub async fn detect(
         None => complete(client, &mut from_client).await?,
     };
     let protocol = if server_first && protocol != Protocol::Http2 { Protocol::Opaque } else { protocol };
-    Ok(Detected { protocol, from_client, spare })
+    Ok(Detected::new(protocol, from_client, spare))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,10 +143,10 @@ enum Spoke {
 }
 
 /// Whether a server has begun as one of HTTP/2 does: with SETTINGS, before it has heard anything (RFC 9113 §3.4). Its
-/// bytes stay where they are.
-async fn greets(upstream: &TcpStream) -> bool {
+/// bytes stay where they are; its reset does not, whoever asks first is told.
+async fn greets(upstream: &TcpStream) -> io::Result<bool> {
     let mut first = [0; 9];
-    upstream.peek(&mut first).await.is_ok_and(|count| is_settings(&first[..count]))
+    upstream.peek(&mut first).await.map(|count| is_settings(&first[..count]))
 }
 
 /// The head of a SETTINGS frame with at most 42 of them.
@@ -182,8 +195,13 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
         [0x16, 3, ..] => return Is(Protocol::Tls),
         _ => {}
     }
-    if bytes.starts_with(HTTP2_PREFACE) {
-        return Is(Protocol::Http2);
+    if let Some(frame) = bytes.strip_prefix(HTTP2_PREFACE) {
+        // Without SETTINGS it is what a server of HTTP/1 is asked whether it speaks HTTP/2.
+        return match frame {
+            [_, _, _, 4, 0, 0, 0, 0, 0, ..] => Is(Protocol::Http2),
+            _ if frame.len() < 9 => Undecided,
+            _ => Is(Protocol::Opaque),
+        };
     }
     if HTTP2_PREFACE.starts_with(bytes) {
         return Undecided;
@@ -195,8 +213,8 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
     }
 }
 
-/// RFC 9113 §3.4; the rest of the preface (`SM`) follows in the same flight.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+/// RFC 9113 §3.4; a SETTINGS frame follows in the same flight.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Methods whose first bytes are worth waiting for the rest of the line (RFC 9110 §9.3, RFC 5789, RFC 4918).
 const METHODS: [&[u8]; 16] = [
@@ -254,7 +272,9 @@ mod tests {
             (b"FROBNICATE /x HTTP/1.1\r\nHost: a\r\n", Is(Protocol::Http1)),
             (b"PO", Undecided),
             (b"POST /a/very/long", Undecided),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Is(Protocol::Http2)),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", Is(Protocol::Http2)),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Undecided),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand so on", Is(Protocol::Opaque)),
             (b"PRI * HT", Undecided),
             (b"\x16\x03\x01\x02\x00\x01", Is(Protocol::Tls)),
             (b"\x16", Undecided),

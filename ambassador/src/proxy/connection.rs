@@ -177,7 +177,7 @@ impl Connection {
     }
 
     async fn serve_http(self, detected: Detected, dialled: SocketAddr) {
-        let Detected { protocol, from_client, spare } = detected;
+        let Detected { protocol, from_client, spare, .. } = detected;
         let active = self.context.telemetry.connection(protocol.into());
         let spare = match spare {
             Spare::NotDialled => None,
@@ -208,7 +208,7 @@ impl Connection {
                         (to, Spare::Dialling(spare))
                     });
                 let unread = Self { client, flow, context, arrived: Instant::now() };
-                let detected = Detected { protocol, from_client, spare };
+                let detected = Detected::new(protocol, from_client, spare);
                 Box::pin(unread.serve_opaque(detected, dialled, Hello::default())).await;
             }
         }

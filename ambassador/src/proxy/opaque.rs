@@ -93,6 +93,13 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
     finished.shadow = dialling.shadow;
     finished.destination.endpoint = dialling.endpoint;
     match connected {
+        Ok((upstream, endpoint)) if detected.upstream_reset => {
+            finished.destination.endpoint = endpoint;
+            drop(upstream);
+            reset_on_close(&client);
+            drop(client);
+            finished.error = Some(ErrorType::Reset);
+        }
         Ok((upstream, endpoint)) => {
             finished.destination.endpoint = endpoint;
             finished.rescued = finished.attempts > 1;
