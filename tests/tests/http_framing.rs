@@ -137,6 +137,29 @@ fn echo_targets(mut stream: &TcpStream, connection: usize, more: &[Step]) -> Res
 }
 
 #[test]
+fn an_origin_that_ends_beyond_its_reply_ends_the_program_too() -> Result<()> {
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 408 bye\r\n";
+    let pieces = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
+    let until = || Step::Until(get.len());
+    let case = |name, origin| Case { name, program: vec![send(get)], origin };
+    let cases = [
+        case("at once", vec![until(), send(whole)]),
+        case("a moment later", vec![until(), send(&whole[..40]), BEAT, send(&whole[40..])]),
+        case("in chunks", vec![until(), send(pieces), BEAT, send(b"0\r\n\r\nHTTP/1.1 408 bye\r\n")]),
+    ];
+    let scene = Scene::new(env!("CARGO_BIN_EXE_client"), &cases)?;
+    for ambassador in in_every_mode()? {
+        let (under, _) = scene.under(&ambassador)?;
+        for (case, seen) in cases.iter().zip(&under) {
+            ensure!(seen.program.contains("ok"), "{}: {ambassador:?}: {seen:?}", case.name);
+            ensure!(seen.program.ends_with(" | end"), "{}: {ambassador:?}: {seen:?}", case.name);
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn what_an_origin_sends_beyond_its_reply_reaches_no_other_request() -> Result<()> {
     const EVIL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let get = |target: &str| send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));

@@ -74,6 +74,11 @@ fn expectations_are_met_or_refused_by_the_origin() -> Result<()> {
                 origin: vec![until(58), send(TOO_LARGE)],
             },
             Case {
+                name: "a reset after an early reply",
+                program: vec![send([EXPECT, b"bo"].concat()), until(OK.len())],
+                origin: vec![until(EXPECT.len() + 2), send(OK), BEAT, Step::Reset],
+            },
+            Case {
                 name: "an early reply, and the rest of the body",
                 program: vec![
                     send(&EXPECT[..20]),

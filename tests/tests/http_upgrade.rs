@@ -14,6 +14,9 @@ const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// Lets what was sent before arrive alone.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What one end says next, and the other reads before it goes on.
 enum Turn<'a> {
     Program(&'a [u8]),
@@ -137,6 +140,68 @@ fn connect_through_an_http_proxy() -> Result<()> {
             turns("HTTP/1.0", &[Program(b"CONNECT a:1 HTTP/1.0\r\n\r\n"), Origin(b"HTTP/1.0 200 OK\r\n\r\n"), Program(hello), Origin(b"answer")]),
             turns("407 with a body, then a tunnel", &[Program(connect), Origin(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nwho?"), Program(again), Origin(established), Program(hello)]),
             turns("407 and the end", &[Program(connect), Origin(b"HTTP/1.1 407 Who\r\nConnection: close\r\n\r\nwho?")]),
+        ],
+        &in_every_mode()?,
+    )
+}
+
+#[test]
+fn what_can_begin_no_request_goes_on_at_once() -> Result<()> {
+    let position = b"$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n";
+    let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n";
+    let source = b"SOURCE /live HTTP/1.0\r\nContent-Type: audio/mpeg\r\n\r\n";
+    check(
+        CLIENT,
+        &[
+            turns("with a request", &[Program(&[GET, position].concat()), Origin(OK)]),
+            turns("before the reply", &[Program(GET), Quiet(PAUSE), Program(position), Origin(OK)]),
+            turns("with a body", &[Program(&[post, &position[..]].concat()), Origin(OK)]),
+            turns(
+                "after a body",
+                &[Program(&post[..49]), Quiet(PAUSE), Program(&post[49..]), Program(position), Origin(OK)],
+            ),
+            turns(
+                "requests again",
+                &[Program(&[GET, position].concat()), Origin(OK), Program(GET), Origin(OK)],
+            ),
+            turns("an empty line before", &[Program(&[GET, b"\r\n", position].concat()), Origin(OK)]),
+            turns(
+                "a stream of corrections",
+                &[
+                    Program(GET),
+                    Origin(chunked),
+                    Program(position),
+                    Origin(b"3\r\ntwo\r\n"),
+                    Program(position),
+                    Origin(b"0\r\n\r\n"),
+                ],
+            ),
+            turns(
+                "until the end",
+                &[
+                    Program(source),
+                    Origin(b"HTTP/1.0 200 OK\r\n\r\n"),
+                    Program(&b"\xff\xfb\x90\x64".repeat(100_000)),
+                    Origin(b"bye"),
+                ],
+            ),
+            Case {
+                name: "half a line, and the end",
+                program: vec![send(GET), BEAT, send(b"foo"), Step::HalfClose],
+                origin: vec![Step::Until(GET.len() + 3), send(OK)],
+            },
+            turns(
+                "between two requests",
+                &[
+                    Program(GET),
+                    Origin(OK),
+                    Program(position),
+                    Origin(b"yes"),
+                    Program(position),
+                    Origin(b"yes"),
+                ],
+            ),
         ],
         &in_every_mode()?,
     )

@@ -142,6 +142,34 @@ except OSError as error:
     Ok(())
 }
 
+/// A server that speaks Multipath TCP meets TCP.
+#[test]
+fn multipath_tcp_ends_at_ambassador() -> Result<()> {
+    let link = Link::new()?;
+    let server = "
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+listener.bind(('10.77.0.2', 7605))
+listener.listen()
+print('listening', flush=True)
+while True:
+    listener.accept()[0].recv(1)
+";
+    let server = comparison::python(server);
+    let mut server = Process::spawn(link.server.command(&server[0]).args(&server[1..]))?;
+    server.until_stdout("listening", SOON)?;
+    let script = "
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+s.connect(('10.77.0.2', 7605))
+try:
+    # MPTCP_INFO
+    s.getsockopt(284, 1, 256)
+    print('multipath')
+except OSError as error:
+    print(named(error.errno))
+";
+    check(&link.client, script, "multipath", "ENOTSUP")
+}
+
 /// The server gets a pipelined request when it has answered the one before.
 #[test]
 fn pipelined_requests_arrive_one_after_the_other() -> Result<()> {

@@ -20,16 +20,31 @@ pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
     half_closed: AtomicBool,
     reset: AtomicBool,
+    strayed: AtomicBool,
+    spent: AtomicBool,
+    cut_off: AtomicBool,
 }
 
 impl Peer {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, half_closed: AtomicBool::new(false), reset: AtomicBool::new(false) }
+        Self {
+            stream,
+            half_closed: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            strayed: AtomicBool::new(false),
+            spent: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
+        }
     }
 
     /// The program has sent FIN: no more requests, but it may still read.
     pub(crate) fn is_half_closed(&self) -> bool {
         self.half_closed.load(Ordering::Relaxed)
+    }
+
+    /// What its upstream is to see as well, at once.
+    pub(crate) fn signs(&self) -> (bool, bool) {
+        (self.is_half_closed(), self.has_strayed())
     }
 
     /// The program has reset its connection.
@@ -39,6 +54,33 @@ impl Peer {
 
     pub(crate) fn is_reset(&self) -> bool {
         self.reset.load(Ordering::Relaxed)
+    }
+
+    /// The program goes on, behind a whole request, with what can begin no other one. It never comes back to requests.
+    pub(crate) fn set_strayed(&self) {
+        self.strayed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_strayed(&self) -> bool {
+        self.strayed.load(Ordering::Relaxed)
+    }
+
+    /// Its connection ends with the reply under way, as the origin's does.
+    pub(crate) fn set_spent(&self) {
+        self.spent.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// The origin has replied and does not take the rest of the request: it has reset its connection.
+    pub(crate) fn set_cut_off(&self) {
+        self.cut_off.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
     }
 
     /// Writes `bytes`; returns when the kernel has them.

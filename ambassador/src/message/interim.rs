@@ -58,6 +58,25 @@ impl InterimSink {
         matches!(&self.0, To::Http1(peer) if peer.is_half_closed())
     }
 
+    /// The program goes on, behind a request, with what is none; its upstream may wait for that.
+    pub(crate) fn has_strayed(&self) -> bool {
+        matches!(&self.0, To::Http1(peer) if peer.has_strayed())
+    }
+
+    /// The origin's connection carries no further request, whatever its reply says: neither does the program's.
+    pub(crate) fn spend(&self) {
+        if let To::Http1(peer) = &self.0 {
+            peer.set_spent();
+        }
+    }
+
+    /// The origin has replied and then reset its connection in the middle of the request, which the program is to see.
+    pub(crate) fn cut_off(&self) {
+        if let To::Http1(peer) = &self.0 {
+            peer.set_cut_off();
+        }
+    }
+
     /// With which code an HTTP/2 exchange is reset that is given up now.
     pub(crate) fn reset_reason(&self) -> Reason {
         match &self.0 {

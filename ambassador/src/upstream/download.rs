@@ -68,11 +68,13 @@ impl Download {
         if !self.delimiter.is_done() || !self.sending.is_over() {
             return false;
         }
-        if let Some(connection) = self.connection.take()
-            && self.reusable
-            && self.sending.is_sent()
-        {
+        let Some(connection) = self.connection.take() else { return true };
+        if self.reusable && self.sending.is_sent() {
             pool::give_back(connection.release());
+        } else if self.sending.is_refused() {
+            self.interim.cut_off();
+        } else if !self.reusable {
+            self.interim.spend();
         }
         true
     }
@@ -92,7 +94,14 @@ impl Download {
         }
         let Some(connection) = &self.connection else { return Poll::Ready(Ok(())) };
         let read = ready!(wire::poll_read(&connection.stream, cx, Bytes::copy_from_slice));
-        Poll::Ready(read.map_or(Ok(()), |more| if more.is_empty() { Ok(()) } else { Err(more) }))
+        Poll::Ready(match read {
+            Ok(more) if !more.is_empty() => Err(more),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                self.interim.cut_off();
+                Ok(())
+            }
+        })
     }
 
     /// What comes cannot be read without a guess: from here on the connection is relayed as it is.
@@ -120,6 +129,10 @@ impl BodySource for Download {
         }
         if let Poll::Ready(Err(error)) = sent {
             return Poll::Ready(Some(Err(error)));
+        }
+        if self.sending.is_sent() && self.interim.has_strayed() {
+            let received = std::mem::take(&mut self.buffer).freeze();
+            return Poll::Ready(self.unread(received));
         }
         let Some(connection) = &self.connection else { return Poll::Ready(None) };
         let taken = match ready!(wire::poll_read_body(&connection.stream, cx, &mut self.buffer)) {

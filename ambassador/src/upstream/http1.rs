@@ -141,6 +141,9 @@ impl Exchange {
                 BodyError::Unread(_) => ProxyError::ClientGone(io::ErrorKind::Other.into()),
             }));
         }
+        if self.sending.is_sent() && self.interim.has_strayed() {
+            return Poll::Ready(Ok(Some(Arrived::Unread)));
+        }
         let (head, received, replied) = (&self.head, &mut self.received, &mut self.replied);
         let read = ready!(wire::poll_read(stream, cx, |bytes| {
             if bytes.is_empty() {

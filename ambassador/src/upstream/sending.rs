@@ -87,7 +87,7 @@ impl Sending {
                 Err(_) => self.state = SendState::Refused,
             }
         }
-        if self.state == SendState::Sent && interim.is_half_closed() {
+        if self.state == SendState::Sent && interim.is_half_closed() && !interim.has_strayed() {
             wire::shutdown_write(stream);
             self.state = SendState::HalfClosed;
         }
@@ -102,6 +102,11 @@ impl Sending {
     /// The program ended its side in the middle of the request.
     pub(super) fn is_cut(&self) -> bool {
         self.state == SendState::Cut
+    }
+
+    /// The upstream has reset its connection in the middle of the request.
+    pub(super) fn is_refused(&self) -> bool {
+        self.state == SendState::Refused
     }
 
     /// Nothing more will be sent.

@@ -70,9 +70,14 @@ impl Inbound {
                 Ok(None) => {}
                 Err(error) => return Err(NoHead::Refused(error)),
             }
+        } else if self.peer.has_strayed() {
+            return Err(NoHead::Refused(STRAYED));
         } else if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
             self.consume(head.raw().len());
             return Ok(head);
+        }
+        if self.strays() {
+            return Err(NoHead::Refused(STRAYED));
         }
         let only_empty_lines = self.ahead.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
         let rest = self.rest_of_head();
@@ -138,16 +143,26 @@ impl Inbound {
         !self.midway
     }
 
-    /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer.
+    /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer, and so is
+    /// that the program goes on with what is no request.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while self.ahead.len() < AHEAD_MAX && !self.peer.is_half_closed() && self.is_at_request() {
+            if self.strays() {
+                self.peer.set_strayed();
+                break;
+            }
             let ahead = &mut self.ahead;
             let read = wire::poll_read(&self.peer.stream, cx, |bytes| {
                 ahead.extend_from_slice(bytes);
                 bytes.len()
             });
             match ready!(read) {
-                Ok(0) => self.peer.set_half_closed(),
+                Ok(0) => {
+                    self.peer.set_half_closed();
+                    if self.is_left_unfinished() {
+                        self.peer.set_strayed();
+                    }
+                }
                 Ok(_) => {}
                 Err(error) => {
                     self.peer.set_reset();
@@ -177,6 +192,17 @@ impl Inbound {
     /// Waits for the program to end its side after the last reply.
     pub(super) async fn drain(&self) {
         wire::drain(&self.peer.stream).await;
+    }
+
+    /// The program goes on with what can begin no request, where that may be relayed.
+    fn strays(&self) -> bool {
+        !self.ahead.is_empty() && self.unclear == Unclear::Relay && !may_begin_request(&self.ahead)
+    }
+
+    /// The program has ended its side in what will never be a whole head, where that may be relayed.
+    fn is_left_unfinished(&self) -> bool {
+        let whole = || matches!(RequestHead::parse(&self.ahead), Ok(Some(_)));
+        !self.ahead.is_empty() && self.unclear == Unclear::Relay && !whole()
     }
 
     async fn rest_of_head(&mut self) -> Result<RequestHead, NoHead> {
@@ -227,6 +253,22 @@ fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<RequestHead>,
     head
 }
 
+/// The bytes, or more like them, could be a request line (and empty lines before it). Of the signs that RFC 9110 allows
+/// in a method only those count that some method has.
+fn may_begin_request(bytes: &[u8]) -> bool {
+    let line = bytes.iter().skip_while(|byte| matches!(byte, b'\r' | b'\n'));
+    let method = line.take_while(|byte| **byte != b' ').take(METHOD_MAX + 1);
+    let mut length = 0;
+    let plain = method
+        .inspect(|_| length += 1)
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    plain && length <= METHOD_MAX
+}
+
+/// Why no head is read any more.
+const STRAYED: HeadError = HeadError::Malformed("this can begin no request");
+/// The longest method that is one: of those registered, UPDATEREDIRECTREF has 17 bytes.
+const METHOD_MAX: usize = 32;
 /// How long a head that has begun may take: our own limit, because the origin cannot see the connection yet.
 const HEAD_TIME: Duration = Duration::from_mins(1);
 /// How much is read ahead of the current request.

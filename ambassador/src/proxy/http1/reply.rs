@@ -53,11 +53,11 @@ impl Relay<'_> {
         loop {
             let waits = self.chunk.is_empty() && self.ended.is_none() && self.take(cx, body).is_pending();
             if waits && self.written == self.head.len() {
-                let was_half_closed = peer.is_half_closed();
+                let before = peer.signs();
                 if inbound.poll_gone(cx).is_ready() {
                     return Poll::Ready(Err(Cut::Client));
                 }
-                if was_half_closed == peer.is_half_closed() {
+                if before == peer.signs() {
                     return Poll::Pending;
                 }
                 // The upstream is to see it as well: the body passes it on when it is asked for more.

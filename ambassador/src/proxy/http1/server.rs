@@ -213,11 +213,11 @@ impl Server {
             if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
                 return Poll::Ready(Ok(outcome));
             }
-            let was_half_closed = self.peer.is_half_closed();
+            let before = self.peer.signs();
             if self.inbound.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(FlowEnd::ClientGone));
             }
-            if self.peer.is_half_closed() && !was_half_closed {
+            if self.peer.signs() != before {
                 // The upstream is to see it as well.
                 return call.as_mut().poll(cx).map(Ok);
             }
@@ -269,9 +269,13 @@ impl Server {
     }
 
     fn next(&mut self, persists: bool) -> Next {
-        match (persists, self.inbound.is_at_request()) {
+        match (persists && !self.peer.is_spent(), self.inbound.is_at_request()) {
             (true, true) => Next::Request,
             (false, true) if !self.inbound.has_more() => Next::Close,
+            (_, false) if self.peer.is_cut_off() => {
+                wire::reset_on_close(&self.peer.stream);
+                Next::Close
+            }
             _ => Next::Drain,
         }
     }

@@ -176,6 +176,9 @@ async fn what_comes_after_a_reply_reaches_nobody() {
     let mut client = program(origin.addr).await;
     send(&mut client, GET).await;
     expect(&mut client, OK).await;
+    // What the origin has spent is spent for the program.
+    expect_end(&mut client).await;
+    let mut client = program(origin.addr).await;
     send(&mut client, GET).await;
     expect(&mut client, OK).await;
     origin.done().await;
