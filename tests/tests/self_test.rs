@@ -148,6 +148,21 @@ fn nobody_sees_the_self_test() -> Result<()> {
     Ok(())
 }
 
+/// The one at start is a test like all others, and where there is no other, the only one.
+#[test]
+fn the_test_at_start_is_counted() -> Result<()> {
+    let link = Link::new()?;
+    let ambassador = Ambassador::with_policy("-q", &POLICY.replace("20ms", "0s"))?;
+    let driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    let page = page(&link.client, "/metrics")?;
+    for (result, want) in [("passed", 1), ("failed", 0)] {
+        let counted = metrics::count(&page, "ambassador_self_tests_total", result)?;
+        ensure!(counted == want, "{counted} {result}");
+    }
+    driver.finish()?.expect_success()?;
+    Ok(())
+}
+
 #[test]
 fn a_program_that_dials_the_sentinel_finds_what_is_there() -> Result<()> {
     let link = Link::new()?;

@@ -180,7 +180,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         }
         let prepared = async {
             endpoints.resolve_first().await;
-            self_test.pass().await
+            self_test.test(&telemetry).await
         };
         tokio::select! {
             prepared = prepared => prepared?,
@@ -213,10 +213,10 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
                 anyhow::Error::from(error)
             );
         }
-        let code = supervise(&mut cmd, &signals).await?;
-        serve_orphans(&cgroups, &signals, code).await?;
+        let status = supervise(&mut cmd, &signals).await?;
+        serve_orphans(&cgroups, &signals, status).await?;
         readiness.set(Phase::Draining);
-        Ok::<u8, AppError>(code)
+        Ok::<u8, AppError>(command::exit_code(status))
     });
 
     // From here on every connect is direct; what is open drains, then the cgroups go.
@@ -252,10 +252,10 @@ async fn ended_early(signals: &Signals) -> Result<u8, AppError> {
 }
 
 /// Passes signals on to CMD, and waits for its end.
-async fn supervise(cmd: &mut Child, signals: &Signals) -> Result<u8, AppError> {
+async fn supervise(cmd: &mut Child, signals: &Signals) -> Result<ExitStatus, AppError> {
     loop {
         if let Some(status) = cmd.try_wait().map_err(AppError::Process)? {
-            return Ok(command::exit_code(status));
+            return Ok(status);
         }
         let arrived = signals.next().await.map_err(AppError::Process)?;
         signals::forward(arrived, cmd.id());
@@ -263,7 +263,7 @@ async fn supervise(cmd: &mut Child, signals: &Signals) -> Result<u8, AppError> {
 }
 
 /// Serves the processes that outlive CMD, until they have ended or somebody asks ambassador to.
-async fn serve_orphans(cgroups: &RunCgroups, signals: &Signals, code: u8) -> Result<(), AppError> {
+async fn serve_orphans(cgroups: &RunCgroups, signals: &Signals, status: ExitStatus) -> Result<(), AppError> {
     let emptied = cgroups.emptied();
     tokio::pin!(emptied);
     // What dies with CMD is gone within a moment: nothing worth a word.
@@ -273,7 +273,8 @@ async fn serve_orphans(cgroups: &RunCgroups, signals: &Signals, code: u8) -> Res
     let pids = cgroups.pids();
     tracing::warn!(
         ?pids,
-        "CMD ended with exit code {code} and left these processes; serving them until they end (Ctrl-C: leave them)"
+        "CMD {} and left these processes; serving them until they end (Ctrl-C: leave them)",
+        command::end_of(status)
     );
     loop {
         tokio::select! {

@@ -89,13 +89,20 @@ impl SelfTest {
     }
 
     /// Asks every probe.
-    pub(super) async fn pass(&self) -> Result<(), SelfTestError> {
+    async fn pass(&self) -> Result<(), SelfTestError> {
         let started = Instant::now();
         for probe in &self.probes {
             self.ask(probe).await?;
         }
         tracing::debug!(took = ?started.elapsed(), probes = self.probes.len(), "self-test passed");
         Ok(())
+    }
+
+    /// Asks every probe, and counts what came of it.
+    pub(super) async fn test(&self, telemetry: &Telemetry) -> Result<(), SelfTestError> {
+        let outcome = self.pass().await;
+        telemetry.emit(&SelfTested { result: result_of(&outcome) }.into());
+        outcome
     }
 
     /// Tests every `period`, for ever. A failure is said once, and makes the process not ready until one passes.
@@ -106,13 +113,8 @@ impl SelfTest {
         let mut failing = false;
         loop {
             ticks.tick().await;
-            let outcome = self.pass().await;
-            let result = match &outcome {
-                Ok(()) => TestResult::Passed,
-                Err(SelfTestError(error)) if error.is_conclusive() => TestResult::Failed,
-                Err(_) => TestResult::Inconclusive,
-            };
-            telemetry.emit(&SelfTested { result }.into());
+            let outcome = self.test(&telemetry).await;
+            let result = result_of(&outcome);
             match outcome {
                 Ok(()) if failing => {
                     tracing::warn!("the self-test passes again: connections are intercepted");
@@ -130,6 +132,14 @@ impl SelfTest {
             }
             failing = !failing;
         }
+    }
+}
+
+fn result_of(outcome: &Result<(), SelfTestError>) -> TestResult {
+    match outcome {
+        Ok(()) => TestResult::Passed,
+        Err(SelfTestError(error)) if error.is_conclusive() => TestResult::Failed,
+        Err(_) => TestResult::Inconclusive,
     }
 }
 

@@ -16,6 +16,7 @@ pub const EXIT_CONFIG: u8 = 78;
 
 /// Check a configuration file: 0 if it is valid, 78 and every mistake in it if not
 #[derive(Clone, Debug, clap::Args)]
+#[command(long_about = LONG_ABOUT)]
 pub struct CheckArgs {
     /// The configuration file
     #[arg(value_name = "FILE")]
@@ -24,6 +25,15 @@ pub struct CheckArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
 }
+
+const LONG_ABOUT: &str = "\
+Check a configuration file, and report every mistake in it at once
+
+The exit code is 0 if the file is valid (warnings do not refuse it), 78 if it is not, 1 if that could not be written, and \
+125 after wrong usage. `run` ends with 125 for a file that `check` refuses.
+
+Text findings go to standard error. JSON is one list on standard output, and nothing else: objects with `file`, `line`, \
+`column` (both from 1; 0 where there is none), `severity` (error, warning), `message` and `help` (or null).";
 
 /// Checks the file. Text goes to `err` (the summary of a valid file to `out`), JSON to `out`.
 pub fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {

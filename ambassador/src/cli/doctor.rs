@@ -39,7 +39,7 @@ the same user, capabilities, container and network namespace.
   ×  broken: `run` cannot work without it
   ?  skipped: it could not be tried, because of what is broken before it
 
-The exit code is 1 if `run` could not work, else 0.
+The exit code is 1 if `run` could not work, 125 after wrong usage, else 0.
 
 JSON is one object: `version`; `verdict`, which is ok, degraded or broken; `checks`, a list of objects with `group` \
 (machine, capabilities, programs, interception), `name`, `status` (ok, degraded, optional, broken, skipped), `found` \

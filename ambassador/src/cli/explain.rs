@@ -16,6 +16,7 @@ use super::output::{self, OutputFormat};
 
 /// Show which route a request would take, why not the earlier ones, and where each of its values comes from
 #[derive(Clone, Debug, clap::Args)]
+#[command(long_about = LONG_ABOUT)]
 pub struct ExplainArgs {
     /// What a program would dial: an http or https URL, or host:port for anything else
     #[arg(value_name = "URL|HOST:PORT")]
@@ -40,6 +41,13 @@ pub struct ExplainArgs {
     pub policy: PolicyFlags,
 }
 
+const LONG_ABOUT: &str = "\
+Show which route a request would take, why not the earlier ones, and where each of its values comes from
+
+The answer is on standard output, in JSON one object and nothing else; what is wrong with the configuration is on \
+standard error. The exit code is 0, 78 if the configuration is refused, 1 if the answer could not be written, and 125 \
+after wrong usage.";
+
 const WIDEST_VALUE: usize = 24;
 
 /// Answers on `out`; a configuration that is refused is reported on `err`.
@@ -55,6 +63,9 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write, err: &mut dyn Write) -> Exit
             return if written.is_ok() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE };
         }
     };
+    if !loaded.warnings.is_empty() && writeln!(err, "{}\n", loaded.warnings).is_err() {
+        return ExitCode::FAILURE;
+    }
     let question =
         Question { target: &args.target, method: &args.method, app: &args.app, address: args.address };
     let answer = explain(&loaded.config, &question);

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod doctor;
 pub mod explain;
+mod log;
 pub mod output;
 pub mod run;
 pub mod schema;
@@ -11,7 +12,6 @@ pub mod schema;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::{EnvFilter, fmt};
 
 /// Exit code of ambassador's own failures, as env(1) and timeout(1) have it.
 pub const FAILURE: u8 = 125;
@@ -40,7 +40,8 @@ Examples:
   ambassador explain http://api.example/ -c ambassador.yaml
                                                           which route applies, and why
 
-AMBASSADOR_LOG=debug shows what ambassador does (off, error, warn, info, debug, trace).";
+AMBASSADOR_LOG=debug shows what ambassador does (off, error, warn, info, debug, trace).
+Wrong usage of any verb has the exit code 125; each verb's --help tells the others.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
     };
     // What the doctor meets is in its findings.
     let level = if matches!(cli.verb, Verb::Doctor(_)) { "error" } else { "warn" };
-    log(&cli.log_format, level);
+    log::begin(&cli.log_format, level);
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     match cli.verb {
         Verb::Run(args) => args.run(&mut err),
@@ -71,17 +72,5 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args, &mut out, &mut err),
         Verb::Explain(args) => explain::run(&args, &mut out, &mut err),
         Verb::Schema(args) => schema::run(args, &mut out),
-    }
-}
-
-fn log(format: &str, level: &str) {
-    let filter = EnvFilter::try_from_env("AMBASSADOR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if format == "json" {
-        builder.json().init();
-    } else {
-        let colour =
-            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-        builder.with_ansi(colour).with_target(false).without_time().init();
     }
 }

@@ -44,7 +44,7 @@ Run a command and make its outbound connections reliable and visible
 
 CMD keeps its standard streams, terminal, environment and directory. Standard error shows a line for each request or \
 connection, and a summary at the end. The exit code is CMD's own, 128+n if signal n ended it, 125 if ambassador itself \
-failed, 126 if CMD cannot be executed, 127 if there is no such command.
+failed, a refused configuration and wrong usage included, 126 if CMD cannot be executed, 127 if there is no such command.
 
 Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW (without which connect() succeeds early) and a cgroup that is \
 delegated to you; they are given up once the kernel programs are attached. CMD itself runs as the user who called sudo.";

@@ -9,6 +9,8 @@ use crate::config::schema::schema;
 use super::output;
 
 /// Print the JSON Schema of the configuration file
+///
+/// The exit code is 0, 1 if it could not be written, and 125 after wrong usage.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct SchemaArgs {}
 

@@ -10,7 +10,7 @@ use crate::policy::mode::Mode;
 use super::node::{At, Place};
 use super::raw::{RawBreaker, RawPolicy, RawRetry, RawTimeouts};
 use super::scalar::{Limit, Whole};
-use super::units::parse_duration;
+use super::units::{UnitError, parse_duration};
 use super::words::Word;
 
 /// Policies for every destination, given on the command line.
@@ -18,16 +18,16 @@ use super::words::Word;
 #[command(next_help_heading = "Policies for every destination, where its route in FILE sets none")]
 pub struct PolicyFlags {
     /// Try a failed request up to N times more, where that is safe
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    #[arg(long, value_name = "N", value_parser = parse_retries, allow_hyphen_values = true)]
     pub retry: Option<u32>,
     /// End a request after this long, all tries included (`0s`: never); begins when the connection stands
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_limit, allow_hyphen_values = true)]
     pub timeout: Option<Duration>,
     /// End one try after this long (`0s`: never)
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_limit, allow_hyphen_values = true)]
     pub per_try_timeout: Option<Duration>,
     /// Stop sending to a destination for 30 s after N failures in a row
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = parse_failures, allow_hyphen_values = true)]
     pub breaker: Option<u32>,
     /// Whether policies act (enforce), only say what they would have done (shadow), or rest (off)
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
@@ -67,6 +67,37 @@ pub struct UnknownMode;
 
 fn parse_mode(word: &str) -> Result<Mode, UnknownMode> {
     [Mode::Enforce, Mode::Shadow, Mode::Off].into_iter().find(|mode| mode.as_str() == word).ok_or(UnknownMode)
+}
+
+/// A number that does not fit its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongCount {
+    /// Of `--retry`.
+    #[error("write a whole number from 0 to {MOST_RETRIES}, of tries after the first one: `--retry 3`")]
+    Retries,
+    /// Of `--breaker`.
+    #[error("write a whole number from 1 on, of failures in a row: `--breaker 5`")]
+    Failures,
+}
+
+/// As in the file: more would be a slip.
+const MOST_RETRIES: u32 = 100;
+
+fn parse_retries(text: &str) -> Result<u32, WrongCount> {
+    text.parse().ok().filter(|retries| *retries <= MOST_RETRIES).ok_or(WrongCount::Retries)
+}
+
+fn parse_failures(text: &str) -> Result<u32, WrongCount> {
+    text.parse().ok().filter(|failures| *failures > 0).ok_or(WrongCount::Failures)
+}
+
+/// A duration that does not fit its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; write a number and its unit: `250ms`, `5s`, `1m30s`")]
+pub struct WrongDuration(UnitError);
+
+fn parse_limit(text: &str) -> Result<Duration, WrongDuration> {
+    parse_duration(text).map_err(WrongDuration)
 }
 
 fn flag<T>(name: &'static str, value: T) -> At<T> {

@@ -3,10 +3,12 @@
 //!
 //! Nothing is looked up: an explanation must be the same on every machine.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::policy::matcher::Protocol;
+
+use super::text::check_host;
 
 /// A destination, and what the first bytes would tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +31,13 @@ pub enum TargetError {
     Scheme,
     /// No host.
     #[error("the host is missing")]
+    NoHost,
+    /// No DNS name, and no address.
+    #[error("the host is neither a name nor an address")]
     Host,
+    /// An IPv6 address without both brackets, or something else in them.
+    #[error("an IPv6 address stands in brackets: [2001:db8::1]")]
+    Brackets,
     /// No port, or not a number from 1 to 65535.
     #[error("the port is missing or not a number from 1 to 65535; write HOST:PORT or a URL")]
     Port,
@@ -58,10 +66,7 @@ impl FromStr for Target {
             None => (rest, ""),
         };
         let authority = authority.rsplit('@').next().unwrap_or_default();
-        let (host, port) = split_port(authority);
-        if host.is_empty() {
-            return Err(TargetError::Host);
-        }
+        let (host, port) = split_port(authority)?;
         let port = match port {
             Some(port) => port.parse().ok().filter(|port| *port > 0),
             None => default_port,
@@ -76,13 +81,25 @@ impl FromStr for Target {
     }
 }
 
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    if let Some((v6, rest)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (v6, rest.strip_prefix(':'));
+/// The host, which could be dialled, and the text of the port.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), TargetError> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (v6, rest) = rest.split_once(']').ok_or(TargetError::Brackets)?;
+        v6.parse::<Ipv6Addr>().map_err(|_| TargetError::Brackets)?;
+        return match rest.strip_prefix(':') {
+            None if !rest.is_empty() => Err(TargetError::Port),
+            port => Ok((v6, port)),
+        };
     }
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') => (host, Some(port)),
-        _ => (authority, None),
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    match check_host(host.strip_suffix('.').unwrap_or(host)) {
+        _ if host.is_empty() => Err(TargetError::NoHost),
+        _ if host.contains([':', ']']) => Err(TargetError::Brackets),
+        Ok(()) => Ok((host, port)),
+        Err(_) => Err(TargetError::Host),
     }
 }
 
@@ -106,9 +123,14 @@ mod tests {
             ("a.example", Err(TargetError::Port)),
             ("a.example:0", Err(TargetError::Port)),
             ("a.example:65536", Err(TargetError::Port)),
-            ("::1", Err(TargetError::Port)),
-            ("http://", Err(TargetError::Host)),
-            (":80", Err(TargetError::Host)),
+            ("::1", Err(TargetError::Brackets)),
+            ("http://[::1", Err(TargetError::Brackets)),
+            ("http://::1]/", Err(TargetError::Brackets)),
+            ("http://[a.example]/", Err(TargetError::Brackets)),
+            ("http://[::1]80/", Err(TargetError::Port)),
+            ("http://a b/", Err(TargetError::Host)),
+            ("http://", Err(TargetError::NoHost)),
+            (":80", Err(TargetError::NoHost)),
             ("ftp://a.example", Err(TargetError::Scheme)),
         ] {
             assert_eq!(text.parse::<Target>(), want, "{text}");

@@ -265,7 +265,7 @@ fn bare_host(text: &str) -> &str {
     }
 }
 
-fn check_host(host: &str) -> Result<(), (&'static str, Option<String>)> {
+pub(super) fn check_host(host: &str) -> Result<(), (&'static str, Option<String>)> {
     if host.is_empty() || host.len() > LONGEST_HOST {
         return Err(("a host has 1 to 253 characters", None));
     }

@@ -19,7 +19,7 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use thiserror::Error;
 
 use super::user::RunAs;
@@ -109,6 +109,17 @@ impl Launcher {
 pub fn exit_code(status: std::process::ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(125);
     u8::try_from(code & 0xff).unwrap_or(125)
+}
+
+/// How CMD ended, in words.
+pub fn end_of(status: std::process::ExitStatus) -> String {
+    let code = exit_code(status);
+    match status.signal().map(Signal::try_from) {
+        Some(Ok(signal)) => format!("was killed by {signal} (exit code {code})"),
+        // Real-time signals have no name.
+        Some(Err(_)) => format!("was killed by signal {} (exit code {code})", code.saturating_sub(128)),
+        None => format!("ended with exit code {code}"),
+    }
 }
 
 fn spawn(spec: CommandSpec) -> Result<Child, LaunchError> {
