@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who is compared: nobody in between, ambassador, and its peers behind netfilter's REDIRECT. One file per proxy.
+//! Who is compared: nobody in between, ambassador, its peers behind netfilter's REDIRECT, and for the limit of what any
+//! of them can reach a relay that does nothing. One file per proxy.
 //!
-//! All have two threads or workers, no access log, retries, limits and outlier detection as far as they know them, and
+//! All proxies have two threads or workers, no access log, retries, limits and outlier detection as far as they know them, and
 //! counters of their own, from which the bench knows that they carried what was measured.
 
 pub(crate) mod ambassador;
 mod envoy;
 mod haproxy;
 mod nginx;
+mod relay;
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ambassador_tests::{Namespace, Process};
 use anyhow::{Context as _, Result, bail};
@@ -33,13 +36,30 @@ pub(crate) enum Contender {
     Haproxy,
     /// nginx, with one configured server.
     Nginx,
+    /// Copies and looks at nothing, and is dialled itself: neither a redirect nor a policy costs anything.
+    Relay,
 }
 
-/// Everybody.
+/// Everybody who proxies or does not.
 pub(crate) const ALL: [Contender; 5] =
     [Contender::Direct, Contender::Ambassador, Contender::Envoy, Contender::Haproxy, Contender::Nginx];
 
+/// The same, and the limit: where one connection of the program is one to the server, and messages are small.
+pub(crate) const WITH_LIMIT: [Contender; 6] = [
+    Contender::Direct,
+    Contender::Ambassador,
+    Contender::Envoy,
+    Contender::Haproxy,
+    Contender::Nginx,
+    Contender::Relay,
+];
+
 impl Contender {
+    /// What its program dials instead of the server.
+    pub(crate) fn dialled(self) -> Option<SocketAddrV4> {
+        (self == Self::Relay).then_some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, LISTEN))
+    }
+
     /// Its name in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -48,6 +68,7 @@ impl Contender {
             Self::Envoy => "Envoy",
             Self::Haproxy => "HAProxy",
             Self::Nginx => "nginx",
+            Self::Relay => "(bare relay)",
         }
     }
 
@@ -59,6 +80,7 @@ impl Contender {
             Self::Envoy => envoy::COUNTERS,
             Self::Haproxy => haproxy::COUNTERS,
             Self::Nginx => nginx::COUNTERS,
+            Self::Relay => relay::COUNTERS,
         };
         let page = page(namespace, COUNTERS, path)?;
         let counted = match self {
@@ -66,6 +88,7 @@ impl Contender {
             Self::Envoy => envoy::counted(&page, service),
             Self::Haproxy => haproxy::counted(&page, service),
             Self::Direct | Self::Nginx => nginx::counted(&page, service),
+            Self::Relay => relay::counted(&page, service),
         };
         counted.map(Some).with_context(|| format!("the counters of {}: {page}", self.name()))
     }
@@ -88,10 +111,13 @@ impl Peer {
             Contender::Envoy => (envoy::configuration(place), envoy::command(programs)?),
             Contender::Haproxy => (haproxy::configuration(place), haproxy::command()),
             Contender::Nginx => (nginx::configuration(place), nginx::command()),
+            Contender::Relay => (String::new(), relay::command(programs, place)),
             Contender::Direct | Contender::Ambassador => bail!("{} is no peer", contender.name()),
         };
         fs::write(&file, configuration.replace("ROOT", &root)).context("write a configuration")?;
-        redirect(place)?;
+        if contender != Contender::Relay {
+            redirect(place)?;
+        }
         // Its own connections go out with a group that the rule leaves alone.
         let mut command = place.namespace.command("setpriv");
         command.args(["--regid", EXEMPT, "--clear-groups", "--"]).args(words).arg(file);

@@ -15,6 +15,8 @@ pub(crate) struct Programs {
     pub(crate) ambassador: PathBuf,
     /// The client of the benchmarks.
     pub(crate) client: String,
+    /// The relay that looks at nothing; a release build, as it is compared by its speed.
+    pub(crate) relay: PathBuf,
     /// Envoy's own binary.
     pub(crate) envoy: PathBuf,
 }
@@ -27,9 +29,11 @@ impl Programs {
         println!("bench: building ambassador for release …");
         run_command(&mut cargo(&["build", "--quiet", "--release", "--package=ambassador"]))?;
         run_command(&mut cargo(&["build", "--quiet", "--package=xtask", "--bin=bench-client"]))?;
+        run_command(&mut cargo(&["build", "--quiet", "--release", "--package=xtask", "--bin=bench-relay"]))?;
         let client = built("bench-client");
         Ok(Self {
             ambassador: target().join("release/ambassador"),
+            relay: target().join("release/bench-relay"),
             client: client.to_str().context("the path of the client is no text")?.to_owned(),
             envoy: envoy()?,
         })

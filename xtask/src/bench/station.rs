@@ -58,7 +58,7 @@ impl Station {
                 let guard = ambassador::prepare(programs, &place)?;
                 (Driver::under(&guard, namespace, client)?, Proxy::Ambassador { _guard: guard })
             }
-            Contender::Envoy | Contender::Haproxy | Contender::Nginx => {
+            Contender::Envoy | Contender::Haproxy | Contender::Nginx | Contender::Relay => {
                 let peer = Peer::start(contender, programs, &place)?;
                 (Driver::direct(namespace, client)?, Proxy::Peer(peer))
             }
@@ -68,7 +68,7 @@ impl Station {
 
     /// What its program dials.
     pub(crate) fn destination(&self) -> SocketAddrV4 {
-        self.place.destination
+        self.contender.dialled().unwrap_or(self.place.destination)
     }
 
     /// One command to the program, and its answer.

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 
 use super::{Repeats, Scenario, numbers};
-use crate::bench::contender::{ALL, Contender};
+use crate::bench::contender::{Contender, WITH_LIMIT};
 use crate::bench::goal::{Bound, Goal, Of};
 use crate::bench::server::Manner;
 use crate::bench::station::{Load, Sample, Station};
@@ -15,7 +15,7 @@ pub(crate) const FLOWS: Scenario = Scenario {
     name: "flows",
     figures: ["flows/s", "proxy CPU µs/flow"],
     service: Service::Tcp(Manner::Greet),
-    contenders: &ALL,
+    contenders: &WITH_LIMIT,
     repeats: Repeats::Rounds,
     measure,
     goals: &[Goal {

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::{Repeats, Scenario};
-use crate::bench::contender::{ALL, Contender};
+use crate::bench::contender::{Contender, WITH_LIMIT};
 use crate::bench::goal::{Bound, Goal, Of};
 use crate::bench::load::wrk;
 use crate::bench::station::{Load, Sample, Station};
@@ -15,7 +15,7 @@ pub(crate) const LATENCY: Scenario = Scenario {
     name: "latency",
     figures: ["p50 µs", "proxy CPU µs/request"],
     service: Service::Http1,
-    contenders: &ALL,
+    contenders: &WITH_LIMIT,
     repeats: Repeats::Rounds,
     measure,
     goals: &[Goal {
