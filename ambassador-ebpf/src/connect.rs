@@ -160,9 +160,11 @@ fn remember(address: &SocketAddress, destination: &Endpoint, admission: Admissio
     flow.told = u8::from(admission as u8 == Admission::Shortcut as u8);
     flow.isn = 0;
     flow.has_isn = 0;
+    flow.delivered = 0;
     let origin = &mut flow.origin;
     origin.address = destination.address;
     origin.port_be = destination.port_be;
+    origin.bound = u8::from(address.has_port());
     origin.netns_cookie = address.netns_cookie();
     origin.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     origin.uid = bpf_get_current_uid_gid() as u32;

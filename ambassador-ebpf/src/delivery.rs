@@ -111,7 +111,9 @@ fn withdraw(ctx: &SockOpsContext) {
     };
     flows::remove(&key);
     let admitted = kept.admission != HELD || forget_verdict(kept);
-    if event.first_argument() == TCP_SYN_SENT && flow.told != 0 {
+    // A client that resets at once may be gone before its handshake's last segment is at the listener.
+    let is_undelivered = event.first_argument() == TCP_SYN_SENT || flow.delivered == 0;
+    if is_undelivered && flow.told != 0 {
         events::closed(&key, flow, u32::from(admitted));
     }
 }
@@ -140,6 +142,7 @@ fn deliver<const HAS_LINES: bool>(ctx: &SockOpsContext) {
         }
         return;
     };
+    flow.delivered = 1;
     let mut flow = *flow;
     let slot = storage::get_or_insert(&ACC_SK, event.socket(), Some(&mut flow));
     count(if slot.is_null() { Counter::DeliveryFailed } else { Counter::Delivered });

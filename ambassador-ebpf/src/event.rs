@@ -10,7 +10,7 @@ pub const SYN_BYTES: usize = 128;
 
 /// Kind of an [`Event`]: a SYN is held. The record is a [`HeldEvent`].
 pub const HELD: u32 = 1;
-/// Kind of an [`Event`]: the client gave up before its connection was established.
+/// Kind of an [`Event`]: the client gave up before its connection came to a listener.
 pub const CLOSED: u32 = 2;
 /// Kind of an [`Event`]: a SYN came to a listener, but nobody was redirected from there. The record is a
 /// [`HeldEvent`] without origin.

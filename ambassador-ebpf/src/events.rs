@@ -26,7 +26,7 @@ use crate::{
     segment::Segment,
 };
 
-/// A client gave up before its connection was established.
+/// A client gave up before its connection came to a listener.
 #[inline(always)]
 pub(crate) fn closed(key: &Tuple, flow: &Flow, admitted: u32) {
     let ring = u32::from(flow.told).wrapping_sub(1);
@@ -119,11 +119,12 @@ static NOBODY: Flow = Flow {
         uid: 0,
         comm: [0; 16],
         port_be: 0,
-        padding: [0; 6],
+        bound: 0,
+        padding: [0; 5],
     },
     isn: 0,
     has_isn: 0,
     admission: 0,
     told: 0,
-    padding: 0,
+    delivered: 0,
 };

@@ -25,8 +25,8 @@ pub struct Flow {
     pub admission: u8,
     /// 0 until user space was told of the connection; then one more than the ring in which it was.
     pub told: u8,
-    /// Always 0.
-    pub padding: u8,
+    /// 1 once the connection is established at its listener too, so that it will be accepted.
+    pub delivered: u8,
 }
 
 // SAFETY: repr(C), integers and a type of integers; the assertion below leaves no room for padding.

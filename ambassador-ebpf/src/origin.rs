@@ -27,14 +27,16 @@ pub struct Origin {
     pub comm: [u8; 16],
     /// The port that the program dialled, in network byte order.
     pub port_be: u16,
+    /// 1 when the program had bound its source port itself, else 0.
+    pub bound: u8,
     /// Always 0.
-    pub padding: [u8; 6],
+    pub padding: [u8; 5],
 }
 
 // SAFETY: repr(C), integers and arrays of integers; the assertion below leaves no room for padding.
 unsafe impl Plain for Origin {}
 
-const _: () = assert!(size_of::<Origin>() == 16 + 3 * 8 + 2 * 4 + 16 + 2 + 6);
+const _: () = assert!(size_of::<Origin>() == 16 + 3 * 8 + 2 * 4 + 16 + 2 + 1 + 5);
 
 impl Origin {
     /// The destination as std knows it; a v4-mapped address is IPv4.

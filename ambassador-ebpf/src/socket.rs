@@ -129,6 +129,12 @@ impl SocketAddress {
         Endpoint { address: Address { words_be }, port_be: self.local_port_be() }
     }
 
+    /// Whether the socket has a port: before it connects, one that it was bound to.
+    #[inline(always)]
+    pub(crate) fn has_port(&self) -> bool {
+        self.local_port_be() != 0
+    }
+
     #[inline(always)]
     fn local_port_be(&self) -> u16 {
         // SAFETY: the context's socket is valid while the program runs. The field is in host byte order.

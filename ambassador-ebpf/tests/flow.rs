@@ -15,7 +15,7 @@ const COOKIE: u64 = 77;
 
 fn held() -> Flow {
     let origin = Origin { socket_cookie: COOKIE, ..Origin::default() };
-    Flow { origin, isn: ISN, has_isn: 1, admission: Admission::Held as u8, told: 0, padding: 0 }
+    Flow { origin, isn: ISN, has_isn: 1, admission: Admission::Held as u8, told: 0, delivered: 0 }
 }
 
 fn with(admission: Admission) -> Flow {
@@ -48,7 +48,7 @@ fn any_flow() -> impl Strategy<Value = Flow> {
     let state = (0_u8..2, any::<u8>(), 0_u8..2);
     (any::<u32>(), state, any::<u64>()).prop_map(|(isn, (has_isn, admission, told), socket_cookie)| {
         let origin = Origin { socket_cookie, ..Origin::default() };
-        Flow { origin, isn, has_isn, admission, told, padding: 0 }
+        Flow { origin, isn, has_isn, admission, told, delivered: 0 }
     })
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use ambassador_tests::ambassador::LONG;
 use ambassador_tests::destinations::teller;
 use ambassador_tests::{
-    Ambassador, Cgroup, Comparison, Destinations, Link, Namespace, Process, kernel_maps, metrics, wait,
+    Ambassador, Cgroup, Comparison, Destinations, Link, Namespace, Process, comparison, kernel_maps, metrics,
+    wait,
 };
 use anyhow::{Context, Result, ensure};
 
@@ -79,28 +80,77 @@ fn twenty_thousand_connects_are_told_what_their_own_destination_said() -> Result
     Ok(())
 }
 
+/// Drops the last segment of every handshake with a listener: the program is connected, and the listener not yet.
+const LAST_SEGMENT_LOST: &str = "
+table inet lossy {
+    chain output {
+        type filter hook output priority 0;
+        ip daddr 127.77.0.0/24 tcp flags & (fin | syn | rst | psh | ack) == ack drop
+    }
+}
+";
+
+#[test]
+fn a_reset_before_the_listener_has_the_connection_ends_that_at_the_server() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let Link { client, server } = &destinations.link;
+    let script = r#"
+print("begun", flush=True)
+input()
+s = socket.create_connection(PLACES["open"])
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+print("connected", flush=True)
+input()
+s.close()
+input()
+"#;
+    let ambassador = Ambassador::run("-q")?;
+    let mut process = ambassador.spawn(client, &comparison::python(script))?;
+    process.until_stdout("begun", SOON)?;
+    // Not before: the self-test passes the listeners, too.
+    Process::run_with_input(client.command("nft").args(["-f", "-"]), LAST_SEGMENT_LOST.as_bytes(), SOON)?
+        .expect_success()?;
+    process.say("")?;
+    process.until_stdout("connected", SOON)?;
+    let at_server = || -> Result<String> {
+        let mut ss = server.command("ss");
+        let filter = format!("sport = :{}", Destinations::OPEN);
+        let open = Process::run(ss.args(["-Htn", "state", "established", &filter]), SOON)?;
+        Ok(open.expect_success()?.text())
+    };
+    wait::until_true("the connection at the server", SOON, || {
+        at_server().is_ok_and(|open| !open.is_empty())
+    })?;
+    process.say("")?;
+    wait::until_true("its end", SOON, || at_server().is_ok_and(|open| open.is_empty()))?;
+    until_nothing_is_left(&ambassador.cgroup, client)?;
+    process.say("")?;
+    process.finish(SOON)?.expect_success()?;
+    Ok(())
+}
+
 /// One explicitly bound source port: a connect is begun and abandoned, and the port is used again at once for a full
 /// connect to another destination.
 const REUSE: &str = r#"
 import random
 random.seed(7)
-def bound(linger):
+def bound():
     s = socket.socket(family)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if linger:
-        # A reset instead of TIME_WAIT, which would keep the port from being used again.
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # Without it a port is free only when no socket at all has it.
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, n % 2)
+    # A reset instead of TIME_WAIT, which would keep the port from being used again.
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.bind((source, 45001))
     return s
 def abandon(place):
-    s = bound(True)
+    s = bound()
     s.setblocking(False)
     s.connect_ex(PLACES[place])
     end = time.monotonic() + random.choice((0, 0, 0.0001, 0.0003, 0.001, 0.003))
     while time.monotonic() < end: pass
     s.close()
 def full(place):
-    s = bound(True)
+    s = bound()
     try:
         return connected(s, PLACES[place], 5)
     finally:

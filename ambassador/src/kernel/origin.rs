@@ -40,6 +40,8 @@ pub struct Origin {
     pub caller: Caller,
     /// Cookie of the client's socket, unique for the life of the kernel.
     pub socket_cookie: u64,
+    /// Whether the program had bound its source port itself.
+    pub bound: bool,
     /// Whether it was held and a [`SynEvent`](super::SynEvent) told of it, so that somebody dials already.
     pub announced: bool,
 }
@@ -57,6 +59,7 @@ impl Origin {
                 netns_cookie: origin.netns_cookie,
             },
             socket_cookie: origin.socket_cookie,
+            bound: origin.bound != 0,
             announced: true,
         }
     }

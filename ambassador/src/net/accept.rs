@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Accepts redirected connections, no more at once than the limit of open files allows.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
+    io::Interest,
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 
 use super::exhaustion;
@@ -36,11 +38,37 @@ pub async fn accept(
     }
 }
 
+/// Whether the other end of an accepted connection has reset it, or does so within a moment.
+pub async fn is_reset(stream: &TcpStream) -> bool {
+    let failed = timeout(MOMENT, stream.ready(Interest::ERROR)).await;
+    failed.is_ok() && stream.take_error().is_ok_and(|error| error.is_some())
+}
+
+/// How long a program may take, on a busy machine, from the end of its socket to the reset that tells of it.
+const MOMENT: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::net::copy::reset_on_close;
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a test is a client")]
+    async fn a_connection_is_reset_by_its_other_end_only() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        for (is_aborted, is_shut) in [(true, false), (false, true), (false, false)] {
+            let client = TcpStream::connect(address).await.expect("connect");
+            let (accepted, _) = listener.accept().await.expect("accept");
+            if is_aborted {
+                reset_on_close(&client);
+            }
+            let kept = (!is_aborted && !is_shut).then_some(client);
+            assert_eq!(is_reset(&accepted).await, is_aborted, "{kept:?}");
+        }
+    }
 
     #[tokio::test]
     #[allow(clippy::disallowed_methods, reason = "a test is a client")]

@@ -29,6 +29,8 @@ pub struct Origin {
     pub netns_cookie: u64,
     /// Cookie of the program's socket, unique for the life of the kernel.
     pub socket_cookie: u64,
+    /// The program had bound its source port itself.
+    pub bound: bool,
     /// Its SYN was held and told of: somebody dials for it.
     pub announced: bool,
 }
@@ -58,6 +60,7 @@ impl From<&kernel::Origin> for Origin {
             },
             netns_cookie: origin.caller.netns_cookie,
             socket_cookie: origin.socket_cookie,
+            bound: origin.bound,
             announced: origin.announced,
         }
     }

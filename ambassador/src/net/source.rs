@@ -28,7 +28,7 @@ pub struct Source {
     client: SocketAddr,
     /// The cookie of its network namespace.
     netns_cookie: u64,
-    /// A second connection from the same port could meet what is left of the first at the server.
+    /// The program's port is not dialled from any more, see [`Source::spend_port`].
     port_spent: AtomicBool,
 }
 
@@ -50,7 +50,9 @@ impl Source {
             .filter(|ip| ![IpAddr::V4(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].contains(ip))
     }
 
-    /// The program's port has been used for a dial already.
+    /// The program's port is not to be dialled from: it has been, and a second connection could meet what is left of
+    /// the first at the server; or the program bound it, so that it is taken while the program's socket lives, and a
+    /// dial that outlives that would be in the way of the next `bind()`.
     pub fn spend_port(&self) {
         self.port_spent.store(true, Ordering::Relaxed);
     }

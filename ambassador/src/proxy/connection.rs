@@ -27,6 +27,7 @@ use crate::{
     kernel::detach_filter,
     message::flow::Flow,
     net::{
+        accept::is_reset,
         copy::reset_on_close,
         detect::{Detected, Spare, detect},
         dial::Sockets,
@@ -34,7 +35,7 @@ use crate::{
     },
     policy::{facts::L7Facts, matcher::Protocol, route::ByDestination},
     telemetry::{
-        event::{ConnectLied, Destination},
+        event::{ConnectLied, Destination, MissingDestination},
         labels::RejectReason,
     },
     upstream::{connection::Key, pool, state::RouteState},
@@ -46,7 +47,13 @@ pub async fn serve(client: TcpStream, peer: SocketAddr, sockets: Arc<dyn Sockets
     if let Err(error) = detach_filter(client.as_fd()) {
         tracing::warn!(%error, "an accepted connection keeps the filter of its listener");
     }
-    let Some(origin) = context.origin(&client, peer) else { return reset_on_close(&client) };
+    let Some(origin) = context.origin(&client) else {
+        // What the kernel knew of it went with the program's socket, if that was reset as the handshake ended.
+        if !is_reset(&client).await {
+            context.telemetry.emit(&MissingDestination { client: peer }.into());
+        }
+        return reset_on_close(&client);
+    };
     if context.sentinel.knows(origin.socket_cookie) {
         return context.sentinel.answer(client).await;
     }

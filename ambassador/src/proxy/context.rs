@@ -28,7 +28,7 @@ use crate::{
     policy::route::RouteTable,
     telemetry::{
         Telemetry,
-        event::{MissingDestination, Rejected},
+        event::Rejected,
         labels::{Enforcement, RejectReason},
     },
     upstream::{endpoints::Endpoints, state::States},
@@ -90,10 +90,14 @@ impl Context {
 
     /// A flow of `client` that `origin` tells of.
     pub(super) fn flow_from(&self, client: SocketAddr, origin: Origin, sockets: Arc<dyn Sockets>) -> Flow {
+        let source = Source::new(client, origin.netns_cookie);
+        if origin.bound {
+            source.spend_port();
+        }
         Flow {
             id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
             original_dst: origin.dst,
-            source: Source::new(client, origin.netns_cookie),
+            source,
             app: origin.app,
             netns_cookie: origin.netns_cookie,
             sockets,
@@ -103,16 +107,11 @@ impl Context {
     }
 
     /// Asks the kernel where an accepted connection was going.
-    pub(super) fn origin(&self, client: &TcpStream, peer: SocketAddr) -> Option<Origin> {
-        let unknown = match self.origins.origin(client.as_fd()) {
-            Ok(Some(origin)) => return Some(origin),
-            unknown => unknown,
-        };
-        if let Err(error) = unknown {
+    pub(super) fn origin(&self, client: &TcpStream) -> Option<Origin> {
+        self.origins.origin(client.as_fd()).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot ask the kernel for an original destination");
-        }
-        self.telemetry.emit(&MissingDestination { client: peer }.into());
-        None
+            None
+        })
     }
 
     /// The dial that was made for an accepted connection while its SYN was held.

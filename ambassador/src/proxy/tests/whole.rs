@@ -32,7 +32,14 @@ struct Fixed(SocketAddr);
 impl OrigDstSource for Fixed {
     fn origin(&self, _: BorrowedFd<'_>) -> io::Result<Option<Dialled>> {
         let app = App::default();
-        Ok(Some(Dialled { dst: self.0, app, netns_cookie: 1, socket_cookie: 1, announced: false }))
+        Ok(Some(Dialled {
+            dst: self.0,
+            app,
+            netns_cookie: 1,
+            socket_cookie: 1,
+            bound: false,
+            announced: false,
+        }))
     }
 }
 
