@@ -102,6 +102,21 @@ fn explain_tells_what_may_be_sent_twice() {
 }
 
 #[test]
+fn explain_tells_when_failed_connects_are_retried() {
+    let text = "version: v1\nroutes: [{name: r, match: {hosts: [HOST]}, retry: {attempts: 1}}]\n";
+    let noted = |host: &str, flags: &str| {
+        let text = text.replace("HOST", host);
+        let answer =
+            with_file(&text, |file| ambassador(format!("explain -c {file} http://a.b {flags}").trim_end())).1;
+        answer.lines().find(|line| line.contains("note: a failed connect")).map(str::to_owned)
+    };
+    assert!(noted("a.b", "").unwrap().contains("only while `run` can look the names of `hosts` up"));
+    assert!(noted("'*.b'", "").unwrap().contains("is not retried: that it is this route's"));
+    assert_eq!(noted("'*'", ""), None);
+    assert_eq!(noted("a.b", "--mode shadow"), None);
+}
+
+#[test]
 fn explain_as_json_holds_the_same() {
     let (exit, out, _) = ambassador("explain -c SAMPLE http://payments.internal/ -o json");
     let answer: serde_json::Value = serde_json::from_str(&out).unwrap();

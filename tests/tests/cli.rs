@@ -138,6 +138,19 @@ fn with_json_stdout_holds_nothing_else() -> Result<()> {
 }
 
 #[test]
+fn a_name_that_cannot_be_looked_up_is_told_with_what_it_means() -> Result<()> {
+    let policy = "version: v1\nroutes:\n  - name: r\n    match: {hosts: [nowhere.invalid]}\n    retry: {attempts: 1}\n";
+    let namespace = Namespace::new("cli")?;
+    let finished = Ambassador::with_policy("-q", policy)?.output(&namespace, &["true"])?.expect_success()?;
+    let errors = finished.errors();
+    ensure!(errors.lines().count() == 1, "one line: {errors}");
+    for words in ["nowhere.invalid", "they are not retried", "Is it right", "`cidrs` need no look-up"] {
+        ensure!(errors.contains(words), "wanted {words:?}: {errors}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_end_of_a_command_by_a_signal_is_called_so() -> Result<()> {
     for (end, words) in [
         ("kill -TERM $$", "CMD was killed by SIGTERM (exit code 143) and left these processes"),

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::policy::facts::{L4Facts, L7Facts, Names};
+use crate::policy::foresight::Foresight;
 use crate::policy::matcher::{Protocol, WhyNot};
 use crate::policy::retry::{RetryPolicy, is_idempotent};
-use crate::policy::route::Explanation;
+use crate::policy::route::{Explanation, Route};
 
 use super::describe::{Setting, describe_route, describe_upstream};
 use super::settings::Config;
@@ -107,6 +108,7 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
             "no policy is configured for it: it is relayed and counted, and failures are passed on unchanged",
         );
     }
+    notes.extend(connects(route));
     if is_http && route.mode.decides() {
         notes.extend(repetition(&route.retry, question.method));
     }
@@ -144,6 +146,21 @@ fn repetition(retry: &RetryPolicy, method: &str) -> Option<&'static str> {
         "its method is not idempotent: it is retried only if its origin provably did not process it, or if it carries an \
          `Idempotency-Key`; no status is such a proof (`retry.idempotent: true` declares every request of the route safe)"
     })
+}
+
+/// What a route's retries mean for a connect that fails, of which nothing else is known.
+fn connects(route: &Route) -> Option<&'static str> {
+    match route.connect_retries()? {
+        Foresight::Certain => None,
+        Foresight::WhileLookedUp => Some(
+            "a failed connect is retried only while `run` can look the names of `hosts` up where it runs (nothing is looked up \
+             here); until then only requests are retried. `cidrs` or `ports` instead of `hosts` need no look-up",
+        ),
+        Foresight::None => Some(
+            "a failed connect is not retried: that it is this route's only first bytes could tell (`connect: eager` lets a \
+             connect succeed at once and retries its request)",
+        ),
+    }
 }
 
 fn words(question: &Question<'_>) -> String {

@@ -81,6 +81,8 @@ pub enum Problem {
     UnusedStatusCodes,
     #[error("`retryOn` names gRPC statuses, but every gRPC call is a POST, which no status lets repeat")]
     GrpcNotIdempotent,
+    #[error("a failed connect is not retried: that it is this route's only first bytes could tell")]
+    UnknownConnects,
     #[error("`idempotent` can be declared of a route only, not of every destination")]
     IdempotentDefaults,
     #[error("`backoff.base` ({base:?}) is longer than `backoff.max` ({max:?})")]
@@ -139,6 +141,7 @@ impl Problem {
             | Self::UnusedUpstream { .. }
             | Self::ConnectOverRequest { .. }
             | Self::GrpcNotIdempotent
+            | Self::UnknownConnects
             | Self::PendingWithoutLimit { .. } => Severity::Warning,
             _ => Severity::Error,
         }
@@ -196,6 +199,10 @@ impl Problem {
             Self::GrpcNotIdempotent => {
                 "add `idempotent: true` to the route's `retry` if each of its calls may be sent twice; `idempotent: false` \
                  if only those with an `Idempotency-Key` may"
+            }
+            Self::UnknownConnects => {
+                "match by `cidrs`, `ports` or full names in `hosts`, not by wildcards, `methods`, `paths` or `protocol`; or \
+                 write `connect: eager`, so that a connect succeeds at once and its request is retried"
             }
             Self::IdempotentDefaults => {
                 "move it to the `retry` of the routes whose requests may all be sent twice"

@@ -11,6 +11,7 @@ pub mod mode;
 pub mod facts;
 pub mod matcher;
 pub mod route;
+pub mod foresight;
 pub mod down;
 
 pub mod deadline;

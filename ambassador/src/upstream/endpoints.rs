@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The addresses of configured endpoints and hosts, looked up again and again, and the choice among them.
 
-use std::{future::ready, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    future::ready,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt};
@@ -26,13 +32,15 @@ const AT_A_TIME: usize = 8;
 pub struct Endpoints {
     wanted: Vec<String>,
     names: ArcSwap<Names>,
+    /// Those that could not be looked up the last time.
+    missing: Mutex<HashSet<String>>,
 }
 
 impl Endpoints {
     /// The names of `table`, none of them looked up yet.
     pub fn new(table: &RouteTable) -> Self {
         let wanted = table.names_to_resolve().into_iter().map(str::to_owned).collect();
-        Self { wanted, names: ArcSwap::default() }
+        Self { wanted, names: ArcSwap::default(), missing: Mutex::default() }
     }
 
     /// The addresses that are known now.
@@ -79,13 +87,36 @@ impl Endpoints {
                     names.insert(name, addresses.clone());
                     names
                 });
+                if self.missing().remove(name) {
+                    tracing::warn!(name, "a name of the configuration can be looked up again");
+                }
                 true
             }
             Err(error) => {
-                tracing::warn!(name, %error, "cannot look up a name of the configuration");
+                if self.missing().insert(name.to_owned()) {
+                    self.say_missing(name, &error);
+                }
                 false
             }
         }
+    }
+
+    fn say_missing(&self, name: &str, error: &std::io::Error) {
+        if self.names.load().addresses(name).is_empty() {
+            tracing::warn!(
+                name,
+                %error,
+                "cannot look up a name of the configuration: until it can be, connects to it are not known to be its route's \
+                 (requests that name it are), so that they are not retried, and an endpoint of this name is not used. Is it \
+                 right, and known to this machine's resolver? `cidrs` need no look-up"
+            );
+        } else {
+            tracing::warn!(name, %error, "cannot look up a name of the configuration any more: its last addresses are kept");
+        }
+    }
+
+    fn missing(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the next attempt of `state`'s route goes: its upstream's endpoint whose turn it is, another one than the

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::config::node::At;
 use crate::config::problem::Problem;
 use crate::config::raw::RawRoute;
+use crate::policy::foresight::Foresight;
+use crate::policy::retry::RetryCondition;
 use crate::policy::route::{ConnectMode, Route, Upstream};
 use crate::policy::timeouts::Timeouts;
 
@@ -33,6 +35,12 @@ pub(super) fn route(
         && layers.pick("retry.attempts", |layer| layer.retry?.value.attempts.as_ref()).is_none()
     {
         layers.problem(retry.place, Problem::RetryWithoutAttempts);
+    }
+    let named = raw.value.retry.as_ref().and_then(|retry| retry.value.retry_on.as_ref());
+    if let (Some(at), Some(Foresight::None)) = (named, route.connect_retries())
+        && at.value.0.iter().any(|condition| condition.value.0 == RetryCondition::ConnectFailure)
+    {
+        layers.problem(at.place, Problem::UnknownConnects);
     }
     layers.note("upstream", raw.value.upstream.as_ref());
     route
