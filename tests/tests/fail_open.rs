@@ -8,6 +8,9 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+/// A heartbeat of half a second's age is stale; the rest is for a machine that is busy otherwise.
+const GRACE: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(10);
 
 fn start() -> Result<(Link, Witness, Ambassador)> {
     let link = Link::new()?;
@@ -45,9 +48,9 @@ fn a_stopped_proxy_is_passed_by_and_used_again_when_it_continues() -> Result<()>
     for _ in 0..2 {
         driver.signal(Signal::SIGSTOP)?;
         // One attempt may still fall into the grace and hang until its own bound.
-        until_path(&mut driver, &witness, "direct", Duration::from_secs(1))?;
+        until_path(&mut driver, &witness, "direct", GRACE)?;
         driver.signal(Signal::SIGCONT)?;
-        until_path(&mut driver, &witness, "proxied", Duration::from_secs(2))?;
+        until_path(&mut driver, &witness, "proxied", SOON)?;
     }
     driver.finish()?.expect_success()?;
     ambassador.cgroup.until_clean()
@@ -61,15 +64,15 @@ fn refuses_while_stopped(policy: &str, guarded: u16, other: u16) -> Result<()> {
     let ambassador = Ambassador::with_policy("-q", policy)?;
     let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
     for _ in 0..2 {
-        until_path(&mut driver, &guarded, "proxied", Duration::from_secs(2))?;
-        until_path(&mut driver, &other, "proxied", Duration::from_secs(2))?;
+        until_path(&mut driver, &guarded, "proxied", SOON)?;
+        until_path(&mut driver, &other, "proxied", SOON)?;
         driver.signal(Signal::SIGSTOP)?;
-        until_path(&mut driver, &guarded, "error ConnectionRefused", Duration::from_secs(1))?;
+        until_path(&mut driver, &guarded, "error ConnectionRefused", GRACE)?;
         ensure!(driver.path_to(other.address())? == "direct");
         ensure!(driver.path_to(guarded.address())? == "error ConnectionRefused");
         driver.signal(Signal::SIGCONT)?;
     }
-    until_path(&mut driver, &guarded, "proxied", Duration::from_secs(2))?;
+    until_path(&mut driver, &guarded, "proxied", SOON)?;
     driver.signal(Signal::SIGKILL)?;
     wait::until_true("no program after kill -9", Duration::from_secs(5), || {
         ambassador.cgroup.attached_programs() == 0
