@@ -8,13 +8,12 @@
 use std::{
     future::poll_fn,
     io,
-    net::Shutdown,
     pin::pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use socket2::SockRef;
 use tokio::{
@@ -23,7 +22,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{buffer::Buffer, urgent};
+use direction::{Broken, Direction};
+
+mod direction;
 
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +128,8 @@ fn poll_both(
     up: &mut Direction,
     down: &mut Direction,
 ) -> Poll<(Result<(), Broken>, Result<(), Broken>)> {
-    let sent = up.poll(cx, sides.client, sides.upstream);
-    let received = down.poll(cx, sides.upstream, sides.client);
+    let sent = up.poll(cx, sides.client, sides.upstream, down.state);
+    let received = down.poll(cx, sides.upstream, sides.client, up.state);
     match (sent, received) {
         (Poll::Ready(up), Poll::Ready(down)) => Poll::Ready((up, down)),
         (Poll::Ready(Ok(())), Poll::Pending) => {
@@ -174,139 +175,6 @@ async fn relay_until_idle(
         Poll::Pending
     })
     .await
-}
-
-/// Which end of a direction failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Broken {
-    Source,
-    Destination,
-}
-
-/// One direction of a relay.
-struct Direction {
-    first: Bytes,
-    buffer: Option<Buffer>,
-    /// What `buffer` holds is one urgent byte.
-    urgent: bool,
-    moved: u64,
-    state: State,
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    Moving,
-    Ended(Result<(), Broken>),
-}
-
-impl Direction {
-    fn new(first: Bytes) -> Self {
-        Self { first, buffer: None, urgent: false, moved: 0, state: State::Moving }
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &TcpStream,
-        destination: &TcpStream,
-    ) -> Poll<Result<(), Broken>> {
-        if let State::Ended(result) = self.state {
-            return Poll::Ready(result);
-        }
-        let result = ready!(self.poll_move(cx, source, destination));
-        self.buffer = None;
-        self.state = State::Ended(result);
-        Poll::Ready(result)
-    }
-
-    fn poll_move(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &TcpStream,
-        destination: &TcpStream,
-    ) -> Poll<Result<(), Broken>> {
-        loop {
-            if ready!(self.poll_drain(cx, destination)).is_err() {
-                return Poll::Ready(Err(Broken::Destination));
-            }
-            match ready!(self.poll_fill(cx, source)) {
-                Ok(0) => {
-                    // A peer that is gone already answers the next write with its reset.
-                    let _ = SockRef::from(destination).shutdown(Shutdown::Write);
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(_) => {}
-                Err(_) => return Poll::Ready(Err(Broken::Source)),
-            }
-        }
-    }
-
-    /// Reads the next bytes; the buffer is borrowed only once there are some.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, source: &TcpStream) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(source.poll_read_ready(cx))?;
-            let mut buffer = Buffer::borrow();
-            self.urgent = urgent::is_next(source);
-            let space = buffer.space();
-            let room = if self.urgent { 1 } else { space.len() };
-            match source.try_read(&mut space[..room]) {
-                Ok(n) => {
-                    if n > 0 {
-                        buffer.filled(n);
-                        self.buffer = Some(buffer);
-                    }
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    /// Writes everything that was read.
-    fn poll_drain(&mut self, cx: &mut Context<'_>, destination: &TcpStream) -> Poll<io::Result<()>> {
-        while !self.first.is_empty() {
-            let n = ready!(poll_write(cx, destination, &self.first))?;
-            self.first.advance(n);
-            self.moved += n as u64;
-            if self.first.is_empty() {
-                // Even an empty one holds what it was cut from, for as long as the flow lives.
-                self.first = Bytes::new();
-            }
-        }
-        if let Some(buffer) = &mut self.buffer {
-            while !buffer.pending().is_empty() {
-                let n = if self.urgent {
-                    ready!(poll_send(cx, destination, || urgent::try_send(destination, buffer.pending())))?
-                } else {
-                    ready!(poll_write(cx, destination, buffer.pending()))?
-                };
-                buffer.consume(n);
-                self.moved += n as u64;
-            }
-            self.buffer = None;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-fn poll_write(cx: &mut Context<'_>, destination: &TcpStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
-    poll_send(cx, destination, || destination.try_write(bytes))
-}
-
-fn poll_send(
-    cx: &mut Context<'_>,
-    destination: &TcpStream,
-    mut send: impl FnMut() -> io::Result<usize>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        match send() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready!(destination.poll_write_ready(cx))?;
-            }
-            result => return Poll::Ready(result),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,3 +13,5 @@ pub mod dial;
 mod exhaustion;
 pub mod source;
 pub mod probe;
+#[cfg(test)]
+pub(crate) mod segments;

@@ -7,6 +7,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::net::{buffer::Buffer, segments, urgent};
 
 /// More than socket buffers hold.
 const TOTAL: usize = 64 << 20;
@@ -51,6 +52,23 @@ async fn bytes_pass_both_ways_and_a_half_close_stays_half() {
     assert_eq!(answer, b"answer");
     let relayed = relay.await.expect("relay");
     assert_eq!(relayed, Relayed { sent: 14, received: 6, end: RelayEnd::Closed });
+}
+
+#[tokio::test]
+async fn the_last_bytes_and_the_end_arrive_in_one_segment() {
+    let (mut program, client) = pair().await;
+    let (upstream, mut origin) = pair().await;
+    origin.write_all(b"all there is").await.expect("write");
+    drop(origin);
+    while !upstream.ready(Interest::READABLE).await.expect("open").is_read_closed() {}
+    let before = segments::received(&program);
+    let relay = tokio::spawn(relay(client, upstream, Bytes::new(), Bytes::new(), None));
+    let mut answer = Vec::new();
+    program.read_to_end(&mut answer).await.expect("read");
+    assert_eq!(answer, b"all there is");
+    assert_eq!(segments::received(&program) - before, 1);
+    drop(program);
+    assert_eq!(relay.await.expect("relay"), Relayed { sent: 0, received: 12, end: RelayEnd::Closed });
 }
 
 #[tokio::test]
