@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use super::wire;
+use super::wire::{self, Follows};
 
 /// The program's end of a flow.
 pub(crate) struct Peer {
@@ -86,7 +86,10 @@ impl Peer {
     /// Writes `bytes`; returns when the kernel has them.
     pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
-        poll_fn(|cx| wire::poll_write(&self.stream, cx, bytes, &mut written, &mut Bytes::new())).await
+        poll_fn(|cx| {
+            wire::poll_write(&self.stream, cx, bytes, &mut written, &mut Bytes::new(), Follows::Bytes)
+        })
+        .await
     }
 
     pub(crate) fn set_half_closed(&self) {

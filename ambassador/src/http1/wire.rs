@@ -80,6 +80,15 @@ pub(crate) fn poll_read_body(
     }
 }
 
+/// What follows the bytes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Follows {
+    /// More of them, sooner or later.
+    Bytes,
+    /// The end of the stream, at once: the bytes wait for it, to leave in one segment with it.
+    End,
+}
+
 /// Writes `head` from `written` on, then `rest`, as far as possible in one call.
 pub(crate) fn poll_write(
     stream: &TcpStream,
@@ -87,6 +96,7 @@ pub(crate) fn poll_write(
     head: &[u8],
     written: &mut usize,
     rest: &mut Bytes,
+    follows: Follows,
 ) -> Poll<io::Result<()>> {
     loop {
         let first = &head[*written..];
@@ -95,6 +105,10 @@ pub(crate) fn poll_write(
         }
         ready!(stream.poll_write_ready(cx))?;
         let outcome = match (first.is_empty(), rest.is_empty()) {
+            _ if follows == Follows::End => stream.try_io(Interest::WRITABLE, || {
+                let pieces = [IoSlice::new(first), IoSlice::new(rest)];
+                SockRef::from(stream).send_vectored_with_flags(&pieces, libc::MSG_MORE)
+            }),
             (false, false) => stream.try_write_vectored(&[IoSlice::new(first), IoSlice::new(rest)]),
             (false, true) => stream.try_write(first),
             (true, _) => stream.try_write(rest),

@@ -15,7 +15,10 @@ use tokio::net::TcpStream;
 
 use super::lease::Lease;
 use crate::{
-    http1::{head::RequestHead, wire},
+    http1::{
+        head::RequestHead,
+        wire::{self, Follows},
+    },
     message::{
         Upgrade,
         body::{Body, BodyError},
@@ -80,7 +83,8 @@ impl Sending {
                 self.settle(stream);
                 continue;
             }
-            let written = wire::poll_write(stream, cx, head, &mut self.written, &mut self.chunk);
+            let written =
+                wire::poll_write(stream, cx, head, &mut self.written, &mut self.chunk, Follows::Bytes);
             self.progress.note(self.sent());
             match ready!(written) {
                 Ok(()) => self.settle(stream),

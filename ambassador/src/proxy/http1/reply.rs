@@ -13,7 +13,10 @@ use bytes::Bytes;
 use http_body::Body as _;
 
 use super::inbound::Inbound;
-use crate::http1::{peer::Peer, wire};
+use crate::http1::{
+    peer::Peer,
+    wire::{self, Follows},
+};
 use crate::message::body::{Body, BodyError};
 
 /// Why a reply could not be relayed to its end.
@@ -24,14 +27,16 @@ pub(super) enum Cut {
     Client,
 }
 
-/// Writes `head` and `body` to the program while watching for its end.
+/// Writes `head` and `body`, and then what `follows` them, to the program while watching for its end. The end of the
+/// stream itself is the caller's.
 pub(super) async fn relay(
     peer: &Peer,
     inbound: &mut Inbound,
     head: &[u8],
     body: &mut Body,
+    follows: Follows,
 ) -> Result<(), Cut> {
-    let mut relay = Relay { head, written: 0, chunk: Bytes::new(), ended: None };
+    let mut relay = Relay { head, written: 0, chunk: Bytes::new(), ended: None, follows };
     poll_fn(|cx| relay.poll(cx, peer, inbound, body)).await
 }
 
@@ -40,6 +45,7 @@ struct Relay<'h> {
     written: usize,
     chunk: Bytes,
     ended: Option<Result<(), BodyError>>,
+    follows: Follows,
 }
 
 impl Relay<'_> {
@@ -63,7 +69,8 @@ impl Relay<'_> {
                 // The upstream is to see it as well: the body passes it on when it is asked for more.
                 continue;
             }
-            match wire::poll_write(&peer.stream, cx, self.head, &mut self.written, &mut self.chunk) {
+            let follows = if matches!(self.ended, Some(Ok(()))) { self.follows } else { Follows::Bytes };
+            match wire::poll_write(&peer.stream, cx, self.head, &mut self.written, &mut self.chunk, follows) {
                 Poll::Ready(written) => {
                     written.map_err(|_| {
                         peer.set_reset();

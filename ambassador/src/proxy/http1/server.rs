@@ -20,7 +20,7 @@ use crate::http1::{
     framing::Version,
     head::{HeadError, RequestHead},
     peer::Peer,
-    wire::{self, Idle},
+    wire::{self, Follows, Idle},
 };
 use crate::{
     message::{
@@ -191,7 +191,8 @@ impl Server {
                 let persists = head.persists() && head.version() == Version::Http11 && !bound;
                 let then =
                     if persists && self.inbound.is_at_request() { Then::KeepAlive } else { Then::Close };
-                self.relay(&reply.http1(head.method(), then), &mut response.body)
+                let follows = self.follows(then == Then::KeepAlive);
+                self.relay(&reply.http1(head.method(), then), &mut response.body, follows)
                     .await
                     .map_err(|cut| self.end_of(&cut))?;
                 Ok(self.next(then == Then::KeepAlive))
@@ -238,10 +239,11 @@ impl Server {
         let relayed = |upgrade, body| Next::Relay(Box::new(Relayed { upgrade, body, idle }));
         if let Some(upgrade) = upgrade {
             // The body's end is the end of the relayed connection.
-            let written = self.relay(head, &mut Body::empty()).await;
+            let written = self.relay(head, &mut Body::empty(), Follows::Bytes).await;
             return written.map(|()| relayed(upgrade, body)).map_err(|cut| self.end_of(&cut));
         }
-        match self.relay(head, &mut body).await {
+        let follows = self.follows(persists);
+        match self.relay(head, &mut body, follows).await {
             Ok(()) => {
                 drop(body);
                 Ok(self.next(persists))
@@ -251,8 +253,8 @@ impl Server {
         }
     }
 
-    async fn relay(&mut self, head: &[u8], body: &mut Body) -> Result<(), Cut> {
-        reply::relay(&self.peer, &mut self.inbound, head, body).await
+    async fn relay(&mut self, head: &[u8], body: &mut Body, follows: Follows) -> Result<(), Cut> {
+        reply::relay(&self.peer, &mut self.inbound, head, body, follows).await
     }
 
     /// Ends the program's connection as the reply was cut.
@@ -266,6 +268,12 @@ impl Server {
                 FlowEnd::Cut
             }
         }
+    }
+
+    /// What follows a reply for sure: while its request is still arriving, its end may be a reset, which drops what
+    /// waits for an orderly one.
+    fn follows(&mut self, persists: bool) -> Follows {
+        if !persists && self.inbound.is_at_request() { Follows::End } else { Follows::Bytes }
     }
 
     fn next(&mut self, persists: bool) -> Next {
@@ -310,7 +318,7 @@ impl Server {
             }
         };
         let reply = LocalReply::refusal(status, message).http1("GET", Then::Close);
-        if self.relay(&reply, &mut Body::empty()).await.is_ok() {
+        if self.relay(&reply, &mut Body::empty(), Follows::End).await.is_ok() {
             wire::shutdown_write(&self.peer.stream);
             self.inbound.drain().await;
         }

@@ -2,6 +2,7 @@
 //! A connection ends for the program as the origin ended it, and the other way round.
 
 use super::*;
+use crate::net::segments;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -48,6 +49,20 @@ async fn the_end_of_an_idle_origin_is_the_end_of_the_program() {
     const WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let mut client = after(&[Send(WHOLE)], WHOLE).await;
     expect_end(&mut client).await;
+}
+
+#[tokio::test]
+async fn a_reply_and_the_end_after_it_arrive_in_one_segment() {
+    const LAST: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    let origin = Origin::play(&[&[Expect(GET), Send(LAST)]]).await;
+    let mut client = program(origin.addr).await;
+    send(&mut client, GET).await;
+    let before = segments::received(&client);
+    let mut reply = Vec::new();
+    within(client.read_to_end(&mut reply)).await.expect("an orderly end");
+    same(&reply, LAST);
+    assert_eq!(segments::received(&client) - before, 1);
+    origin.done().await;
 }
 
 #[tokio::test]
