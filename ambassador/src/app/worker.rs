@@ -86,8 +86,10 @@ impl Worker {
             tasks.spawn(held.serve(events));
         }
         for Landing { listener, sockets } in landings {
-            let listener = match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => listener,
+            let address = listener.local_addr();
+            let listener = tokio::net::TcpListener::from_std(listener);
+            let (address, listener) = match address.and_then(|address| Ok((address, listener?))) {
+                Ok(both) => both,
                 Err(error) => {
                     tracing::error!(%error, "a listener cannot be served");
                     continue;
@@ -97,7 +99,7 @@ impl Worker {
             tasks.spawn(accept(listener, Arc::clone(&permits), move |stream, peer, permit| {
                 let (context, sockets) = (Arc::clone(&context), Arc::clone(&sockets));
                 flows.spawn(async move {
-                    connection::serve(stream, peer, sockets, context).await;
+                    connection::serve(stream, peer, address, sockets, context).await;
                     drop(permit);
                 });
             }));

@@ -43,7 +43,7 @@ impl Flow {
         let result = self.dialer.dial(&*self.sockets, &self.source, dst, limit).await;
         if let Some(verdicts) = &self.verdicts {
             match &result {
-                Ok(stream) => verdicts.good(self.netns_cookie, dst, stream.local_addr().ok()),
+                Ok(stream) => verdicts.good(self.netns_cookie, dst, &|| stream.local_addr().ok()),
                 Err(error) if error.failure == DialFailure::Local => {}
                 Err(_) => verdicts.not_good(self.netns_cookie, dst),
             }

@@ -41,8 +41,15 @@ use crate::{
     upstream::{connection::Key, pool, state::RouteState},
 };
 
-/// Serves one accepted connection of `peer` to its end. Its listener has told the kernel not to delay small segments.
-pub async fn serve(client: TcpStream, peer: SocketAddr, sockets: Arc<dyn Sockets>, context: Arc<Context>) {
+/// Serves one connection of `peer` that was accepted at `listener` to its end. The listener has told the kernel not to
+/// delay small segments.
+pub async fn serve(
+    client: TcpStream,
+    peer: SocketAddr,
+    listener: SocketAddr,
+    sockets: Arc<dyn Sockets>,
+    context: Arc<Context>,
+) {
     let arrived = Instant::now();
     if let Err(error) = detach_filter(client.as_fd()) {
         tracing::warn!(%error, "an accepted connection keeps the filter of its listener");
@@ -57,7 +64,7 @@ pub async fn serve(client: TcpStream, peer: SocketAddr, sockets: Arc<dyn Sockets
     if context.sentinel.knows(origin.socket_cookie) {
         return context.sentinel.answer(client).await;
     }
-    let claim = context.claim(&client, peer, &origin).await;
+    let claim = context.claim(peer, listener, &origin).await;
     let flow = Arc::new(context.flow_from(peer, origin, sockets));
     Connection { client, flow, context, arrived }.serve(claim).await;
 }

@@ -115,9 +115,14 @@ impl Context {
     }
 
     /// The dial that was made for an accepted connection while its SYN was held.
-    pub(super) async fn claim(&self, client: &TcpStream, peer: SocketAddr, origin: &Origin) -> Option<Claim> {
+    pub(super) async fn claim(
+        &self,
+        peer: SocketAddr,
+        listener: SocketAddr,
+        origin: &Origin,
+    ) -> Option<Claim> {
         let holds = self.holds.as_ref().filter(|_| origin.announced)?;
-        let key = FlowKey::new(peer, client.local_addr().ok()?, origin.netns_cookie);
+        let key = FlowKey::new(peer, listener, origin.netns_cookie);
         holds.table.take_for_accept(&key, origin.dst, Duration::ZERO).await
     }
 }

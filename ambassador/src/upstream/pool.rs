@@ -321,8 +321,8 @@ impl Pool {
         // The latest of each destination: a failure speaks against what is older than it.
         let shared = self.shared.values().filter_map(|idle| idle.back());
         for idle in shared.chain(self.own.values().flat_map(|own| &own.idle)) {
-            let near = idle.stream.local_addr().ok();
-            verdicts.still_good(idle.key.netns_cookie, idle.key.destination, near, idle.idle_since);
+            let near = || idle.stream.local_addr().ok();
+            verdicts.still_good(idle.key.netns_cookie, idle.key.destination, &near, idle.idle_since);
         }
     }
 

@@ -24,16 +24,19 @@ pub trait Verdicts: Send + Sync {
     /// Lets the next SYN of this flow and socket through to the listener. `false` if the program has given it up.
     fn allow(&self, key: &FlowKey, socket_cookie: u64) -> io::Result<bool>;
 
-    /// Notes that `dst` accepts, seen from the network namespace: for a while its SYNs need not be held. `near` is the
-    /// own end of the connection that shows it, if it can be told.
-    fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Option<SocketAddr>);
+    /// Notes that `dst` accepts, seen from the network namespace: for a while its SYNs need not be held. `near` tells
+    /// the own end of the connection that shows it.
+    fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>);
 
     /// Notes it of a destination to which a connection has been open and idle since then, unless it failed after that.
-    fn still_good(&self, netns_cookie: u64, dst: SocketAddr, near: Option<SocketAddr>, since: Instant);
+    fn still_good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>, since: Instant);
 
     /// Withdraws it.
     fn not_good(&self, netns_cookie: u64, dst: SocketAddr);
 }
+
+/// Tells the own end of a connection, if it can be told. Most notes are no news and do without this system call.
+pub type Near<'a> = &'a dyn Fn() -> Option<SocketAddr>;
 
 /// Sends packets inside the network namespace of the held connection.
 pub trait Answers: Send + Sync {
@@ -120,7 +123,7 @@ impl Holding {
             Some(Some(Ok(stream))) => {
                 let near = stream.local_addr().ok();
                 let outcome = self.succeed(stream, verdicts, &mut wire).await;
-                verdicts.good(netns, dst, near);
+                verdicts.good(netns, dst, &|| near);
                 outcome
             }
             Some(Some(Err(error))) => self.fail(error, &mut wire).await,

@@ -15,7 +15,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{FlowKey, dialling::Verdicts};
+use super::{
+    FlowKey,
+    dialling::{Near, Verdicts},
+};
 use crate::kernel::{self, KernelMaps};
 
 /// How long a destination that was dialled with success is known to accept: long enough for a burst of connections
@@ -40,12 +43,9 @@ impl Verdicts for KernelVerdicts {
         self.maps.admit(&key.into(), socket_cookie).map_err(io::Error::other)
     }
 
-    fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Option<SocketAddr>) {
-        if is_same_host(dst, near) {
-            return;
-        }
+    fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>) {
         let epoch = self.failures.epoch.load(Ordering::Relaxed);
-        if !is_news((netns_cookie, dst), epoch) {
+        if !is_news((netns_cookie, dst), epoch) || is_same_host(dst, near()) {
             return;
         }
         if let Err(error) = self.maps.mark_good(netns_cookie, dst, KNOWN_GOOD) {
@@ -53,7 +53,7 @@ impl Verdicts for KernelVerdicts {
         }
     }
 
-    fn still_good(&self, netns_cookie: u64, dst: SocketAddr, near: Option<SocketAddr>, since: Instant) {
+    fn still_good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>, since: Instant) {
         if !self.failures.any_after(since, (netns_cookie, dst)) {
             self.good(netns_cookie, dst, near);
         }

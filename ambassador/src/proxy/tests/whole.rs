@@ -48,9 +48,10 @@ async fn through(table: RouteTable, dst: SocketAddr) -> (TcpStream, Recorder) {
     let (telemetry, said) = Telemetry::recording();
     let context = Arc::new(Context::new(table, Arc::new(Fixed(dst)), Dialer::unmarked(), None, telemetry));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let program = connect(listener.local_addr().expect("address")).await;
+    let address = listener.local_addr().expect("address");
+    let program = connect(address).await;
     let (stream, peer) = listener.accept().await.expect("accept");
-    tokio::spawn(connection::serve(stream, peer, Arc::new(LocalSockets), context));
+    tokio::spawn(connection::serve(stream, peer, address, Arc::new(LocalSockets), context));
     (program, said)
 }
 
@@ -182,9 +183,10 @@ async fn connections_to_an_upstream_are_bounded_and_idle_ones_make_room() {
     let mut programs = Vec::new();
     for _ in 0..2 {
         let accept = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let program = connect(accept.local_addr().expect("address")).await;
+        let address = accept.local_addr().expect("address");
+        let program = connect(address).await;
         let (stream, peer) = accept.accept().await.expect("accept");
-        tokio::spawn(connection::serve(stream, peer, Arc::new(LocalSockets), Arc::clone(&context)));
+        tokio::spawn(connection::serve(stream, peer, address, Arc::new(LocalSockets), Arc::clone(&context)));
         programs.push(program);
     }
     let [first, second] = &mut programs[..] else { panic!("two programs") };

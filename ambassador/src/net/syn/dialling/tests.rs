@@ -67,12 +67,12 @@ impl Verdicts for World {
         Ok(!self.gone)
     }
 
-    fn good(&self, netns_cookie: u64, dst: SocketAddr, _: Option<SocketAddr>) {
+    fn good(&self, netns_cookie: u64, dst: SocketAddr, _: Near<'_>) {
         assert_eq!(netns_cookie, NETNS);
         self.say(Said::Good(dst));
     }
 
-    fn still_good(&self, _: u64, _: SocketAddr, _: Option<SocketAddr>, _: Instant) {
+    fn still_good(&self, _: u64, _: SocketAddr, _: Near<'_>, _: Instant) {
         panic!("a dial says nothing of idle connections");
     }
 
