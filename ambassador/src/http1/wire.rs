@@ -98,20 +98,28 @@ pub(crate) fn poll_write(
     rest: &mut Bytes,
     follows: Follows,
 ) -> Poll<io::Result<()>> {
+    let flags = if follows == Follows::End { libc::MSG_MORE } else { 0 };
     loop {
         let first = &head[*written..];
         if first.is_empty() && rest.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        ready!(stream.poll_write_ready(cx))?;
-        let outcome = match (first.is_empty(), rest.is_empty()) {
-            _ if follows == Follows::End => stream.try_io(Interest::WRITABLE, || {
-                let pieces = [IoSlice::new(first), IoSlice::new(rest)];
-                SockRef::from(stream).send_vectored_with_flags(&pieces, libc::MSG_MORE)
-            }),
-            (false, false) => stream.try_write_vectored(&[IoSlice::new(first), IoSlice::new(rest)]),
-            (false, true) => stream.try_write(first),
-            (true, _) => stream.try_write(rest),
+        let socket = SockRef::from(stream);
+        let send = || match (first.is_empty(), rest.is_empty()) {
+            (false, false) => {
+                socket.send_vectored_with_flags(&[IoSlice::new(first), IoSlice::new(rest)], flags)
+            }
+            (false, true) => socket.send_with_flags(first, flags),
+            (true, _) => socket.send_with_flags(rest, flags),
+        };
+        let outcome = match stream.poll_write_ready(cx)? {
+            Poll::Ready(()) => stream.try_io(Interest::WRITABLE, send),
+            // A connection that was made a moment ago takes bytes before the runtime has heard of it.
+            Poll::Pending if *written == 0 && !first.is_empty() => match send() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                outcome => outcome,
+            },
+            Poll::Pending => return Poll::Pending,
         };
         match outcome {
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -192,4 +200,27 @@ pub(crate) fn shutdown_write(stream: &TcpStream) {
 
 fn is_retriable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a test is a client")]
+    async fn a_connection_that_was_just_made_is_written_to_at_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let made = std::net::TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        made.set_nonblocking(true).expect("an option");
+        let stream = TcpStream::from_std(made).expect("a runtime");
+        let (mut written, mut rest) = (0, Bytes::from_static(b"body"));
+        let mut write = |cx: &mut Context<'_>| {
+            poll_write(&stream, cx, b"head ", &mut written, &mut rest, Follows::Bytes)
+                .map(|written| written.is_ok())
+        };
+        assert_eq!(poll_fn(|cx| Poll::Ready(write(cx))).await, Poll::Ready(true));
+        let mut got = [0; 9];
+        listener.accept().expect("accept").0.read_exact(&mut got).expect("bytes");
+        assert_eq!(&got, b"head body");
+    }
 }

@@ -136,7 +136,7 @@ impl Direction {
     /// Writes everything that was read.
     fn poll_drain(&mut self, cx: &mut Context<'_>, destination: &TcpStream) -> Poll<io::Result<()>> {
         while !self.first.is_empty() {
-            let n = ready!(poll_write(cx, destination, &self.first))?;
+            let n = ready!(poll_send(cx, destination, || send_at_once(destination, &self.first)))?;
             self.first.advance(n);
             self.moved += n as u64;
             if self.first.is_empty() {
@@ -175,6 +175,14 @@ fn has_ended(source: &TcpStream) -> bool {
 fn try_send_last(destination: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let socket = SockRef::from(destination);
     destination.try_io(Interest::WRITABLE, || socket.send_with_flags(bytes, libc::MSG_MORE))
+}
+
+/// Writes to a connection that may have been made a moment ago: it takes bytes before the runtime has heard of it.
+fn send_at_once(destination: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match destination.try_write(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => SockRef::from(destination).send(bytes),
+        result => result,
+    }
 }
 
 fn poll_write(cx: &mut Context<'_>, destination: &TcpStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
