@@ -277,6 +277,38 @@ say('truthful', lambda: socket.create_connection(('10.77.0.2', 7001), 5).close()
     Ok(())
 }
 
+/// The kernel lets them in without a word to the proxy; a truthful route before them keeps its connects.
+#[test]
+fn connects_of_an_eager_route_by_port_do_not_wait_for_the_proxy() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let policy = "version: v1
+telemetry: {metrics: {listen: '127.0.0.1:9464'}}
+routes:
+  - name: truthful
+    match: {ports: [7001], cidrs: [10.77.0.2]}
+  - name: eager
+    match: {hosts: [a.example], ports: [7000, 7001]}
+    connect: eager
+";
+    let script = format!(
+        "
+for n in range(3): say('eager', lambda: dial('blocking', PLACES['open'], 5))
+say('eager', lambda: socket.create_connection(('10.77.0.9', 7000), 5).close())
+say('truthful', lambda: dial('blocking', PLACES['closed'], 5))
+{METRICS}"
+    );
+    let (told, finished) = run(&Ambassador::with_policy("-q", policy)?, &destinations.link, &script)?;
+    ensure!(
+        results(&told) == ["connected", "connected", "connected", "connected", "ECONNREFUSED"],
+        "{told:?}"
+    );
+    let metrics = finished.errors();
+    let eager = count(&metrics, "ambassador_bpf_syns_total", "verdict=\"syn_eager\"")?;
+    let passed = count(&metrics, "ambassador_connect_hold_seconds_count", "outcome=\"passed\"")?;
+    ensure!((eager, passed) == (4, 0), "{eager} by the kernel, {passed} by the proxy\n{metrics}");
+    Ok(())
+}
+
 #[test]
 fn metrics_tell_what_came_of_each_held_connect() -> Result<()> {
     let destinations = Destinations::new()?;

@@ -33,7 +33,7 @@ use crate::{
     },
     kernel::KernelError,
     netns::NamespaceError,
-    policy::facts::Names,
+    policy::{eager, facts::Names},
     telemetry::{
         Telemetry, TelemetryError,
         readiness::{Phase, Readiness},
@@ -146,6 +146,9 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     )?;
     let mut proxy_down = ProxyDown::new(Arc::clone(&interception.maps), config.table.clone());
     proxy_down.refresh(&Names::default())?;
+    for (net, port) in eager::targets(&config.table) {
+        interception.maps.set_eager(net, port)?;
+    }
     let sinks = sinks::options(&config.telemetry, quiet, json)?;
     let metrics = config.telemetry.metrics_listen.map(sinks::listen_metrics).transpose()?;
     let mut keep = Vec::new();

@@ -248,7 +248,7 @@ impl Match {
         !self.apps.is_empty() || self.protocol.is_some() || !self.methods.is_empty() || !self.paths.is_empty()
     }
 
-    fn needs_l7(&self) -> bool {
+    pub(super) fn needs_l7(&self) -> bool {
         self.is_by_name() || self.protocol.is_some() || !self.methods.is_empty() || !self.paths.is_empty()
     }
 

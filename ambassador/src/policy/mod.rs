@@ -12,6 +12,7 @@ pub mod facts;
 pub mod matcher;
 pub mod route;
 pub mod foresight;
+pub mod eager;
 pub mod down;
 
 pub mod deadline;
