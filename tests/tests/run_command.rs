@@ -114,6 +114,24 @@ fn signals_are_forwarded_to_the_command() -> Result<()> {
     Ok(())
 }
 
+/// The verifier gives up when a signal comes, and asks to be called again.
+#[test]
+fn signals_while_it_begins_do_not_keep_it_from_beginning() -> Result<()> {
+    let namespace = Namespace::new("run")?;
+    let ambassador = Ambassador::run("-q")?;
+    let process = ambassador.spawn(&namespace, &["echo", "begun"])?;
+    let mut pause = Duration::from_millis(5);
+    while !process.stdout().contains("begun") && process.is_talking() && pause < LONG {
+        process.signal(Signal::SIGSTOP)?;
+        process.signal(Signal::SIGCONT)?;
+        wait::pass(pause);
+        // A slow machine needs longer for each of its steps.
+        pause += pause / 20;
+    }
+    process.finish(LONG)?.expect_success()?;
+    ambassador.cgroup.until_clean()
+}
+
 #[test]
 fn a_signal_that_the_command_does_not_catch_ends_it() -> Result<()> {
     let namespace = Namespace::new("run")?;

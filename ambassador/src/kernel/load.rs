@@ -169,12 +169,12 @@ fn load_object(features: Features, rings: u32) -> Result<Loaded, KernelError> {
 
 fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
     let program = object.program_mut(name).ok_or(KernelError::Incomplete { kind: "program", name })?;
-    let loaded = match program {
+    let loaded = undisturbed(|| match &mut *program {
         Program::CgroupSockAddr(program) => program.load(),
         Program::SockOps(program) => program.load(),
         Program::SocketFilter(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
-    };
+    });
     loaded.map_err(|source| program_error(name, source))?;
     let fd = program.fd().map_err(|source| program_error(name, source))?;
     fd.as_fd().try_clone_to_owned().map_err(|source| KernelError::Descriptor {
@@ -182,6 +182,18 @@ fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelError
         name,
         source,
     })
+}
+
+/// Loads again what a signal has interrupted: the verifier gives up then (`EAGAIN`).
+fn undisturbed(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    for _ in 1..LOAD_ATTEMPTS {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EAGAIN) => {}
+            done => return done,
+        }
+    }
+    load()
 }
 
 fn events(maps: &KernelMaps, rings: u32) -> Result<Vec<SynEvents>, KernelError> {
@@ -262,6 +274,8 @@ pub fn may(capability: Capability) -> bool {
 
 /// Below every level of the log.
 const LOG_OFF: u8 = 0;
+/// Signals do not come much faster than the verifier works, which takes some milliseconds.
+const LOAD_ATTEMPTS: u32 = 32;
 const LOG_MAP: &str = "AYA_LOGS";
 /// The smallest ring buffer (one page; aya rounds it up where pages are larger).
 const UNUSED_RING_BYTES: u32 = 4096;
