@@ -139,6 +139,8 @@ fn connect_through_an_http_proxy() -> Result<()> {
             turns("a length that means nothing", &[Program(connect), Origin(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"), Program(hello), Origin(b"answer")]),
             turns("HTTP/1.0", &[Program(b"CONNECT a:1 HTTP/1.0\r\n\r\n"), Origin(b"HTTP/1.0 200 OK\r\n\r\n"), Program(hello), Origin(b"answer")]),
             turns("407 with a body, then a tunnel", &[Program(connect), Origin(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nwho?"), Program(again), Origin(established), Program(hello)]),
+            turns("407 to HTTP/1.0, then a tunnel", &[Program(b"CONNECT a:1 HTTP/1.0\r\nProxy-Connection: Keep-Alive\r\n\r\n"), Origin(b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nwho?"), Program(again), Origin(established), Program(hello)]),
+            turns("HTTP/1.0 that is kept unasked", &[Program(b"GET / HTTP/1.0\r\n\r\n"), Origin(OK), Program(b"GET / HTTP/1.0\r\n\r\n"), Origin(OK)]),
             turns("407 and the end", &[Program(connect), Origin(b"HTTP/1.1 407 Who\r\nConnection: close\r\n\r\nwho?")]),
         ],
         &in_every_mode()?,

@@ -142,6 +142,32 @@ except OSError as error:
     Ok(())
 }
 
+/// A program that is both ends sees that its bytes are on their way.
+#[test]
+fn what_one_end_sends_is_at_the_other_a_moment_later() -> Result<()> {
+    let link = Link::new()?;
+    let script = "
+import select
+listener = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+at_once = 0
+for _ in range(300):
+    client.sendall(b'x')
+    at_once += bool(select.select([server], [], [], 0)[0])
+    server.recv(1)
+print(at_once == 300)
+";
+    let program = comparison::python(script);
+    let mut direct = link.client.command(&program[0]);
+    let direct = Process::run(direct.args(&program[1..]), LONG)?.expect_success()?;
+    ensure!(direct.text().trim() == "True", "direct: {}", direct.text());
+    let ambassador = Ambassador::with_policy("-q", "version: v1\nintercept: {loopback: true}\n")?;
+    let under = ambassador.output(&link.client, &program)?.expect_success()?;
+    ensure!(under.text().trim() == "False", "under ambassador: {}{}", under.text(), under.errors());
+    Ok(())
+}
+
 /// A server that speaks Multipath TCP meets TCP.
 #[test]
 fn multipath_tcp_ends_at_ambassador() -> Result<()> {

@@ -138,6 +138,11 @@ impl Lines {
         }
     }
 
+    /// `Connection: close`
+    pub(super) fn says_close(&self) -> bool {
+        self.marks.has(Marks::CLOSE)
+    }
+
     /// `Connection: keep-alive`
     pub(super) fn says_keep_alive(&self) -> bool {
         self.marks.has(Marks::KEEP_ALIVE)

@@ -219,8 +219,15 @@ impl ResponseHead {
         self.framing
     }
 
-    /// The connection stays open after this reply to `request`. A reply to HTTP/1.0 must say so itself.
+    /// The connection may stay open after this reply to `request`: neither side says that it closes it. In HTTP/1.0 only
+    /// its end tells whether the origin does; see [`Self::is_kept`].
     pub fn persists(&self, request: &RequestHead) -> bool {
+        self.framing != Framing::UntilClose && !self.lines.says_close() && !request.lines.says_close()
+    }
+
+    /// Both sides say that they keep the connection after this reply to `request` (RFC 9112 §9.3). A reply to HTTP/1.0
+    /// must say so itself.
+    pub fn is_kept(&self, request: &RequestHead) -> bool {
         let own = self.lines.persists(self.version) && self.framing != Framing::UntilClose;
         own && request.persists() && (request.version == Version::Http11 || self.lines.says_keep_alive())
     }

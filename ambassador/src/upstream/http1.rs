@@ -227,7 +227,8 @@ impl Exchange {
                 return response;
             }
         };
-        self.connection.unshared |= self.head.is_unshared() || reply.is_unshared();
+        self.connection.unshared |=
+            self.head.is_unshared() || reply.is_unshared() || !reply.is_kept(&self.head);
         if self.head.is_bound() || reply.is_bound() {
             pool::bind(&mut self.connection);
         }
