@@ -67,7 +67,7 @@ enum Verb {
     },
     /// Other people's test suites, directly and through ambassador, test by test, as root.
     Foreign {
-        /// `http`, `sockets`, `tls` or `asyncio`.
+        /// One of the names in the first column of the table at its end.
         suite: Option<String>,
     },
     /// Rebuilds the checked-in kernel object from source.

@@ -4,7 +4,7 @@
 //! It exists because another kernel has another verifier and other hooks, and this machine has one kernel. The machines
 //! are emulated, so that it runs where there is no KVM. A kernel on which something hangs ends at a time limit.
 
-mod apt;
+pub(crate) mod apt;
 mod checks;
 mod image;
 mod kernel;

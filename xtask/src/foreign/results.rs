@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What became of each test of a run, from its report in the XML that test runners share.
+//! What became of each test of a run, from the reports of its test runner.
 
 use std::collections::BTreeMap;
 
@@ -18,17 +18,29 @@ pub(super) enum Outcome {
     Absent,
 }
 
+/// A test that ends in two ways.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) test: String,
+    pub(super) here: Outcome,
+    pub(super) there: Outcome,
+}
+
 /// The outcomes of a run by the names of its tests.
 #[derive(Debug, Default)]
 pub(super) struct Results(BTreeMap<String, Outcome>);
 
 impl Results {
-    /// Reads a report: the few elements that matter, in their order.
-    pub(super) fn read(xml: &str) -> Result<Self> {
+    /// Reads a report in the XML that runners of Python share: the few elements that matter, in their order.
+    pub(super) fn of_junit(xml: &str) -> Result<Self> {
         let mut results = BTreeMap::new();
         for case in xml.split("<testcase ").skip(1) {
-            let Some((_, rest)) = case.split_once("name=\"") else { continue };
-            let Some((name, rest)) = rest.split_once('"') else { continue };
+            let (attributes, rest) = case.split_once('>').unwrap_or((case, ""));
+            let attribute = |name: &str| {
+                let at = format!(" {attributes}").find(&format!(" {name}=\""))? + name.len() + 2;
+                attributes.get(at..)?.split('"').next()
+            };
+            let Some(name) = attribute("name") else { continue };
             let outcome = if rest.contains("<failure") || rest.contains("<error") {
                 Outcome::Failed
             } else if rest.contains("<skipped") {
@@ -36,8 +48,30 @@ impl Results {
             } else {
                 Outcome::Passed
             };
-            results.insert(name.to_owned(), outcome);
+            let class = attribute("classname").map(|class| format!("{class}.")).unwrap_or_default();
+            results.insert(class + name, outcome);
         }
+        Self::some(results)
+    }
+
+    /// Reads what `go test -v` prints.
+    pub(super) fn of_go(text: &str) -> Result<Self> {
+        let mut results = BTreeMap::new();
+        for line in text.lines() {
+            let Some((_, rest)) = line.split_once("--- ") else { continue };
+            let mut words = rest.split_whitespace();
+            let outcome = match words.next() {
+                Some("PASS:") => Outcome::Passed,
+                Some("FAIL:") => Outcome::Failed,
+                Some("SKIP:") => Outcome::Skipped,
+                _ => continue,
+            };
+            results.extend(words.next().map(|name| (name.to_owned(), outcome)));
+        }
+        Self::some(results)
+    }
+
+    fn some(results: BTreeMap<String, Outcome>) -> Result<Self> {
         ensure!(!results.is_empty(), "the report has no test");
         Ok(Self(results))
     }
@@ -47,13 +81,14 @@ impl Results {
         self.0.len()
     }
 
-    /// The tests whose outcome is another one in `other`: name, outcome here, outcome there.
-    pub(super) fn differing(&self, other: &Self) -> Vec<(String, Outcome, Outcome)> {
+    /// The tests whose outcome is another one in `other`.
+    pub(super) fn differing(&self, other: &Self) -> Vec<Difference> {
         let of = |results: &Self, name: &str| results.0.get(name).copied().unwrap_or(Outcome::Absent);
         let only_there = other.0.keys().filter(|name| !self.0.contains_key(*name));
         let names = self.0.keys().chain(only_there);
-        let outcomes = names.map(|name| (name.clone(), of(self, name), of(other, name)));
-        outcomes.filter(|(_, here, there)| here != there).collect()
+        let all =
+            names.map(|name| Difference { test: name.clone(), here: of(self, name), there: of(other, name) });
+        all.filter(|difference| difference.here != difference.there).collect()
     }
 }
 
@@ -63,19 +98,32 @@ mod tests {
 
     #[test]
     fn a_test_that_differs_or_is_missing_is_found() {
-        let case =
-            |name: &str, inside: &str| format!("<testcase name=\"{name}\" time=\"1\">{inside}</testcase>");
+        let case = |name: &str, inside: &str| {
+            format!("<testcase classname=\"t\" name=\"{name}\" time=\"1\">{inside}</testcase>")
+        };
         let one = [case("a", ""), case("b", "<skipped>x</skipped>"), case("c", "")].concat();
         let other =
             [case("a", "<failure>x</failure>"), case("b", "<skipped>x</skipped>"), case("d", "")].concat();
-        let (one, other) = (Results::read(&one).expect("read"), Results::read(&other).expect("read"));
+        let (one, other) = (Results::of_junit(&one).expect("read"), Results::of_junit(&other).expect("read"));
         let want = [
-            ("a", Outcome::Passed, Outcome::Failed),
-            ("c", Outcome::Passed, Outcome::Absent),
-            ("d", Outcome::Absent, Outcome::Passed),
+            ("t.a", Outcome::Passed, Outcome::Failed),
+            ("t.c", Outcome::Passed, Outcome::Absent),
+            ("t.d", Outcome::Absent, Outcome::Passed),
         ];
-        let want = want.map(|(name, here, there)| (name.to_owned(), here, there));
+        let want = want.map(|(test, here, there)| Difference { test: test.to_owned(), here, there });
         assert_eq!(one.differing(&other), want);
-        assert!(Results::read("").is_err());
+        assert!(Results::of_junit("").is_err());
+    }
+
+    #[test]
+    fn names_without_a_class_and_those_of_go_are_read() {
+        let junit =
+            Results::of_junit("<testcase name=\"test.a.B.c\" status=\"run\"></testcase>").expect("read");
+        let go = "=== RUN   TestA\n    --- SKIP: TestA/b (0.00s)\n--- PASS: TestA (0.10s)\nPASS\n";
+        let go = Results::of_go(go).expect("read");
+        assert_eq!(junit.0, BTreeMap::from([("test.a.B.c".to_owned(), Outcome::Passed)]));
+        let want = [("TestA", Outcome::Passed), ("TestA/b", Outcome::Skipped)];
+        assert_eq!(go.0, want.map(|(name, outcome)| (name.to_owned(), outcome)).into());
+        assert!(Results::of_go("PASS").is_err());
     }
 }

@@ -49,13 +49,17 @@ impl Apt {
         Ok(Package { name: name.clone(), release })
     }
 
-    /// Downloads a package and unpacks it without installing anything.
-    pub(crate) fn unpack(&self, package: &Package) -> Result<PathBuf> {
+    /// Downloads a package and unpacks it, beside what was unpacked before, without installing anything.
+    pub(crate) fn unpack(&self, package: &str) -> Result<PathBuf> {
         let into = self.state.join("unpacked");
         let mut download = self.command("apt-get");
-        output(download.args(["download", "-qq", &package.name]).current_dir(&self.state))?;
+        output(download.args(["download", "-qq", package]).current_dir(&self.state))?;
         let files = fs::read_dir(&self.state)?.flatten().map(|entry| entry.path());
-        let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
+        let is_package = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            name.starts_with(&format!("{package}_"))
+                && path.extension().is_some_and(|extension| extension == "deb")
+        };
         let file = files.into_iter().find(is_package).context("apt-get download left no package")?;
         output(Command::new("dpkg").arg("-x").arg(file).arg(&into))?;
         Ok(into)

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 
 use super::apt::Apt;
+use crate::steps::cache;
 
 /// The oldest that is fully supported, the kernel of the current long-term releases, and the newest.
 pub(crate) const DEFAULT: [&str; 3] = ["6.1", "6.12", "newest"];
@@ -56,7 +57,7 @@ impl Wanted {
             }
             Self::Suite { suite, .. } => suite,
         };
-        let cache = cache()?.join(suite);
+        let cache = cache()?.join("kernels").join(suite);
         let cached = Kernel::newest_in(&cache);
         if let Some((kernel, _)) = cached.as_ref().filter(|(_, age)| *age < FRESH) {
             return Ok(Kernel { version: kernel.version.clone(), path: kernel.path.clone() });
@@ -105,7 +106,7 @@ fn download(suite: &str, cache: &Path) -> Result<Kernel> {
     let apt = Apt::update(suite, scratch.path())?;
     let package = apt.kernel_package()?;
     println!("matrix: {suite}: downloading {} …", package.name);
-    let unpacked = apt.unpack(&package)?;
+    let unpacked = apt.unpack(&package.name)?;
     let image = find_image(&unpacked).with_context(|| format!("no kernel image in {}", package.name))?;
     let _ = fs::remove_dir_all(cache);
     fs::create_dir_all(cache).with_context(|| format!("make {}", cache.display()))?;
@@ -120,13 +121,6 @@ fn find_image(directory: &Path) -> Option<PathBuf> {
     let is_image = |path: &&PathBuf| path.is_file() && file_name(path).starts_with("vmlinuz");
     let here = entries.iter().find(is_image).cloned();
     here.or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| find_image(path)))
-}
-
-/// `$XDG_CACHE_HOME/ambassador/kernels`.
-fn cache() -> Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    Ok(base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("ambassador/kernels"))
 }
 
 fn file_name(path: &Path) -> String {

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which tests of others may end otherwise under ambassador, and why; docs/transparency.md has a test of each reason.
+
+/// Why `test` may differ, if it may.
+pub(super) fn why(suite: &str, mode: &str, test: &str) -> Option<&'static str> {
+    let applies =
+        |(of, when, end, _): &&(&str, When, &str, &str)| *of == suite && when.is(mode) && test.ends_with(end);
+    EXPLAINED.iter().find(applies).map(|(.., why)| *why)
+}
+
+/// In which modes a test may differ.
+#[derive(Clone, Copy)]
+enum When {
+    /// In all of them.
+    Always,
+    /// Where a policy answers failures and repeats requests.
+    WithPolicy,
+}
+
+impl When {
+    fn is(self, mode: &str) -> bool {
+        matches!(self, Self::Always) || mode.contains("--retry")
+    }
+}
+
+/// Suites, modes, ends of the names of tests, and reasons.
+const EXPLAINED: [(&str, When, &str, &str); 10] = [
+    ("requests", When::WithPolicy, ".test_chunked_encoding_error", ANSWERED),
+    ("sockets", When::Always, ".test_connection_attributes", AT_ONCE),
+    ("sockets", When::Always, ".test_control_and_wait", BYTES_AT_ONCE),
+    ("tls", When::Always, ".test_preauth_data_to_tls_server", RESET_AT_ONCE),
+    ("sockets", When::Always, ".test_unclosed_resource_warnings", END_AT_ONCE),
+    ("go-net", When::Always, "TestMultiPathTCP", MULTIPATH),
+    ("go-http", When::WithPolicy, "TestTransportPersistConnLeakNeverIdle", ANSWERED),
+    ("go-http", When::WithPolicy, "TestTransportPersistConnLeakNeverIdle/h1", ANSWERED),
+    ("go-http", When::WithPolicy, "TestWriteHeader0", ANSWERED),
+    ("go-http", When::WithPolicy, "TestWriteHeader0/h1", ANSWERED),
+];
+
+const AT_ONCE: &str = "expects that a non-blocking connect on loopback is complete at once";
+const BYTES_AT_ONCE: &str = "expects that what one end sends is at the other before the call returns";
+const RESET_AT_ONCE: &str = "expects that a reset is at the other end before the call returns";
+const END_AT_ONCE: &str = "expects that the end of a connection is at the other end at once";
+const MULTIPATH: &str = "expects Multipath TCP at both ends";
+const ANSWERED: &str = "a reply that never begins is repeated, and answered 502, where a policy says so";

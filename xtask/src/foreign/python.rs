@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Suites in Python: the interpreter's own, and those in the source distributions of packages.
+//!
+//! Packages are brought by pip, from whatever index this machine has set; all versions are in `pins.txt`, and the bytes
+//! of each source distribution are known.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
+
+use super::fetch::{cached, call};
+use super::room::{Program, Report};
+
+/// A suite that a package's source distribution carries.
+pub(super) struct Package {
+    /// Its name, as the file of its source distribution has it.
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+    /// The SHA-256 of its source distribution.
+    pub(super) sha256: &'static str,
+    /// Plug-ins of pytest that it needs; no other one is loaded.
+    pub(super) plugins: &'static str,
+    /// Further arguments of pytest.
+    pub(super) arguments: &'static [&'static str],
+    pub(super) environment: &'static [(&'static str, &'static str)],
+    /// See [`Program::server`].
+    pub(super) server: &'static str,
+}
+
+impl Package {
+    /// Fetches what lacks.
+    pub(super) fn program(&self) -> Result<Program> {
+        let python = environment()?;
+        let Self { name, version, .. } = self;
+        let directory = self.source(&python)?;
+        let mut command = vec![python.display().to_string()];
+        let plugins = self.plugins.split_whitespace().flat_map(|plugin| ["-p", plugin]);
+        let words =
+            ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout", "60"];
+        command.extend(words.into_iter().chain(plugins).map(str::to_owned));
+        command.extend(self.arguments.iter().map(|&argument| argument.to_owned()));
+        command.push("--junit-xml".to_owned());
+        let alone = [("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")];
+        let environment = self.environment.iter().chain(&alone);
+        Ok(Program {
+            version: format!("{name} {version}"),
+            command,
+            environment: environment.map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            directory,
+            server: self.server,
+            report: Report::Junit,
+        })
+    }
+
+    fn source(&self, python: &Path) -> Result<PathBuf> {
+        let Self { name, version, .. } = self;
+        let base = format!("{name}-{version}");
+        let path = cached(&base, |into| {
+            let mut download = Command::new(python);
+            download.args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--no-binary",
+                ":all:",
+                "--dest",
+            ]);
+            call(download.arg(into).arg(format!("{name}=={version}")))?;
+            let file = into.join(format!("{base}.tar.gz"));
+            let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+            let sum = sum(&bytes);
+            ensure!(sum == self.sha256, "{} is another one: its SHA-256 is {sum}", file.display());
+            call(Command::new("tar").arg("xzf").arg(&file).arg("-C").arg(into))
+        })?;
+        Ok(path.join(base))
+    }
+}
+
+/// The interpreter's own tests.
+pub(super) fn own(modules: &str) -> Result<Program> {
+    let has_tests = |python: &&str| {
+        let mut ask = Command::new(python);
+        ask.args(["-c", "import test.test_socket"]).stdout(Stdio::null()).stderr(Stdio::null());
+        ask.status().is_ok_and(|status| status.success())
+    };
+    let found = ["python3", "/usr/bin/python3"].into_iter().find(has_tests);
+    let python = found.context("no Python has its own tests: apt-get install libpython3-testsuite")?;
+    let words = ["-m", "test", "--timeout", "300", "-u", "network", "-i", "*VSOCK*"];
+    let command = [python].into_iter().chain(words).chain(modules.split_whitespace()).chain(["--junit-xml"]);
+    Ok(Program {
+        version: "CPython".to_owned(),
+        command: command.map(str::to_owned).collect(),
+        environment: Vec::new(),
+        directory: std::env::temp_dir(),
+        server: "",
+        report: Report::Junit,
+    })
+}
+
+/// The interpreter of an environment that has what is pinned.
+fn environment() -> Result<PathBuf> {
+    let name = format!("python-{}", &sum(PINS.as_bytes())[..12]);
+    let path = cached(&name, |into| {
+        call(Command::new("python3").args(["-m", "venv"]).arg(into))?;
+        let pins = into.join("pins.txt");
+        fs::write(&pins, PINS)?;
+        call(Command::new(into.join("bin/pip")).args(["install", "--quiet", "--no-deps", "-r"]).arg(pins))
+    })?;
+    Ok(path.join("bin/python"))
+}
+
+fn sum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What the suites need, with everything that this needs.
+const PINS: &str = include_str!("pins.txt");
