@@ -30,10 +30,9 @@ pub(crate) fn run(suite: Option<&str>) -> Result<()> {
     let chosen: Vec<_> = SUITES.iter().filter(|known| suite.is_none_or(|name| name == known.name)).collect();
     ensure!(!chosen.is_empty(), "no such suite; there are: {}", names.join(" "));
     run_command(&mut cargo(&["build", "--quiet", "--package", "ambassador"]))?;
-    let room = Room::new()?;
     let mut table = Table::default();
     for suite in chosen {
-        if let Err(error) = compare(suite, &room, &mut table) {
+        if let Err(error) = compare(suite, &mut table) {
             table.failed(suite.name, &error);
         }
     }
@@ -41,7 +40,8 @@ pub(crate) fn run(suite: Option<&str>) -> Result<()> {
 }
 
 /// Runs a suite directly and in each of its modes.
-fn compare(suite: &Suite, room: &Room, table: &mut Table) -> Result<()> {
+fn compare(suite: &Suite, table: &mut Table) -> Result<()> {
+    let room = Room::new(suite.name)?;
     let program = suite.program()?;
     println!("foreign: {}: {}, directly", suite.name, program.version);
     let mut direct = room.run(&program, Way::Direct)?.results;

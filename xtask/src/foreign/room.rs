@@ -54,13 +54,13 @@ pub(super) struct Run {
     pub(super) connects: u64,
 }
 
-/// The files of the runs.
+/// The files of the latest run of a suite.
 pub(super) struct Room(PathBuf);
 
 impl Room {
     /// Makes it.
-    pub(super) fn new() -> Result<Self> {
-        let room = Self(workspace().join("target/foreign"));
+    pub(super) fn new(suite: &str) -> Result<Self> {
+        let room = Self(workspace().join("target/foreign").join(suite));
         fs::create_dir_all(&room.0)?;
         fs::write(room.file("loopback.yaml"), CONFIGURATION)?;
         Ok(room)

@@ -55,7 +55,6 @@ pub(super) const SUITES: &[Suite] = &[
     Suite { name: "go-http", modes: BOTH, of: Of::Go("net/http", "TestCmdGoNoHTTPServer") },
     Suite { name: "urllib3", modes: BOTH, of: Of::Package(URLLIB3) },
     Suite { name: "requests", modes: BOTH, of: Of::Package(REQUESTS) },
-    Suite { name: "httpcore", modes: BOTH, of: Of::Package(HTTPCORE) },
     Suite { name: "httpx", modes: BOTH, of: Of::Package(HTTPX) },
     Suite { name: "aiohttp", modes: BOTH, of: Of::Package(AIOHTTP) },
     Suite { name: "redis-py", modes: BOTH, of: Of::Package(REDIS) },
@@ -88,16 +87,6 @@ const REQUESTS: Package = Package {
     sha256: "f288924cae4e29463698d6d60bc6a4da69c89185ad1e0bcc4104f584e960b9ed",
     plugins: "pytest_httpbin.plugin",
     arguments: &["tests", "-k", "not connect_timeout and not total_timeout_connect"],
-    environment: &[],
-    server: "",
-};
-
-const HTTPCORE: Package = Package {
-    name: "httpcore",
-    version: "1.0.9",
-    sha256: "6e34463af53fd2ab5d807f399a9b45ea31c3dfa2276f15a2c3f00afff6e176e8",
-    plugins: "anyio pytest_httpbin.plugin",
-    arguments: &["tests"],
     environment: &[],
     server: "",
 };
