@@ -21,7 +21,7 @@ use crate::{
     kernel::SynEvents,
     net::{accept::accept, dial::Sockets},
     proxy::{connection, context::Context, held::Held},
-    upstream::pool,
+    upstream::{pool, unattended},
 };
 
 /// How long connections that are open at the end may take to finish.
@@ -107,7 +107,11 @@ impl Worker {
         // It ends with the sender, too.
         let _ = stop.wait_for(|stop| *stop).await;
         flows.close();
-        let _ = tokio::time::timeout(DRAIN, flows.wait()).await;
+        let drained = async {
+            flows.wait().await;
+            unattended::ended().await;
+        };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
         tasks.shutdown().await;
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{exchange, http2_stream::Exchange, pool};
+use super::{exchange, http2_stream::Exchange, pool, unattended};
 use crate::{
     http2::{
         ending::{Ending, Wish},
@@ -115,7 +115,7 @@ async fn dial(request: &Request) -> Result<Open, ProxyError> {
     // The end of another endpoint's connection says nothing of the address that the program dialled.
     let ending = pool::ending(request.flow.id).filter(|_| request.destination() == request.flow.original_dst);
     let (wanted, unwanted) = oneshot::channel();
-    tokio::spawn(run(connection, sender.clone(), unwanted, ending, places));
+    unattended::spawn(run(connection, sender.clone(), unwanted, ending, places));
     Ok(Open { sender, connect, _wanted: wanted })
 }
 

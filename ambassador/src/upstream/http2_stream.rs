@@ -14,7 +14,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http_body::Frame;
 
-use super::http2::Multiplexed;
+use super::{http2::Multiplexed, unattended};
 use crate::{
     http2::{
         incoming::Incoming,
@@ -187,7 +187,7 @@ impl Drop for Download {
         // A reply may be complete before its request is (RFC 9113 §8.1). The rest ends with either stream.
         let mut rest = self.upload.take();
         match rest.state {
-            Sending::Going => drop(tokio::spawn(rest.rest())),
+            Sending::Going => unattended::spawn(rest.rest()),
             Sending::Sent | Sending::Stopped => rest.pump = None,
         }
     }

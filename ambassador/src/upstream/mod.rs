@@ -15,3 +15,4 @@ pub mod sending;
 pub mod download;
 pub mod http2;
 pub mod http2_stream;
+pub(crate) mod unattended;
