@@ -97,7 +97,8 @@ impl Ambassador {
         Process::spawn(&mut self.command(namespace, program))
     }
 
-    /// Runs `program` directly and under ambassador, each with `input` as its stdin; exit code and stdout must be equal.
+    /// Runs `program` directly and under ambassador, each with `input` as its stdin; exit code and stdout must be
+    /// equal.
     pub fn check_like_direct<S: AsRef<OsStr>>(
         &self,
         namespace: &Namespace,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The harness of the end-to-end tests: namespaces, cgroups, real servers, faulty servers and unmodified clients.
 //!
-//! It exists so that a suite in `tests/` reads as a rule and not as plumbing. Every guard undoes what it did when it is
-//! dropped, also during a panic. The harness never depends on `ambassador` itself: the program is run as a user runs it.
+//! It exists so that a suite in `tests/` reads as a rule and not as plumbing. Every guard undoes what it did when it
+//! is dropped, also during a panic. The harness never depends on `ambassador` itself: the program is run as a user
+//! runs it.
 
 pub mod ambassador;
 pub mod attack;

@@ -128,8 +128,8 @@ impl Siege {
         })
     }
 
-    /// [`Siege::during`] of an attack that must harm nobody: the bystander is served at once, memory is bounded, and both
-    /// memory and processor come down afterwards.
+    /// [`Siege::during`] of an attack that must harm nobody: the bystander is served at once, memory is bounded, and
+    /// both memory and processor come down afterwards.
     pub fn withstand(&mut self, work: impl FnOnce(&Self) -> Result<()>) -> Result<Ordeal> {
         let ordeal = self.during(work)?;
         let worst = WORST.max(SLOWER * self.calm_worst);

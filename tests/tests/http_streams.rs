@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What happens in the middle of exchanges: expectations, early replies, pipelining, pieces of a stream, and bodies of a
-//! gigabyte that nobody keeps.
+//! What happens in the middle of exchanges: expectations, early replies, pipelining, pieces of a stream, and bodies
+//! of a gigabyte that nobody keeps.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

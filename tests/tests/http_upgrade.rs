@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Connections that stop to be HTTP: WebSocket, CONNECT, h2c. From the origin's agreement on they are bytes, counted and
-//! bounded by the idle limit alone; until then they are requests as any other.
+//! Connections that stop to be HTTP: WebSocket, CONNECT, h2c. From the origin's agreement on they are bytes, counted
+//! and bounded by the idle limit alone; until then they are requests as any other.
 
 use std::time::Duration;
 

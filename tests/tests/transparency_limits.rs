@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a program or its server can still notice: every difference that `docs/transparency.md` names, proven to be there.
+//! What a program or its server can still notice: every difference that `docs/transparency.md` names, proven to be
+//! there.
 //!
 //! A test that fails here because both runs are equal is good news: the page then says too much.
 

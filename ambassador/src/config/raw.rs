@@ -180,7 +180,8 @@ shape! {
 }
 
 shape! {
-    /// Which failures are tried again. What is not safe to repeat is not repeated, unless `idempotent` declares it safe.
+    /// Which failures are tried again. What is not safe to repeat is not repeated, unless `idempotent` declares it
+    /// safe.
     pub(crate) struct RawRetry as "retry" {
         /// Tries after the first; 0 switches retries off.
         "attempts" => attempts: Attempts;
@@ -196,7 +197,8 @@ shape! {
         "backoff" => backoff: RawBackoff;
         /// How many retries the destination bears in all.
         "budget" => budget: RawBudget;
-        /// The largest request body that is kept for another try; larger ones stream and are not retried. Default: 64KiB.
+        /// The largest request body that is kept for another try; larger ones stream and are not retried. Default:
+        /// 64KiB.
         "maxReplayBytes" => max_replay_bytes: Size;
     }
 }

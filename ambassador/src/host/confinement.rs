@@ -2,9 +2,9 @@
 //! The system calls that the proxy gives up for good, once CMD runs (seccomp).
 //!
 //! The proxy parses what strangers send. Should one of them ever make it run their code, that code must neither start
-//! programs, nor look into other processes, nor touch the kernel beyond the maps that are open already. It is a list of
-//! what is refused, not of what is allowed: which calls an allocator, a resolver or a new libc makes is not ours to know.
-//! Refused calls fail with EPERM. CMD must never inherit it, so it is installed after CMD was started.
+//! programs, nor look into other processes, nor touch the kernel beyond the maps that are open already. It is a list
+//! of what is refused, not of what is allowed: which calls an allocator, a resolver or a new libc makes is not ours
+//! to know. Refused calls fail with EPERM. CMD must never inherit it, so it is installed after CMD was started.
 
 use std::{collections::BTreeMap, env::consts::ARCH};
 

@@ -41,8 +41,8 @@ pub fn drop_all_but(keep: &[Capability]) -> Result<(), PrivilegeError> {
     nix::sys::prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)
 }
 
-/// Keeps other processes of the same user out of this one's memory and descriptors (`PR_SET_DUMPABLE`, proc(5)): CMD may
-/// run as the same user, and a descriptor of a kernel map is all that it takes to change the map. Only
+/// Keeps other processes of the same user out of this one's memory and descriptors (`PR_SET_DUMPABLE`, proc(5)): CMD
+/// may run as the same user, and a descriptor of a kernel map is all that it takes to change the map. Only
 /// `CAP_SYS_PTRACE` gets in. There are no core dumps either; CMD's own exec makes it dumpable again.
 pub fn hide() {
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {

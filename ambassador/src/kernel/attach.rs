@@ -61,8 +61,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs and maps, attached to nothing. Needs `CAP_BPF` and `CAP_NET_ADMIN`, Linux 5.15 (6.1 for
-    /// the errno of refusals and for dropping capabilities later). With `CAP_PERFMON` the kernel tells each caller's name.
+    /// Loads the programs and maps, attached to nothing. Needs `CAP_BPF` and `CAP_NET_ADMIN`, Linux 5.15 (6.1 for the
+    /// errno of refusals and for dropping capabilities later). With `CAP_PERFMON` the kernel tells each caller's
+    /// name.
     pub fn load(options: &LoadOptions) -> Result<Self, KernelError> {
         let loaded = load::load(options)?;
         let flags = if options.intercept_loopback { INTERCEPT_LOOPBACK } else { 0 };

@@ -42,8 +42,8 @@ pub enum SynEvent {
         /// one). The TCP checksum covers only the pseudo header.
         syn: Box<[u8]>,
     },
-    /// The client gave up before the connection was established at the listener, or was told of a failure. Follows a `Held` of
-    /// the same cookie, or comes alone for one that was let in because its destination is known to accept.
+    /// The client gave up before the connection was established at the listener, or was told of a failure. Follows a
+    /// `Held` of the same cookie, or comes alone for one that was let in because its destination is known to accept.
     Closed {
         /// The connection's addresses.
         key: FlowKey,

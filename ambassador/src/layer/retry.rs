@@ -109,7 +109,8 @@ impl Retries {
                 }
             };
             if !self.plan.route().mode.acts() && reason != RetryReason::StaleConnection {
-                // Mode shadow. (A stale connection is retried in every mode: it is ambassador's own doing, not a policy.)
+                // Mode shadow. (A stale connection is retried in every mode: it is ambassador's own doing, not a
+                // policy.)
                 self.plan.trail.retry_because(ended.reason());
                 self.plan.trail.shadow.add(ShadowDecision::Retry);
                 self.say(RetryOutcome::Shadow);

@@ -187,7 +187,8 @@ impl Body {
         }
     }
 
-    /// Goes on with what must not wait until the reader of this body takes more. `Ready` when the body is cut meanwhile.
+    /// Goes on with what must not wait until the reader of this body takes more. `Ready` when the body is cut
+    /// meanwhile.
     pub fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         let Kind::Source(source) = &mut self.kind else { return Poll::Pending };
         let error = ready!(source.drive(cx));

@@ -191,7 +191,8 @@ pub struct Response {
     pub head: ResponseHead,
     /// Its body.
     pub body: Body,
-    /// What follows the head is relayed as bytes: the connection has changed its protocol, or is not HTTP as we know it.
+    /// What follows the head is relayed as bytes: the connection has changed its protocol, or is not HTTP as we know
+    /// it.
     pub upgrade: Option<Box<Upgrade>>,
     /// How long no byte may move on an upgraded connection.
     pub idle: Option<Duration>,

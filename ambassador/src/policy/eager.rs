@@ -28,8 +28,8 @@ pub fn targets(table: &RouteTable) -> Vec<(IpNet, Option<u16>)> {
     targets
 }
 
-/// Whether `earlier` may make a connect there truthful. First bytes are not waited for, so a route that needs them makes
-/// nothing truthful.
+/// Whether `earlier` may make a connect there truthful. First bytes are not waited for, so a route that needs them
+/// makes nothing truthful.
 fn may_precede(earlier: &Route, (net, port): (IpNet, Option<u16>)) -> bool {
     let own = &earlier.matcher;
     let shares_port = own.ports.is_empty() || port.is_none_or(|port| own.ports.contains(&port));

@@ -105,7 +105,8 @@ pub struct Upstream {
     pub breaker: Option<BreakerPolicy>,
     /// Its limits, shared by all routes to it.
     pub limits: BulkheadLimits,
-    /// How long an idle connection is kept for other flows (`connectionPool.idleTimeout`); `None`: it ends with its flow.
+    /// How long an idle connection is kept for other flows (`connectionPool.idleTimeout`); `None`: it ends with its
+    /// flow.
     pub keep_idle: Option<Duration>,
 }
 

@@ -2,8 +2,8 @@
 //! Who is compared: nobody in between, ambassador, its peers behind netfilter's REDIRECT, and for the limit of what any
 //! of them can reach a relay that does nothing. One file per proxy.
 //!
-//! All proxies have two threads or workers, no access log, retries, limits and outlier detection as far as they know them, and
-//! counters of their own, from which the bench knows that they carried what was measured.
+//! All proxies have two threads or workers, no access log, retries, limits and outlier detection as far as they know
+//! them, and counters of their own, from which the bench knows that they carried what was measured.
 
 pub(crate) mod ambassador;
 mod envoy;

@@ -34,7 +34,8 @@ fn processor(kernel: &Path) -> &'static str {
     }
 }
 
-/// Two processors on one thread: on a thread each, the emulator lets kernels die that patch their own code (6.12 at boot).
+/// Two processors on one thread: on a thread each, the emulator lets kernels die that patch their own code (6.12 at
+/// boot).
 const MACHINE: &str = "-accel tcg,thread=single -smp 2 -m 1024 -display none -monitor none -serial stdio \
                        -no-reboot -nic none";
 /// A panic ends the machine at once.

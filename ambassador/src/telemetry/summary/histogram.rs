@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A histogram of durations for quantiles at the end of a run: atomic, at most 1 % off.
 //!
-//! Sixty-four buckets per power of two of nanoseconds (as `HdrHistogram` has them) up to 19 h; longer durations count as
-//! 19 h. A power of two takes room (512 bytes) once it was met: the durations of one destination mostly share a few.
-//! Recording is one relaxed addition.
+//! Sixty-four buckets per power of two of nanoseconds (as `HdrHistogram` has them) up to 19 h; longer durations count
+//! as 19 h. A power of two takes room (512 bytes) once it was met: the durations of one destination mostly share a
+//! few. Recording is one relaxed addition.
 
 use std::array;
 use std::sync::OnceLock;
