@@ -4,7 +4,7 @@
 //! Two parsers that read the same head differently are how a request is smuggled past a proxy, so every ambiguity is
 //! an error here: it must never be resolved by a guess.
 
-use super::chunked::Chunked;
+use super::{chunked::Chunked, names::Names};
 use crate::message::body::BodyError;
 
 /// How the length of a body is given.
@@ -35,6 +35,7 @@ pub(super) struct Lines {
     length: Option<u64>,
     coding: Option<Coding>,
     marks: Marks,
+    names: Names,
     /// `Keep-Alive: timeout=`, in seconds.
     pub(super) keep_alive_timeout: Option<u32>,
 }
@@ -75,6 +76,7 @@ enum Coding {
 impl Lines {
     /// Takes one header line; the error says what is wrong with it.
     pub(super) fn take(&mut self, name: &str, value: &[u8]) -> Result<(), &'static str> {
+        self.names.add(name);
         match name.len() {
             10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
@@ -88,6 +90,11 @@ impl Lines {
             _ => {}
         }
         Ok(())
+    }
+
+    /// There may be a line called `name`; if not, there is none.
+    pub(super) fn may_have(&self, name: &str) -> bool {
+        self.names.may_have(name)
     }
 
     /// The message asks to change the protocol of its connection.

@@ -5,13 +5,14 @@
 //! the bytes when somebody asks. The bytes are never changed.
 
 use bytes::Bytes;
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 use thiserror::Error;
 
 use super::{
     framing::{Framing, Lines, Version},
     start_line::{EMPTY_LINES_MAX, LINE_MAX, request_line, status_line},
 };
+use crate::message::without_user;
 
 /// Why a head was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -33,6 +34,7 @@ pub struct RequestHead {
     raw: Bytes,
     method: Span,
     target: Span,
+    /// The value of the first Host line, without a user.
     host: Option<Span>,
     version: Version,
     framing: Framing,
@@ -59,6 +61,12 @@ pub(super) struct Span {
 impl Span {
     fn of(self, raw: &[u8]) -> &[u8] {
         raw.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The same authority without the user that it may name.
+    fn without_user(self, raw: &[u8]) -> Self {
+        let user = memrchr(b'@', self.of(raw));
+        Self { start: user.map_or(self.start, |at| self.start + at + 1), ..self }
     }
 }
 
@@ -87,16 +95,17 @@ impl RequestHead {
         text(self.target.of(&self.raw))
     }
 
-    /// The value of the first `Host` line, or the authority of an absolute target (which wins: RFC 9112 §3.2.2).
+    /// The value of the first `Host` line, or the authority of an absolute target (which wins: RFC 9112 §3.2.2);
+    /// without the user that it may name.
     pub fn authority(&self) -> Option<&str> {
         // Nearly every target is a path: nothing but the Host line is looked at then.
         if !self.target.of(&self.raw).starts_with(b"/") {
             let target = self.target();
             if let Some((_, rest)) = target.split_once("://") {
-                return Some(rest.split(['/', '?']).next().unwrap_or(rest));
+                return Some(without_user(rest.split(['/', '?']).next().unwrap_or(rest)));
             }
-            if self.method() == "CONNECT" {
-                return Some(target);
+            if self.is_connect() {
+                return Some(without_user(target));
             }
         }
         self.host.map(|host| text(host.of(&self.raw)))
@@ -116,7 +125,7 @@ impl RequestHead {
 
     /// The value of the first header line called `name`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        header(&self.raw, name)
+        if self.lines.may_have(name) { header(&self.raw, name) } else { None }
     }
 
     /// The version of the protocol.
@@ -136,7 +145,12 @@ impl RequestHead {
 
     /// The request asks to change the protocol of its connection, or for a tunnel.
     pub fn is_upgrade(&self) -> bool {
-        self.lines.is_upgrade() || self.method() == "CONNECT"
+        self.lines.is_upgrade() || self.is_connect()
+    }
+
+    /// The request asks for a tunnel.
+    pub fn is_connect(&self) -> bool {
+        self.method.of(&self.raw) == b"CONNECT"
     }
 
     /// The connection that carries it must not carry another flow's requests.
@@ -170,6 +184,7 @@ impl RequestHead {
         if has_bare_lf(&bytes[..length]) {
             lines.set_unshared();
         }
+        let host = host.map(|host| host.without_user(bytes));
         let framing = lines.of_request(line.version).map_err(HeadError::Malformed)?;
         let (method, target, version) = (line.method, line.target, line.version);
         Ok(Some((Self { raw: Bytes::new(), method, target, host, version, framing, lines }, length)))
@@ -211,7 +226,7 @@ impl ResponseHead {
 
     /// The value of the first header line called `name`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        header(&self.raw, name)
+        if self.lines.may_have(name) { header(&self.raw, name) } else { None }
     }
 
     /// How the length of the body is given.
@@ -300,8 +315,10 @@ fn partial<T>(bytes: &[u8], line_too_long: HeadError) -> Result<Option<T>, HeadE
 
 /// httparse takes LF for CR LF; it guarantees that no CR stands alone, so that counting finds it.
 fn has_bare_lf(head: &[u8]) -> bool {
-    let weigh = |byte: &u8| i32::from(*byte == b'\n') - i32::from(*byte == b'\r');
-    head.iter().map(weigh).sum::<i32>() != 0
+    let weigh = |byte: &u8| i8::from(*byte == b'\n') - i8::from(*byte == b'\r');
+    // Pieces whose sum fits a byte, so that many bytes are weighed at a time.
+    let pieces = head.chunks(WEIGHED_AT_A_TIME).map(|piece| piece.iter().map(weigh).sum::<i8>());
+    pieces.map(i32::from).sum::<i32>() != 0
 }
 
 /// Finds a header line in a head that has already been parsed once.
@@ -325,6 +342,8 @@ fn text(bytes: &[u8]) -> &str {
     }
 }
 
+/// At most `i8::MAX`, and a multiple of what a register holds.
+const WEIGHED_AT_A_TIME: usize = 96;
 /// The longest head.
 const HEAD_MAX: usize = 64 * 1024;
 /// Below this a parse costs nothing, and finds a malformed head early.

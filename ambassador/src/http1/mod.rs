@@ -8,6 +8,7 @@
 
 pub mod head;
 mod start_line;
+mod names;
 pub mod framing;
 pub mod chunked;
 pub mod peer;

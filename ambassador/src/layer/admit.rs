@@ -5,45 +5,43 @@
 //! goes with the request to the stage that measures its first attempt.
 
 use crate::{
+    clock,
     message::{
         Request,
         error::ProxyError,
         stage::{Reply, Serve, Stage},
     },
-    telemetry::{
-        Telemetry,
-        labels::{RejectReason, ShadowDecision},
-    },
+    telemetry::labels::{RejectReason, ShadowDecision},
 };
 
 /// Refuses requests while a breaker is open.
 pub struct Admit {
     inner: Stage,
-    telemetry: Telemetry,
 }
 
 impl Admit {
     /// Guards `inner`.
-    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
-        Stage::new(Self { inner, telemetry })
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
     }
 }
 
 impl Serve for Admit {
-    fn serve(&self, mut request: Request) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply {
         if let Some(plan) = request.plan.as_ref().filter(|plan| plan.denied) {
             if plan.route().mode.acts() {
                 return Box::pin(std::future::ready(Err(ProxyError::Denied)));
             }
             plan.trail.shadow.add(ShadowDecision::Denied);
-            plan.state.would_reject(RejectReason::Denied, &self.telemetry);
+            plan.state.would_reject(RejectReason::Denied);
         }
         if let Some(plan) = request.plan.as_ref().filter(|plan| !plan.state.breakers.is_empty()) {
-            match plan.state.admit(request.destination(), request.head.authority(), &self.telemetry) {
+            let now = clock::at(request.resumed);
+            match plan.state.admit(now, request.destination(), Some(&request.head)) {
                 Ok(permits) => {
                     if permits.were_refused() {
                         plan.trail.shadow.add(ShadowDecision::CircuitOpen);
-                        plan.state.would_reject(RejectReason::CircuitOpen, &self.telemetry);
+                        plan.state.would_reject(RejectReason::CircuitOpen);
                     }
                     request.permits = Some(permits);
                 }

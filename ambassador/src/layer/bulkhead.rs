@@ -6,7 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use crate::{
     message::{
@@ -16,35 +19,31 @@ use crate::{
         stage::{Reply, Serve, Stage},
     },
     policy::bulkhead::Permit,
-    telemetry::{
-        Telemetry,
-        labels::{RejectReason, ShadowDecision},
-    },
+    telemetry::labels::{RejectReason, ShadowDecision},
     upstream::state::Limits,
 };
 
 /// Admits as many requests as `connectionPool` allows.
 pub struct BulkheadStage {
     inner: Stage,
-    telemetry: Telemetry,
 }
 
 impl BulkheadStage {
     /// Bounds the requests that go on to `inner`.
-    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
-        Stage::new(Self { inner, telemetry })
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
     }
 }
 
 impl Serve for BulkheadStage {
-    fn serve(&self, request: Request) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply {
         let limited =
             |plan: &Plan| plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some());
-        let Some(plan) = request.plan.clone().filter(|plan| plan.route().mode.decides() && limited(plan))
+        let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.decides() && limited(plan))
         else {
             return self.inner.serve(request);
         };
-        let (inner, telemetry) = (self.inner.clone(), self.telemetry.clone());
+        let (inner, plan) = (self.inner.clone(), Arc::clone(plan));
         Box::pin(async move {
             let mut permits = Vec::new();
             for bulkhead in &plan.state.bulkheads {
@@ -54,9 +53,10 @@ impl Serve for BulkheadStage {
                     permits.push(place);
                 } else {
                     plan.trail.shadow.add(ShadowDecision::Overflow);
-                    plan.state.would_reject(RejectReason::Overflow, &telemetry);
+                    plan.state.would_reject(RejectReason::Overflow);
                 }
             }
+            request.resumed = Instant::now();
             let mut response = inner.serve(request).await?;
             response.body = response.body.on_end(Box::new(move |_| drop(permits)));
             Ok(response)

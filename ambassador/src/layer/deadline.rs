@@ -4,12 +4,18 @@
 //! The head is bounded here and by every attempt; a body that is still coming when the time is over is cut, which the
 //! program sees as what it is. Upgraded connections are exempt.
 
-use tokio::time::timeout;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
 
 use super::overrun::Overrun;
 use crate::clock;
 use crate::message::{
-    Request, Response,
+    Request, Response, Timer,
     error::ProxyError,
     stage::{Reply, Serve, Stage},
 };
@@ -28,29 +34,20 @@ impl DeadlineStage {
 }
 
 impl Serve for DeadlineStage {
-    fn serve(&self, request: Request) -> Reply {
-        let plan = request.plan.clone();
-        let left = plan.as_ref().and_then(|plan| plan.deadline.remaining(clock::now()));
-        let overrun = plan.as_ref().and_then(|plan| {
-            let limit = plan.route().timeouts.request.filter(|_| !request.head.is_endless());
-            Overrun::watch(plan, request.arrived, limit, ShadowDecision::TimeoutRequest)
-        });
-        let reply = self.inner.serve(request);
-        if let Some(overrun) = overrun {
-            return Box::pin(watched(reply, overrun));
+    fn serve(&self, mut request: Box<Request>) -> Reply {
+        let Some(plan) = &request.plan else { return self.inner.serve(request) };
+        let watched = plan.route().timeouts.request.filter(|_| !request.head.is_endless());
+        if let Some(overrun) = Overrun::watch(plan, request.arrived, watched, ShadowDecision::TimeoutRequest)
+        {
+            return Box::pin(watch(self.inner.serve(request), overrun));
         }
-        let (Some(plan), Some(left)) = (plan, left) else { return reply };
+        let Some(left) = plan.deadline.remaining(clock::at(request.resumed)) else {
+            return self.inner.serve(request);
+        };
         let limit = plan.route().timeouts.request.unwrap_or(left);
-        Box::pin(async move {
-            let mut response =
-                timeout(left, reply).await.map_err(|_| ProxyError::RequestTimeout(limit))??;
-            if response.upgrade.is_none()
-                && let Some(left) = plan.deadline.remaining(clock::now())
-            {
-                response.body = response.body.cut_after(left);
-            }
-            Ok(response)
-        })
+        let Some(until) = request.resumed.checked_add(left) else { return self.inner.serve(request) };
+        let timer = request.timer.take();
+        Box::pin(Bounded { reply: self.inner.serve(request), timer, until, limit })
     }
 
     fn inside(&self) -> Option<&Stage> {
@@ -59,10 +56,56 @@ impl Serve for DeadlineStage {
 }
 
 /// Watches the whole of a reply in mode shadow.
-async fn watched(reply: Reply, overrun: Overrun) -> Result<Response, ProxyError> {
+async fn watch(reply: Reply, overrun: Overrun) -> Result<Box<Response>, ProxyError> {
     let mut response = reply.await?;
     if response.upgrade.is_none() {
         response.body = response.body.on_end(Box::new(move |_| drop(overrun)));
     }
     Ok(response)
+}
+
+/// A reply whose head must come before `until`, and its body, too.
+struct Bounded {
+    reply: Reply,
+    /// Made when there is something to wait for. It may be set to the end of an earlier request of the same flow, and
+    /// then is set anew when it rings: most requests are over long before.
+    timer: Option<Timer>,
+    until: Instant,
+    limit: Duration,
+}
+
+impl Bounded {
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.until;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= until {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(until);
+        }
+    }
+
+    fn bound(&mut self, mut response: Box<Response>) -> Box<Response> {
+        if response.upgrade.is_none() {
+            response.body = response.body.cut_at(self.until);
+        }
+        response.timer = self.timer.take();
+        response
+    }
+}
+
+impl Future for Bounded {
+    type Output = Result<Box<Response>, ProxyError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(outcome) = self.reply.as_mut().poll(cx) {
+            return Poll::Ready(outcome.map(|response| self.bound(response)));
+        }
+        self.poll_overdue(cx).map(|()| Err(ProxyError::RequestTimeout(self.limit)))
+    }
 }

@@ -14,12 +14,10 @@ use crate::{
         Request, RequestHead, Response, ResponseHead,
         body::BodyEnd,
         error::{ProxyError, Side},
-        flow::Flow,
         plan::Plan,
         stage::{Reply, Serve, Stage},
     },
     telemetry::{
-        Telemetry,
         event::{Rejected, RequestFinished},
         labels::{Enforcement, ErrorType, Protocol, RejectReason},
     },
@@ -28,35 +26,26 @@ use crate::{
 /// Says what became of requests.
 pub struct Log {
     inner: Stage,
-    telemetry: Telemetry,
 }
 
 impl Log {
     /// Speaks of what `inner` serves.
-    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
-        Stage::new(Self { inner, telemetry })
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
     }
 }
 
 impl Serve for Log {
-    fn serve(&self, mut request: Request) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
-        let trail = Arc::clone(&plan.trail);
-        trail.sent(request.head.wire_length());
+        plan.trail.sent(request.head.wire_length());
         if let Some(bytes) = request.body.length_at_hand() {
-            trail.sent(bytes);
+            plan.trail.sent(bytes);
         } else {
-            let body = std::mem::take(&mut request.body);
-            request.body = body.on_end(Box::new(move |end| trail.sent(end.bytes)));
+            let (body, plan) = (std::mem::take(&mut request.body), Arc::clone(&plan));
+            request.body = body.on_end(Box::new(move |end| plan.trail.sent(end.bytes)));
         }
-        let entry = Entry {
-            head: request.head.clone(),
-            flow: Arc::clone(&request.flow),
-            arrived: request.arrived,
-            plan,
-            telemetry: self.telemetry.clone(),
-        };
-        let guard = Unanswered(Some(entry));
+        let guard = Unanswered(Some(Entry { plan }));
         let reply = self.inner.serve(request);
         Box::pin(async move {
             let mut guard = guard;
@@ -66,7 +55,8 @@ impl Serve for Log {
                 Ok(response) => Ok(entry.follow(response)),
                 Err(error) => {
                     entry.reject(&error);
-                    entry.finish(Answer { error: Some((&error).into()), ..Answer::default() });
+                    entry
+                        .finish(Answer { error: Some((&error).into()), ..Answer::default() }, Instant::now());
                     Err(error)
                 }
             }
@@ -84,18 +74,14 @@ struct Unanswered(Option<Entry>);
 impl Drop for Unanswered {
     fn drop(&mut self) {
         if let Some(entry) = self.0.take() {
-            entry.finish(Answer { error: Some(ErrorType::ClientGone), ..Answer::default() });
+            entry.finish(Answer { error: Some(ErrorType::ClientGone), ..Answer::default() }, Instant::now());
         }
     }
 }
 
-/// What is known of a request from its head.
+/// A request of which nothing has been said yet.
 struct Entry {
-    head: RequestHead,
-    flow: Arc<Flow>,
-    arrived: Instant,
-    plan: Plan,
-    telemetry: Telemetry,
+    plan: Arc<Plan>,
 }
 
 /// What the program was answered with.
@@ -109,7 +95,7 @@ struct Answer {
 
 impl Entry {
     /// Waits for the end of the reply's body.
-    fn follow(self, mut response: Response) -> Response {
+    fn follow(self, mut response: Box<Response>) -> Box<Response> {
         if let Some(cause) = &response.cause {
             self.reject(cause);
         }
@@ -122,12 +108,14 @@ impl Entry {
             error: response.cause.as_ref().map(ErrorType::from).or(unread),
             received: response.head.wire_length(),
         };
-        response.body = response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status }| {
-            self.plan.trail.sent(sent);
-            let grpc_status = head.grpc_status.or(grpc_status);
-            let (error, received) = (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
-            self.finish(Answer { grpc_status, error, received, ..head });
-        }));
+        response.body =
+            response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status, at }| {
+                self.plan.trail.sent(sent);
+                let grpc_status = head.grpc_status.or(grpc_status);
+                let (error, received) =
+                    (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
+                self.finish(Answer { grpc_status, error, received, ..head }, at);
+            }));
         response
     }
 
@@ -141,7 +129,7 @@ impl Entry {
             ProxyError::Denied => RejectReason::Denied,
             _ => RejectReason::Overflow,
         };
-        self.telemetry.emit(
+        self.plan.state.telemetry.emit(
             &Rejected {
                 route: Arc::clone(&self.plan.state.route.name),
                 reason,
@@ -151,32 +139,32 @@ impl Entry {
         );
     }
 
-    fn finish(&self, answer: Answer) {
-        let trail = &self.plan.trail;
+    fn finish(&self, answer: Answer, at: Instant) {
+        let Plan { head, flow, trail, .. } = &*self.plan;
         let answered = answer.error.is_none() && answer.status.is_some_and(|status| status < 500);
         let retry_reason = trail.retry_reason();
-        self.telemetry.emit(
+        self.plan.state.telemetry.emit(
             &RequestFinished {
-                route: Arc::clone(&self.plan.state.route.name),
-                destination: self.plan.destination(trail.endpoint().unwrap_or(self.flow.original_dst)),
-                protocol: match self.head {
+                route: Cow::Borrowed(&self.plan.state.route.name),
+                destination: self.plan.destination(trail.endpoint().unwrap_or(flow.original_dst)),
+                protocol: match head {
                     RequestHead::Http1(_) => Protocol::Http1,
                     RequestHead::Http2(_) => Protocol::Http2,
                 },
-                method: Cow::Borrowed(self.head.method()),
-                host: Cow::Borrowed(self.head.authority().unwrap_or_default()),
-                path: Cow::Borrowed(self.head.path()),
+                method: Cow::Borrowed(head.method()),
+                host: Cow::Borrowed(head.authority().unwrap_or_default()),
+                path: Cow::Borrowed(head.path()),
                 status: answer.status,
                 grpc_status: answer.grpc_status,
                 error: answer.error,
-                duration: self.arrived.elapsed(),
+                duration: at.saturating_duration_since(self.plan.arrived),
                 attempts: trail.attempts(),
                 retry_reason,
                 rescued: answered && retry_reason.is_some() && trail.attempts() > 1,
                 shadow: trail.shadow.all(),
                 bytes_sent: trail.bytes_sent(),
                 bytes_received: answer.received,
-                caller: (&self.flow.app).into(),
+                caller: (&flow.app).into(),
             }
             .into(),
         );

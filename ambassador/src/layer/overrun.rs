@@ -8,15 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{
-    message::plan::{Plan, Trail},
-    policy::mode::Mode,
-    telemetry::labels::ShadowDecision,
-};
+use crate::{message::plan::Plan, policy::mode::Mode, telemetry::labels::ShadowDecision};
 
 /// Dropped when what it watches is over, or given up.
 pub(super) struct Overrun {
-    trail: Arc<Trail>,
+    plan: Arc<Plan>,
     began: Instant,
     limit: Duration,
     decision: ShadowDecision,
@@ -25,20 +21,20 @@ pub(super) struct Overrun {
 impl Overrun {
     /// Watches what began at `began`; `None` where policies are not in mode shadow, or there is no limit.
     pub(super) fn watch(
-        plan: &Plan,
+        plan: &Arc<Plan>,
         began: Instant,
         limit: Option<Duration>,
         decision: ShadowDecision,
     ) -> Option<Self> {
         let limit = limit.filter(|_| plan.route().mode == Mode::Shadow)?;
-        Some(Self { trail: Arc::clone(&plan.trail), began, limit, decision })
+        Some(Self { plan: Arc::clone(plan), began, limit, decision })
     }
 }
 
 impl Drop for Overrun {
     fn drop(&mut self) {
         if self.began.elapsed() >= self.limit {
-            self.trail.shadow.add(self.decision);
+            self.plan.trail.shadow.add(self.decision);
         }
     }
 }

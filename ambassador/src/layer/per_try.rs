@@ -4,6 +4,12 @@
 //! Whichever comes first ends it: `timeouts.perTry`, or what is left of `timeouts.request`. Dropping the attempt
 //! closes its connection; it never returns to the pool.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
 use tokio::time::{Instant, timeout};
 
 use super::overrun::Overrun;
@@ -11,7 +17,7 @@ use super::overrun::Overrun;
 use crate::{
     clock,
     message::{
-        Request,
+        Request, Response,
         error::ProxyError,
         progress::Progress,
         stage::{Reply, Serve, Stage},
@@ -33,11 +39,11 @@ impl PerTry {
 }
 
 impl Serve for PerTry {
-    fn serve(&self, mut request: Request) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply {
         let Some(plan) = request.plan.as_ref() else { return self.inner.serve(request) };
         if !plan.route().mode.acts() {
             let limit = plan.route().timeouts.per_try;
-            let overrun = Overrun::watch(plan, Instant::now(), limit, ShadowDecision::TimeoutPerTry);
+            let overrun = Overrun::watch(plan, request.resumed, limit, ShadowDecision::TimeoutPerTry);
             let attempt = self.inner.serve(request);
             let Some(overrun) = overrun else { return attempt };
             return Box::pin(async move {
@@ -46,26 +52,51 @@ impl Serve for PerTry {
                 reply
             });
         }
-        let limit = plan.deadline.attempt_limit(clock::now(), &plan.route().timeouts);
+        let limit = plan.deadline.attempt_limit(clock::at(request.resumed), &plan.route().timeouts);
         let whole = plan.route().timeouts.request.unwrap_or_default();
-        let Some(duration) = limit.duration() else { return self.inner.serve(request) };
-        let progress = Progress::watched();
-        request.progress = progress.clone();
-        let attempt = self.inner.serve(request);
-        Box::pin(async move {
-            match timeout(duration, attempt).await {
-                Ok(reply) => reply,
-                Err(_) => Err(match limit {
-                    Limit::Request(_) => ProxyError::RequestTimeout(whole),
-                    Limit::Own(_) | Limit::None => {
-                        ProxyError::PerTryTimeout { limit: duration, sent: progress.sent() }
-                    }
-                }),
+        match limit {
+            Limit::None => self.inner.serve(request),
+            Limit::Own(limit) => {
+                let progress = Progress::watched();
+                request.progress = progress.clone();
+                let attempt = self.inner.serve(request);
+                Box::pin(async move {
+                    let ended = timeout(limit, attempt).await;
+                    ended.unwrap_or_else(|_| Err(ProxyError::PerTryTimeout { limit, sent: progress.sent() }))
+                })
             }
-        })
+            Limit::Request(left) => match request.resumed.checked_add(left) {
+                Some(until) => {
+                    let attempt = self.inner.serve(request);
+                    Box::pin(Last { attempt, until, whole })
+                }
+                None => self.inner.serve(request),
+            },
+        }
     }
 
     fn inside(&self) -> Option<&Stage> {
         Some(&self.inner)
+    }
+}
+
+/// An attempt that lasts to the end of its request's time at most. The stage that bounds the whole request has the
+/// timer, and wakes this one at that time; that the attempt has failed must be told from within.
+struct Last {
+    attempt: Reply,
+    until: Instant,
+    whole: Duration,
+}
+
+impl Future for Last {
+    type Output = Result<Box<Response>, ProxyError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.attempt.as_mut().poll(cx) {
+            Poll::Pending if Instant::now() >= self.until => {
+                Poll::Ready(Err(ProxyError::RequestTimeout(self.whole)))
+            }
+            ended => ended,
+        }
     }
 }

@@ -24,12 +24,11 @@ impl Rescue {
 }
 
 impl Serve for Rescue {
-    fn serve(&self, request: Request) -> Reply {
-        let plan = request.plan.clone();
+    fn serve(&self, request: Box<Request>) -> Reply {
+        let transparent = request.plan.as_ref().is_none_or(|plan| plan.passes_failures());
         let is_http1 = matches!(request.head, RequestHead::Http1(_));
         let reply = self.inner.serve(request);
         Box::pin(async move {
-            let transparent = plan.is_none_or(|plan| plan.passes_failures());
             match reply.await {
                 Err(error @ (ProxyError::ClientGone(_) | ProxyError::MalformedRequest(_))) => Err(error),
                 // The program's own connection was closed between its requests, as it would have been without a proxy:

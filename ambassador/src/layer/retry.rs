@@ -5,7 +5,7 @@
 //! up to `maxReplayBytes`; beyond that it streams on, the request has one attempt, and that is said.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
 
@@ -21,6 +21,7 @@ use crate::{
         body::Body,
         error::ProxyError,
         facts::{outcome_of, retry_outcome_of},
+        interim::InterimSink,
         plan::Plan,
         replay::ReplayBody,
         stage::{Reply, Serve, Stage},
@@ -35,7 +36,6 @@ use crate::{
         retry_after,
     },
     telemetry::{
-        Telemetry,
         event::{self, Retried, RetryGivenUp},
         labels::{GivenUpReason, RetryOutcome, ShadowDecision},
     },
@@ -45,20 +45,19 @@ use crate::{
 /// Retries requests.
 pub struct Retry {
     inner: Stage,
-    telemetry: Telemetry,
 }
 
 impl Retry {
     /// Retries what `inner` fails.
-    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
-        Stage::new(Self { inner, telemetry })
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
     }
 }
 
 impl Serve for Retry {
-    fn serve(&self, request: Request) -> Reply {
+    fn serve(&self, request: Box<Request>) -> Reply {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
-        let retries = Retries { inner: self.inner.clone(), telemetry: self.telemetry.clone(), plan };
+        let retries = Retries { inner: self.inner.clone(), interim: request.interim.clone(), plan };
         Box::pin(retries.run(request))
     }
 
@@ -70,38 +69,40 @@ impl Serve for Retry {
 /// A request and its attempts.
 struct Retries {
     inner: Stage,
-    telemetry: Telemetry,
-    plan: Plan,
+    interim: InterimSink,
+    plan: Arc<Plan>,
 }
 
 /// How an attempt ended, and what is known of it.
 struct Ended {
-    result: Result<Response, ProxyError>,
+    result: Result<Box<Response>, ProxyError>,
     outcome: AttemptOutcome,
 }
 
 impl Retries {
-    async fn run(self, mut request: Request) -> Result<Response, ProxyError> {
+    async fn run(self, mut request: Box<Request>) -> Result<Box<Response>, ProxyError> {
         let body = std::mem::take(&mut request.body);
         let mut replay = ReplayBody::new(body, self.plan.route().retry.max_replay_bytes);
-        let mut first = request.again(replay.attempt().unwrap_or_default());
-        first.permits = request.permits.take();
-        let mut under_way = self.inner.serve(first);
+        request.body = replay.attempt().unwrap_or_default();
+        let mut under_way = self.inner.serve(request);
         let (mut number, mut stale_retried, mut retried) = (1, false, false);
         let mut retry_permit = None;
         loop {
             let result = under_way.await;
-            if request.interim.is_half_closed() && matches!(result, Err(ProxyError::Disconnected { .. })) {
+            if self.interim.is_half_closed() && matches!(result, Err(ProxyError::Disconnected { .. })) {
                 // The origin has followed the end of the program's side. Most programs are gone then.
                 return result;
             }
-            let outcome = result.as_ref().map_or_else(outcome_of, response_outcome);
+            let outcome = result.as_ref().map_or_else(outcome_of, |response| response_outcome(response));
             let ended = Ended { result, outcome };
             if let Some(outcome) = ended.retry_outcome().filter(|_| retried) {
                 self.say(outcome);
             }
+            if !retry::is_due(self.policy(), outcome, stale_retried) {
+                return ended.holding(retry_permit);
+            }
             let attempt = Attempt { number, outcome, retry_after: ended.retry_after(), stale_retried };
-            let (after, reason) = match self.decide(&request, &mut replay, &attempt) {
+            let (after, reason) = match self.decide(&mut replay, &attempt) {
                 RetryDecision::Retry { after, reason } => (after, reason),
                 RetryDecision::GiveUp(reason) => {
                     self.give_up(reason);
@@ -134,34 +135,46 @@ impl Retries {
             }
             self.plan.trail.retry_because(ended.reason());
             // The next attempt needs the body, which a reply that is dropped gives back.
-            let failed = self.plan.trail.endpoint().unwrap_or_else(|| request.destination());
+            let failed = self.plan.trail.endpoint().unwrap_or(self.plan.flow.original_dst);
             // Boxed, because nearly no request comes here, and each would keep room for it.
             let body = Box::pin(ended.discard(&mut replay)).await?;
             sleep(after).await;
-            let mut next = request.again(body);
+            let mut next = Request::again(&self.plan, body, self.interim.clone());
             next.endpoint = Some(failed);
             next.reuse = if stale { Reuse::Forbidden } else { Reuse::Allowed };
             under_way = self.inner.serve(next);
         }
     }
 
-    fn decide(&self, request: &Request, replay: &mut ReplayBody, attempt: &Attempt) -> RetryDecision {
+    fn decide(&self, replay: &mut ReplayBody, attempt: &Attempt) -> RetryDecision {
+        let head = &self.plan.head;
         let facts = RequestFacts {
-            method: request.head.method(),
-            idempotency_key: request.head.header("idempotency-key").is_some(),
+            method: head.method(),
+            idempotency_key: head.header("idempotency-key").is_some(),
             replayable: replay.is_replayable(),
             next: if self.plan.host_mismatch {
                 NextAttempt::SameAddress
             } else {
                 self.plan.route().next_attempt()
             },
-            bound: pool::bound_to(request.flow.id).is_some(),
+            bound: pool::bound_to(self.plan.flow.id).is_some(),
         };
         let shared = Shared { budget: self.plan.state.budget(), breakers: &self.plan.state.breakers };
-        let (route, deadline) = (self.plan.route(), self.plan.deadline);
-        let none = RetryPolicy::default();
-        let policy = if route.mode.decides() { &route.retry } else { &none };
-        retry::decide(policy, &facts, attempt, shared, clock::now(), deadline, &mut fastrand::Rng::new())
+        let deadline = self.plan.deadline;
+        retry::decide(
+            self.policy(),
+            &facts,
+            attempt,
+            shared,
+            clock::now(),
+            deadline,
+            &mut fastrand::Rng::new(),
+        )
+    }
+
+    fn policy(&self) -> &RetryPolicy {
+        static NONE: LazyLock<RetryPolicy> = LazyLock::new(RetryPolicy::default);
+        if self.plan.route().mode.decides() { &self.plan.route().retry } else { &NONE }
     }
 
     fn give_up(&self, reason: GiveUp) {
@@ -178,12 +191,12 @@ impl Retries {
             _ => return,
         };
         let route = Arc::clone(&self.plan.state.route.name);
-        self.telemetry.emit(&RetryGivenUp { route, reason }.into());
+        self.plan.state.telemetry.emit(&RetryGivenUp { route, reason }.into());
     }
 
     fn say(&self, outcome: RetryOutcome) {
         let route = Arc::clone(&self.plan.state.route.name);
-        self.telemetry.emit(&Retried { route, outcome }.into());
+        self.plan.state.telemetry.emit(&Retried { route, outcome }.into());
     }
 }
 
@@ -203,7 +216,7 @@ impl Ended {
     }
 
     /// What came, with the places of its retries, which are taken until the reply's body has ended.
-    fn holding(self, permits: Option<Vec<Permit>>) -> Result<Response, ProxyError> {
+    fn holding(self, permits: Option<Vec<Permit>>) -> Result<Box<Response>, ProxyError> {
         let mut response = self.result?;
         if let Some(permits) = permits {
             response.body = response.body.on_end(Box::new(move |_| drop(permits)));

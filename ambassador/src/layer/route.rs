@@ -20,6 +20,7 @@ use crate::{
         stage::{Reply, Serve, Stage},
     },
     policy::{
+        clock::Now,
         deadline::Deadline,
         facts::{L4Facts, L7Facts},
         matcher::Protocol,
@@ -53,7 +54,7 @@ impl RouteStage {
     }
 
     /// The plan of a request.
-    fn plan(&self, request: &Request) -> Plan {
+    fn plan(&self, request: &Request, now: Now) -> Plan {
         let names = self.endpoints.names();
         let protocol = match request.head {
             RequestHead::Http1(_) => Protocol::Http1,
@@ -88,14 +89,17 @@ impl RouteStage {
             );
         }
         let deadline = if selection.route.mode.acts() && !request.head.is_endless() {
-            Deadline::starting(clock::at(request.arrived), &selection.route.timeouts)
+            Deadline::starting(now, &selection.route.timeouts)
         } else {
             Deadline::NONE
         };
         Plan {
+            head: request.head.clone(),
+            flow: Arc::clone(&request.flow),
+            arrived: request.arrived,
             state: self.states.of(selection.route, request.flow.original_dst),
             deadline,
-            trail: Arc::new(Trail::default()),
+            trail: Trail::default(),
             denied: selection.denied,
             host_mismatch: selection.host_mismatch,
         }
@@ -103,10 +107,11 @@ impl RouteStage {
 }
 
 impl Serve for RouteStage {
-    fn serve(&self, mut request: Request) -> Reply {
-        let plan = self.plan(&request);
-        plan.state.budget.deposit(clock::now());
-        request.plan = Some(plan);
+    fn serve(&self, mut request: Box<Request>) -> Reply {
+        let now = clock::at(request.arrived);
+        let plan = self.plan(&request, now);
+        plan.state.budget.deposit(now);
+        request.plan = Some(Arc::new(plan));
         self.inner.serve(request)
     }
 

@@ -4,23 +4,22 @@
 //! It stands inside of retry: a failure that a retry hides is still a failure of the upstream. An attempt ends with
 //! its reply's body, not with its head.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 
 use crate::{
+    clock,
     message::{
-        Request, RequestHead, Response,
+        Request, Response,
         body::BodyErrorKind,
         error::ProxyError,
         facts::outcome_of,
-        flow::Flow,
         plan::Plan,
         stage::{Reply, Serve, Stage},
     },
     policy::classify::{AttemptOutcome, Written},
     telemetry::{
-        Telemetry,
         event::{AttemptFinished, ConnectFinished},
         labels::ErrorType,
     },
@@ -30,24 +29,23 @@ use crate::{
 /// Measures attempts.
 pub struct Sample {
     inner: Stage,
-    telemetry: Telemetry,
 }
 
 impl Sample {
     /// Measures the attempts of `inner`.
-    pub fn layer(inner: Stage, telemetry: Telemetry) -> Stage {
-        Stage::new(Self { inner, telemetry })
+    pub fn layer(inner: Stage) -> Stage {
+        Stage::new(Self { inner })
     }
 }
 
 impl Serve for Sample {
-    fn serve(&self, mut request: Request) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
         let endpoint = request.destination();
         // The first attempt brings the permit that admitted the request; a further one asks again.
         let permits = match request.permits.take() {
             Some(permits) => permits,
-            None => match plan.state.admit(endpoint, request.head.authority(), &self.telemetry) {
+            None => match plan.state.admit(clock::at(request.resumed), endpoint, Some(&request.head)) {
                 Ok(permits) => permits,
                 Err(refused) => {
                     let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };
@@ -56,21 +54,13 @@ impl Serve for Sample {
             },
         };
         plan.trail.attempt();
-        let measured = Measured {
-            plan,
-            flow: Arc::clone(&request.flow),
-            head: request.head.clone(),
-            permits,
-            endpoint,
-            started: Instant::now(),
-            telemetry: self.telemetry.clone(),
-        };
+        let measured = Measured { plan, permits, endpoint, started: request.resumed };
         let attempt = self.inner.serve(request);
         Box::pin(async move {
             match attempt.await {
                 Ok(response) => Ok(measured.follow(response)),
                 Err(error) => {
-                    measured.finish(None, outcome_of(&error), Some((&error).into()));
+                    measured.finish(None, outcome_of(&error), Some((&error).into()), Instant::now());
                     Err(error)
                 }
             }
@@ -84,23 +74,20 @@ impl Serve for Sample {
 
 /// An attempt under way.
 struct Measured {
-    plan: Plan,
-    flow: Arc<Flow>,
-    head: RequestHead,
+    plan: Arc<Plan>,
     permits: Permits,
     endpoint: SocketAddr,
     started: Instant,
-    telemetry: Telemetry,
 }
 
 impl Measured {
     /// Waits for the end of the body.
-    fn follow(mut self, mut response: Response) -> Response {
+    fn follow(mut self, mut response: Box<Response>) -> Box<Response> {
         if let Some(info) = response.attempt
             && let Some(duration) = info.connect
         {
             let destination = self.plan.state.destination(info.endpoint);
-            self.telemetry.emit(&ConnectFinished { destination, duration, error: None }.into());
+            self.plan.state.telemetry.emit(&ConnectFinished { destination, duration, error: None }.into());
         }
         let status = response.status();
         let outcome = response_outcome(&response);
@@ -108,31 +95,33 @@ impl Measured {
             // A half-open breaker must not wait for the end of a stream that may last for hours.
             let permits = std::mem::take(&mut self.permits);
             let endpoint = self.plan.trail.endpoint().unwrap_or(self.endpoint);
-            let (state, host) = (&self.plan.state, self.head.authority());
-            state.sample(permits, outcome, self.started.elapsed(), endpoint, host, &self.telemetry);
+            let now = Instant::now();
+            let when = (clock::at(now), now.saturating_duration_since(self.started));
+            self.plan.state.sample(permits, outcome, when, endpoint, Some(&self.plan.head));
         }
         if response.upgrade.is_some() {
             // The reply is complete; what follows belongs to another protocol, and may last for days.
-            self.finish(status, outcome, None);
+            self.finish(status, outcome, None, Instant::now());
             return response;
         }
         response.body = response.body.on_end(Box::new(move |end| match end.clean {
             Ok(()) | Err(BodyErrorKind::Abandoned) => {
                 let outcome = end.grpc_status.map_or(outcome, AttemptOutcome::Grpc);
-                self.finish(status, outcome, None);
+                self.finish(status, outcome, None, end.at);
             }
             Err(error) => {
                 let cut = AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: true };
-                self.finish(status, cut, Some(error.into()));
+                self.finish(status, cut, Some(error.into()), end.at);
             }
         }));
         response
     }
 
-    fn finish(self, status: Option<u16>, outcome: AttemptOutcome, error: Option<ErrorType>) {
-        let Self { plan, flow, head, permits, endpoint, started, telemetry } = self;
+    fn finish(self, status: Option<u16>, outcome: AttemptOutcome, error: Option<ErrorType>, at: Instant) {
+        let Self { plan, permits, endpoint, started } = self;
+        let telemetry = &plan.state.telemetry;
         let endpoint = plan.trail.endpoint().unwrap_or(endpoint);
-        let duration = started.elapsed();
+        let duration = at.saturating_duration_since(started);
         let destination = plan.state.destination(endpoint);
         if let Some(
             error @ (ErrorType::ConnectRefused
@@ -145,12 +134,12 @@ impl Measured {
                 &ConnectFinished { destination: destination.clone(), duration, error: Some(error) }.into(),
             );
         }
-        plan.state.sample(permits, outcome, duration, endpoint, head.authority(), &telemetry);
+        plan.state.sample(permits, outcome, (clock::at(at), duration), endpoint, Some(&plan.head));
         if !plan.state.is_closed() {
             // The breaker has to be asked in connect().
-            flow.doubt(flow.original_dst);
+            plan.flow.doubt(plan.flow.original_dst);
         }
-        let route = Arc::clone(&plan.state.route.name);
+        let route = Cow::Borrowed(&*plan.state.route.name);
         telemetry.emit(&AttemptFinished { route, destination, status, error, duration }.into());
     }
 }

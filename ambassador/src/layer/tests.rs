@@ -73,7 +73,7 @@ struct Mock {
 }
 
 impl Serve for Mock {
-    fn serve(&self, request: Request) -> Reply {
+    fn serve(&self, request: Box<Request>) -> Reply {
         self.seen.lock().expect("no panic").push(request.destination());
         let play = self.plays.lock().expect("no panic").pop_front().expect("no more attempts");
         let disconnected = |reused| ProxyError::Disconnected {
@@ -153,36 +153,38 @@ impl World {
         let endpoints = Arc::new(Endpoints::new(&table));
         let seen = Arc::default();
         let mock = Mock { plays: Mutex::new(plays.into_iter().collect()), seen: Arc::clone(&seen) };
-        let say = || telemetry.clone();
         let stage = PerTry::layer(Balance::layer(Stage::new(mock), Arc::clone(&endpoints)));
-        let stage = Retry::layer(Sample::layer(stage, say()), say());
-        let stage = BulkheadStage::layer(Admit::layer(stage, say()), say());
-        let stage = Log::layer(DeadlineStage::layer(stage), say());
-        let stack = RouteStage::layer(stage, table, Arc::clone(&states), endpoints, say());
+        let stage = BulkheadStage::layer(Admit::layer(Retry::layer(Sample::layer(stage))));
+        let stage = Log::layer(DeadlineStage::layer(stage));
+        let stack = RouteStage::layer(stage, table, Arc::clone(&states), endpoints, telemetry);
         Self { stack, states, route, seen, said }
     }
 
-    async fn send(&self, wire: &str, body: &'static str) -> Result<Response, ProxyError> {
-        let flow = Flow {
-            id: FlowId(0),
-            original_dst: DIALLED.parse().expect("an address"),
-            source: Source::new(DIALLED.parse().expect("an address"), 1),
-            app: App::default(),
-            netns_cookie: 1,
-            sockets: Arc::new(LocalSockets),
-            dialer: Dialer::unmarked(),
-            verdicts: None,
-        };
-        let head = head::RequestHead::parse(wire.as_bytes()).expect("a head").expect("whole");
-        let body = Body::whole(Bytes::from_static(body.as_bytes()));
-        let head = RequestHead::Http1(Arc::new(head));
-        self.stack.serve(Request::new(head, body, Arc::new(flow), InterimSink::none())).await
+    async fn send(&self, wire: &str, body: &'static str) -> Result<Box<Response>, ProxyError> {
+        self.stack.serve(request(wire, body)).await
     }
 
     fn retries(&self) -> Vec<RetryOutcome> {
         let outcome = |event| if let Event::Retried(retried) = event { Some(retried.outcome) } else { None };
         self.said.take().into_iter().filter_map(outcome).collect()
     }
+}
+
+fn request(wire: &str, body: &'static str) -> Box<Request> {
+    let flow = Flow {
+        id: FlowId(0),
+        original_dst: DIALLED.parse().expect("an address"),
+        source: Source::new(DIALLED.parse().expect("an address"), 1),
+        app: App::default(),
+        netns_cookie: 1,
+        sockets: Arc::new(LocalSockets),
+        dialer: Dialer::unmarked(),
+        verdicts: None,
+    };
+    let head = head::RequestHead::parse(wire.as_bytes()).expect("a head").expect("whole");
+    let body = Body::whole(Bytes::from_static(body.as_bytes()));
+    let head = RequestHead::Http1(Arc::new(head));
+    Request::new(head, body, Arc::new(flow), InterimSink::none())
 }
 
 fn retrying(attempts: u32) -> RetryPolicy {

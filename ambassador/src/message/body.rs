@@ -10,15 +10,14 @@ use std::{
     io, mem,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use thiserror::Error;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use super::Upgrade;
+use super::{Timer, Upgrade};
 use crate::http2::incoming::Incoming;
 
 /// Called once when a body has ended, or was dropped before its end.
@@ -30,6 +29,7 @@ pub struct Body {
     bytes: u64,
     grpc_status: Option<u16>,
     hooks: Vec<EndHook>,
+    bound: Option<Bound>,
 }
 
 enum Kind {
@@ -66,6 +66,8 @@ pub struct BodyEnd {
     pub clean: Result<(), BodyErrorKind>,
     /// `grpc-status` of its trailers, if it had one.
     pub grpc_status: Option<u16>,
+    /// When it ended.
+    pub at: Instant,
 }
 
 /// Why a body was cut.
@@ -190,8 +192,12 @@ impl Body {
     /// Goes on with what must not wait until the reader of this body takes more. `Ready` when the body is cut
     /// meanwhile.
     pub fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        let Kind::Source(source) = &mut self.kind else { return Poll::Pending };
-        let error = ready!(source.drive(cx));
+        let driven = if let Kind::Source(source) = &mut self.kind { source.drive(cx) } else { Poll::Pending };
+        let error = match driven {
+            Poll::Ready(error) => error,
+            // A reader that takes nothing must not hold the request beyond its time.
+            Poll::Pending => ready!(self.poll_overdue(cx)),
+        };
         self.end(Err(error.kind()));
         Poll::Ready(error)
     }
@@ -202,19 +208,17 @@ impl Body {
         self.end_with(sent, clean);
     }
 
-    /// Cuts this body if it has not ended after `left`.
+    /// Cuts this body if it has not ended at `until`.
     #[must_use]
-    pub fn cut_after(mut self, left: Duration) -> Self {
-        let Some(until) = Instant::now().checked_add(left).filter(|_| !self.is_empty()) else { return self };
-        let hooks = mem::take(&mut self.hooks);
-        let bounded = Bounded { body: self, until, timer: None };
-        let mut body = Self::source(bounded);
-        body.hooks = hooks;
-        body
+    pub fn cut_at(mut self, until: Instant) -> Self {
+        if !self.is_empty() {
+            self.bound = Some(Bound { until, timer: None });
+        }
+        self
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, bytes: 0, grpc_status: None, hooks: Vec::new() }
+        Self { kind, bytes: 0, grpc_status: None, hooks: Vec::new(), bound: None }
     }
 
     fn end(&mut self, clean: Result<(), BodyErrorKind>) {
@@ -223,53 +227,54 @@ impl Body {
 
     fn end_with(&mut self, sent: u64, clean: Result<(), BodyErrorKind>) {
         self.kind = Kind::Empty;
-        let end = BodyEnd { bytes: self.bytes, sent, clean, grpc_status: self.grpc_status };
+        self.bound = None;
+        if self.hooks.is_empty() {
+            return;
+        }
+        let (bytes, grpc_status, at) = (self.bytes, self.grpc_status, Instant::now());
+        let end = BodyEnd { bytes, sent, clean, grpc_status, at };
         for hook in mem::take(&mut self.hooks) {
             hook(end);
         }
     }
 }
 
-/// A body with a time limit.
-struct Bounded {
-    body: Body,
+/// The time limit of a body.
+struct Bound {
     until: Instant,
     /// Made when there is something to wait for.
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Bounded {
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = self.until;
-        self.timer.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(cx)
-    }
-}
-
-impl BodySource for Bounded {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // A body of which there is always more must not keep the timer from being asked.
-        if Instant::now() < self.until
-            && let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx)
-        {
-            return Poll::Ready(next);
-        }
-        self.poll_timer(cx).map(|()| Some(Err(BodyError::Overdue)))
-    }
-
-    fn is_ended(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    /// A reader that takes nothing must not hold the request beyond its time.
-    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        match self.body.drive(cx) {
-            Poll::Pending => self.poll_timer(cx).map(|()| BodyError::Overdue),
-            cut @ Poll::Ready(_) => cut,
-        }
-    }
+    timer: Option<Timer>,
 }
 
 impl Body {
+    /// Asks its source for the next piece, if there is time left.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // A body of which there is always more must not keep the timer from being asked.
+        let in_time = self.bound.as_ref().is_none_or(|bound| Instant::now() < bound.until);
+        if in_time {
+            let next = match &mut self.kind {
+                Kind::Empty => Poll::Ready(None),
+                Kind::Whole(bytes) => {
+                    let bytes = mem::take(bytes);
+                    self.kind = Kind::Empty;
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Kind::Http2(incoming) => incoming.poll_frame(cx),
+                Kind::Source(source) => source.poll_chunk(cx),
+            };
+            if next.is_ready() {
+                return next;
+            }
+        }
+        self.poll_overdue(cx).map(|error| Some(Err(error)))
+    }
+
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(Bound { until, timer }) = &mut self.bound else { return Poll::Pending };
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(*until)));
+        timer.as_mut().poll(cx).map(|()| BodyError::Overdue)
+    }
+
     fn note(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.bytes += data.len() as u64;
@@ -287,18 +292,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let next = match &mut self.kind {
-            Kind::Empty => None,
-            Kind::Whole(bytes) => {
-                let bytes = mem::take(bytes);
-                self.kind = Kind::Empty;
-                Some(Ok(Frame::data(bytes)))
-            }
-            Kind::Http2(incoming) => {
-                ready!(incoming.poll_frame(cx))
-            }
-            Kind::Source(source) => ready!(source.poll_chunk(cx)),
-        };
+        let next = ready!(self.poll_next(cx));
         match &next {
             Some(Ok(frame)) => self.note(frame),
             // It goes on outside of this body, which ends when that does.

@@ -15,10 +15,13 @@ pub mod interim;
 pub mod error;
 pub(crate) mod facts;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use http::header::HeaderName;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Sleep},
+};
 
 use self::{
     body::Body, error::ProxyError, flow::Flow, interim::InterimSink, local::LocalReply, plan::Plan,
@@ -28,6 +31,9 @@ use crate::{http1::head, policy::bulkhead::Permit, upstream::admission::Permits}
 
 /// The stack of layers, or any stage of it.
 pub type Stack = self::stage::Stage;
+
+/// A timer of the runtime.
+pub type Timer = Pin<Box<Sleep>>;
 
 /// One request of a program, or one attempt of it.
 pub struct Request {
@@ -41,6 +47,8 @@ pub struct Request {
     pub interim: InterimSink,
     /// When its head was complete.
     pub arrived: Instant,
+    /// The present, for whoever has not waited since: read once when it arrives, and again after each wait.
+    pub resumed: Instant,
     /// Where to send it; the flow's original destination if `None`.
     pub endpoint: Option<SocketAddr>,
     /// How long a dial may take.
@@ -50,11 +58,13 @@ pub struct Request {
     /// Whether a connection that has carried a request may carry this one.
     pub reuse: Reuse,
     /// What was decided when it was matched to its route; `None` before that.
-    pub plan: Option<Plan>,
+    pub plan: Option<Arc<Plan>>,
     /// The circuit breakers' permits for its first attempt.
     pub permits: Option<Permits>,
     /// How much of it has been sent.
     pub progress: Progress,
+    /// A timer that an earlier request of its flow has left: setting one up costs more than watching it.
+    pub timer: Option<Timer>,
 }
 
 /// Whether a request may go out on a connection that has carried another one.
@@ -68,13 +78,15 @@ pub enum Reuse {
 
 impl Request {
     /// A request with the defaults of a flow without policy.
-    pub fn new(head: RequestHead, body: Body, flow: Arc<Flow>, interim: InterimSink) -> Self {
-        Self {
+    pub fn new(head: RequestHead, body: Body, flow: Arc<Flow>, interim: InterimSink) -> Box<Self> {
+        let arrived = Instant::now();
+        Box::new(Self {
             head,
             body,
             flow,
             interim,
-            arrived: Instant::now(),
+            arrived,
+            resumed: arrived,
             endpoint: None,
             connect_timeout: Duration::from_secs(10),
             keep_idle: None,
@@ -82,26 +94,16 @@ impl Request {
             plan: None,
             permits: None,
             progress: Progress::default(),
-        }
+            timer: None,
+        })
     }
 
-    /// The same request for an attempt, with `body`, which is its body from the start, and no permits yet.
-    #[must_use]
-    pub fn again(&self, body: Body) -> Self {
-        Self {
-            head: self.head.clone(),
-            body,
-            flow: self.flow.clone(),
-            interim: self.interim.clone(),
-            arrived: self.arrived,
-            endpoint: self.endpoint,
-            connect_timeout: self.connect_timeout,
-            keep_idle: self.keep_idle,
-            reuse: self.reuse,
-            plan: self.plan.clone(),
-            permits: None,
-            progress: Progress::default(),
-        }
+    /// The request of `plan` for a further attempt, with `body`, which is its body from the start, and no permits yet.
+    pub fn again(plan: &Arc<Plan>, body: Body, interim: InterimSink) -> Box<Self> {
+        let mut request = Self::new(plan.head.clone(), body, Arc::clone(&plan.flow), interim);
+        request.arrived = plan.arrived;
+        request.plan = Some(Arc::clone(plan));
+        request
     }
 
     /// Where this request is sent.
@@ -131,14 +133,15 @@ impl RequestHead {
     /// `Host`, `:authority` or the authority of an absolute target, with its port. Without the user that it may name:
     /// a password must not come to a log, nor a name before an `@` to a route.
     pub fn authority(&self) -> Option<&str> {
-        let authority = match self {
-            Self::Http1(head) => head.authority(),
-            Self::Http2(parts) => match parts.uri.authority() {
-                Some(authority) => Some(authority.as_str()),
-                None => parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
-            },
-        }?;
-        Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+        let parts = match self {
+            Self::Http1(head) => return head.authority(),
+            Self::Http2(parts) => parts,
+        };
+        let authority = match parts.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => parts.headers.get(http::header::HOST)?.to_str().ok()?,
+        };
+        Some(without_user(authority))
     }
 
     /// The host of the authority: no port, no brackets around an IPv6 address.
@@ -202,6 +205,8 @@ pub struct Response {
     pub cause: Option<ProxyError>,
     /// What the program loses if the upstream's connection is lost in the middle of this reply's body.
     pub loss: Loss,
+    /// The timer that bounded it, for the next request of its flow.
+    pub timer: Option<Timer>,
 }
 
 /// What a program loses with a connection to its upstream. (An HTTP/1 reply has its connection to itself.)
@@ -215,14 +220,25 @@ pub enum Loss {
 
 impl Response {
     /// A reply whose body is `body`.
-    pub fn new(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, upgrade: None, idle: None, attempt: None, cause: None, loss: Loss::Stream }
+    pub fn new(head: ResponseHead, body: Body) -> Box<Self> {
+        let loss = Loss::Stream;
+        Box::new(Self {
+            head,
+            body,
+            upgrade: None,
+            idle: None,
+            attempt: None,
+            cause: None,
+            loss,
+            timer: None,
+        })
     }
 
     /// The reply of ambassador's own which tells the program of `error`.
-    pub fn local(error: ProxyError) -> Self {
-        let head = ResponseHead::Local(LocalReply::from(&error));
-        Self { cause: Some(error), ..Self::new(head, Body::empty()) }
+    pub fn local(error: ProxyError) -> Box<Self> {
+        let mut reply = Self::new(ResponseHead::Local(LocalReply::from(&error)), Body::empty());
+        reply.cause = Some(error);
+        reply
     }
 
     /// The status; `None` if what came has none that can be read.
@@ -285,6 +301,11 @@ pub struct AttemptInfo {
     pub reused: bool,
     /// How long it waited for its connection; `None` if none was dialled for it.
     pub connect: Option<Duration>,
+}
+
+/// An authority without the user that it may name.
+pub(crate) fn without_user(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 fn http2_header<'h>(headers: &'h http::HeaderMap, name: &str) -> Option<&'h [u8]> {

@@ -12,6 +12,9 @@ use std::{
     },
 };
 
+use tokio::time::Instant;
+
+use super::{RequestHead, flow::Flow};
 use crate::{
     policy::{deadline::Deadline, route::Route},
     telemetry::{
@@ -22,15 +25,21 @@ use crate::{
     upstream::state::RouteState,
 };
 
-/// What was decided when the request was matched to its route, once.
-#[derive(Clone)]
+/// What all stages and attempts of a request share: what it is, and what was decided when it was matched to its route.
+/// It lives until the reply's body has ended, so it must not hold the program's end of the connection.
 pub struct Plan {
+    /// The request's head.
+    pub head: RequestHead,
+    /// The connection that it came by.
+    pub flow: Arc<Flow>,
+    /// When its head was complete.
+    pub arrived: Instant,
     /// The route and what its requests share.
     pub state: Arc<RouteState>,
     /// When the whole request must be over.
     pub deadline: Deadline,
     /// What happened to the request so far.
-    pub trail: Arc<Trail>,
+    pub trail: Trail,
     /// No route matches, and that is denied (`outboundTrafficPolicy: Deny`).
     pub denied: bool,
     /// The route was chosen by a name that does not fit the dialled address: its endpoints are not used.

@@ -15,12 +15,12 @@ use futures_util::future::BoxFuture;
 use crate::message::{Request, Response, error::ProxyError};
 
 /// The answer of a stage.
-pub type Reply = BoxFuture<'static, Result<Response, ProxyError>>;
+pub type Reply = BoxFuture<'static, Result<Box<Response>, ProxyError>>;
 
 /// One stage, to be called by shared reference.
 pub trait Serve: Send + Sync {
     /// Takes a request on.
-    fn serve(&self, request: Request) -> Reply;
+    fn serve(&self, request: Box<Request>) -> Reply;
 
     /// The stage behind this one; `None` for the innermost.
     fn inside(&self) -> Option<&Stage> {
@@ -45,7 +45,7 @@ impl Stage {
     }
 
     /// Takes a request on.
-    pub fn serve(&self, request: Request) -> Reply {
+    pub fn serve(&self, request: Box<Request>) -> Reply {
         self.0.serve(request)
     }
 }
@@ -61,8 +61,8 @@ impl fmt::Debug for Stage {
     }
 }
 
-impl tower::Service<Request> for Stage {
-    type Response = Response;
+impl tower::Service<Box<Request>> for Stage {
+    type Response = Box<Response>;
     type Error = ProxyError;
     type Future = Reply;
 
@@ -70,7 +70,7 @@ impl tower::Service<Request> for Stage {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Reply {
+    fn call(&mut self, request: Box<Request>) -> Reply {
         self.0.serve(request)
     }
 }

@@ -9,7 +9,8 @@ mod decide;
 mod tests;
 
 pub use decide::{
-    Attempt, GiveUp, NextAttempt, RequestFacts, RetryDecision, RetryReason, Shared, decide, is_idempotent,
+    Attempt, GiveUp, NextAttempt, RequestFacts, RetryDecision, RetryReason, Shared, decide, is_due,
+    is_idempotent,
 };
 
 use super::backoff::Backoff;

@@ -61,7 +61,7 @@ struct Stream {
 }
 
 impl Stream {
-    async fn reply(self, response: Response) {
+    async fn reply(self, response: Box<Response>) {
         let loss = response.loss;
         let (head, body) = match response.head {
             ResponseHead::Http2(parts) => (http::Response::from_parts(*parts, ()), response.body),

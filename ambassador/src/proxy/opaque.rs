@@ -84,7 +84,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         refused => {
             if let Some((reason, _)) = refused.filter(|_| state.route.mode.decides()) {
                 dialling.shadow.add(if denied { ShadowDecision::Denied } else { ShadowDecision::Overflow });
-                state.would_reject(reason, &context.telemetry);
+                state.would_reject(reason);
             }
             Box::pin(dialling.connect(detected.spare, dialled)).await
         }
@@ -153,12 +153,12 @@ impl Dialling<'_> {
                 Some(_) => dialled,
                 None => self.context.endpoints.pick(state, self.flow.original_dst, avoid),
             };
-            let Ok(permits) = state.admit(endpoint, None, &self.context.telemetry) else {
+            let Ok(permits) = state.admit(clock::now(), endpoint, None) else {
                 return Err(self.reject(RejectReason::CircuitOpen, ErrorType::CircuitOpen));
             };
             if permits.were_refused() {
                 self.shadow.add(ShadowDecision::CircuitOpen);
-                state.would_reject(RejectReason::CircuitOpen, &self.context.telemetry);
+                state.would_reject(RejectReason::CircuitOpen);
             }
             self.attempts += 1;
             self.endpoint = endpoint;
@@ -225,7 +225,7 @@ impl Dialling<'_> {
         let duration = started.elapsed();
         let outcome = result.as_ref().map_or_else(dial_outcome, |_| AttemptOutcome::Connected);
         let telemetry = &self.context.telemetry;
-        self.state.sample(permits, outcome, duration, endpoint, None, telemetry);
+        self.state.sample(permits, outcome, (clock::now(), duration), endpoint, None);
         let error = result.as_ref().err().map(|error| error.failure.into());
         telemetry
             .emit(&ConnectFinished { destination: self.state.destination(endpoint), duration, error }.into());

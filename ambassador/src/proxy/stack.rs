@@ -21,20 +21,19 @@ pub fn build(
     endpoints: &Arc<Endpoints>,
     telemetry: &Telemetry,
 ) -> Stack {
-    let say = || telemetry.clone();
     // From the inside out.
     let stage = Stage::new(Exchange); // one exchange on a connection of the pool, or on a fresh one
     let stage = Balance::layer(stage, Arc::clone(endpoints)); // each attempt has an endpoint of its own
     let stage = PerTry::layer(stage); // the time limit of one attempt; inside `sample`, which counts it as a failure
-    let stage = Sample::layer(stage, say()); // measures what retry may hide
-    let stage = Retry::layer(stage, say()); // everything outside of it sees one request, however many attempts
-    let stage = Admit::layer(stage, say()); // an open breaker refuses before the first attempt, not each of them
-    let stage = BulkheadStage::layer(stage, say()); // waiting for a place must not hold a half-open breaker's probe
+    let stage = Sample::layer(stage); // measures what retry may hide
+    let stage = Retry::layer(stage); // everything outside of it sees one request, however many attempts
+    let stage = Admit::layer(stage); // an open breaker refuses before the first attempt, not each of them
+    let stage = BulkheadStage::layer(stage); // waiting for a place must not hold a half-open breaker's probe
     let stage = DeadlineStage::layer(stage); // the whole time: waiting for a place, attempts, backoff, body
     let stage = Rescue::layer(stage); // the only place where an error becomes a reply
-    let stage = Log::layer(stage, say()); // says what the program saw, rescued or not
+    let stage = Log::layer(stage); // says what the program saw, rescued or not
     // Outermost, because all others read the plan: matched once, even if the request is tried five times.
-    RouteStage::layer(stage, Arc::clone(table), Arc::clone(states), Arc::clone(endpoints), say())
+    RouteStage::layer(stage, Arc::clone(table), Arc::clone(states), Arc::clone(endpoints), telemetry.clone())
 }
 
 #[cfg(test)]

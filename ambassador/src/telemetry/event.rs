@@ -22,7 +22,7 @@ use crate::telemetry::shadow::Shadowed;
 #[allow(missing_docs, reason = "each variant is documented at the struct it wraps")]
 pub enum Event<'a> {
     RequestFinished(RequestFinished<'a>),
-    AttemptFinished(AttemptFinished),
+    AttemptFinished(AttemptFinished<'a>),
     FlowFinished(FlowFinished<'a>),
     ConnectFinished(ConnectFinished),
     BreakerCreated(BreakerCreated),
@@ -91,7 +91,7 @@ impl fmt::Display for RetryReason {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestFinished<'a> {
     /// Name of the matched route.
-    pub route: Arc<str>,
+    pub route: Cow<'a, str>,
     /// Where the last attempt went.
     pub destination: Destination,
     /// `Http1` or `Http2`.
@@ -138,9 +138,9 @@ impl RequestFinished<'_> {
 
 /// One try of a request has ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AttemptFinished {
+pub struct AttemptFinished<'a> {
     /// Name of the matched route.
-    pub route: Arc<str>,
+    pub route: Cow<'a, str>,
     /// Where it went.
     pub destination: Destination,
     /// The upstream's status, `None` if there was none.
@@ -314,7 +314,7 @@ macro_rules! into_event {
 
 into_event!(
     RequestFinished<'a>,
-    AttemptFinished,
+    AttemptFinished<'a>,
     FlowFinished<'a>,
     ConnectFinished,
     BreakerCreated,

@@ -40,13 +40,27 @@ impl<K: Hash + Eq + Clone, V: Clone> Interner<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
+        self.read(key, make, V::clone)
+    }
+
+    /// What `read` makes of that entry where it stands: a clone of what workers share is counted by all of them.
+    pub(crate) fn read<Q, R>(
+        &self,
+        key: &Q,
+        make: impl FnOnce() -> V,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
         if let Some(known) = self.entries.load().get(key) {
-            return Some(known.clone());
+            return Some(read(known));
         }
         if self.full.load(Ordering::Relaxed) {
             return None;
         }
-        self.insert(key, make)
+        self.insert(key, make).map(|new| read(&new))
     }
 
     /// All entries of this moment.

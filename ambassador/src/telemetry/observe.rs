@@ -42,10 +42,10 @@ impl Metrics {
     }
 
     fn request(&self, request: &RequestFinished<'_>) {
-        let (route, upstream) = (self.route(&request.route), self.upstream(&request.destination));
+        let (route, upstream) = (self.route_id(&request.route), self.upstream_id(&request.destination));
         let key = CallKey {
-            route: route.id,
-            upstream: upstream.id,
+            route,
+            upstream,
             method: Method::of(&request.method),
             status: request.status.map(known_status),
             error: request.error,
@@ -57,6 +57,8 @@ impl Metrics {
                 .entry(key)
                 .or_insert_with(|| {
                     let (status, error) = (status_label(key.status), error_label(key.error));
+                    let route = self.route(&request.route);
+                    let upstream = self.upstream(&request.destination);
                     let upstream = told_apart(key.upstream, &upstream);
                     let labels = [&*route.text, upstream, key.method.as_str(), &status, error];
                     self.request_duration.with_label_values(&labels)
@@ -64,7 +66,9 @@ impl Metrics {
                 .observe(request.duration.as_secs_f64());
         });
         if let Some(status) = request.grpc_status.map(|status| status.min(UNKNOWN_GRPC)) {
-            self.count(CounterKey::Grpc(route.id, upstream.id, status), || {
+            self.count(CounterKey::Grpc(route, upstream, status), || {
+                let route = self.route(&request.route);
+                let upstream = self.upstream(&request.destination);
                 self.grpc_responses.with_label_values(&[&*route.text, &*upstream.text, &grpc_label(status)])
             });
         }
@@ -99,12 +103,12 @@ impl Metrics {
         });
     }
 
-    fn attempt(&self, attempt: &AttemptFinished) {
+    fn attempt(&self, attempt: &AttemptFinished<'_>) {
         self.timed_out(&attempt.route, attempt.error.filter(|error| *error == ErrorType::TimeoutPerTry));
-        let (route, upstream) = (self.route(&attempt.route), self.upstream(&attempt.destination));
+        let (route, upstream) = (self.route_id(&attempt.route), self.upstream_id(&attempt.destination));
         let key = CallKey {
-            route: route.id,
-            upstream: upstream.id,
+            route,
+            upstream,
             method: Method::Other,
             status: attempt.status.map(known_status),
             error: attempt.error,
@@ -116,6 +120,8 @@ impl Metrics {
                 .entry(key)
                 .or_insert_with(|| {
                     let (status, error) = (status_label(key.status), error_label(key.error));
+                    let route = self.route(&attempt.route);
+                    let upstream = self.upstream(&attempt.destination);
                     let upstream = told_apart(key.upstream, &upstream);
                     self.attempt_duration.with_label_values(&[&*route.text, upstream, &status, error])
                 })

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::telemetry::event::{BreakerTransition, Event, FlowFinished, HostMismatch, RequestFinished};
+use crate::telemetry::event::{
+    AttemptFinished, BreakerTransition, Event, FlowFinished, HostMismatch, RequestFinished,
+};
 
 /// What a recording [`crate::telemetry::Telemetry`] has been told.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,7 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
     }
     match event {
         Event::RequestFinished(fact) => Event::RequestFinished(RequestFinished {
+            route: owned(fact.route),
             method: owned(fact.method),
             host: owned(fact.host),
             path: owned(fact.path),
@@ -44,7 +47,9 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
             Event::BreakerTransition(BreakerTransition { host: fact.host.map(owned), ..fact })
         }
         Event::HostMismatch(fact) => Event::HostMismatch(HostMismatch { host: owned(fact.host), ..fact }),
-        Event::AttemptFinished(fact) => Event::AttemptFinished(fact),
+        Event::AttemptFinished(fact) => {
+            Event::AttemptFinished(AttemptFinished { route: owned(fact.route), ..fact })
+        }
         Event::ConnectFinished(fact) => Event::ConnectFinished(fact),
         Event::BreakerCreated(fact) => Event::BreakerCreated(fact),
         Event::Rejected(fact) => Event::Rejected(fact),

@@ -151,6 +151,19 @@ impl Metrics {
         self.labels.configured(name)
     }
 
+    /// The number of the label of a route's name.
+    pub(crate) fn route_id(&self, name: &str) -> LabelId {
+        self.labels.configured_id(name)
+    }
+
+    /// The number of the label of a destination.
+    pub(crate) fn upstream_id(&self, destination: &Destination) -> LabelId {
+        match &destination.upstream {
+            Some(name) => self.labels.configured_id(name),
+            None => self.labels.implicit_id(destination.endpoint),
+        }
+    }
+
     /// The label of a destination: its upstream's name, else `ip:port`, else `other`.
     pub(crate) fn upstream(&self, destination: &Destination) -> Label {
         match &destination.upstream {
@@ -207,6 +220,15 @@ impl Labels {
 
     fn implicit(&self, addr: SocketAddr) -> Label {
         self.implicit.intern(&addr, || self.label(&addr.to_string())).unwrap_or_else(|| self.other.clone())
+    }
+
+    fn configured_id(&self, name: &str) -> LabelId {
+        self.configured.read(name, || self.label(name), |label| label.id).unwrap_or(OTHER)
+    }
+
+    fn implicit_id(&self, addr: SocketAddr) -> LabelId {
+        let make = || self.label(&addr.to_string());
+        self.implicit.read(&addr, make, |label| label.id).unwrap_or(OTHER)
     }
 
     fn label(&self, text: &str) -> Label {

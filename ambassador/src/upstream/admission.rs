@@ -5,14 +5,14 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::state::RouteState;
 use crate::{
-    clock,
+    message::RequestHead,
     policy::{
         breaker::{Admission, Permit, Transition},
         classify::AttemptOutcome,
+        clock::Now,
         mode::Mode,
     },
     telemetry::{
-        Telemetry,
         event::{BreakerTransition, Rejected},
         labels::{Enforcement, RejectReason},
     },
@@ -46,22 +46,22 @@ impl Permits {
 }
 
 impl RouteState {
-    /// Asks for one call to `endpoint`, on behalf of a request that names `host`. In mode `shadow` a refusal is `Ok`
-    /// without permits, and the caller says it; in mode `off` nobody is asked.
+    /// Asks for one call to `endpoint` at `now`, on behalf of `request` if it is for one. In mode `shadow` a refusal
+    /// is `Ok` without permits, and the caller says it; in mode `off` nobody is asked.
     pub fn admit(
         &self,
+        now: Now,
         endpoint: SocketAddr,
-        host: Option<&str>,
-        telemetry: &Telemetry,
+        request: Option<&RequestHead>,
     ) -> Result<Permits, Refused> {
-        let mut permits = Vec::new();
         if !self.route.mode.decides() {
             return Ok(Permits::default());
         }
+        let mut permits = Vec::with_capacity(self.breakers.len());
         for (position, breaker) in self.breakers.iter().enumerate() {
-            match breaker.admit(clock::now()) {
+            match breaker.admit(now) {
                 Admission::Admitted(permit) => {
-                    self.announce(permit.transition(), position, endpoint, host, telemetry);
+                    self.announce(permit.transition(), position, endpoint, request);
                     permits.push(permit);
                 }
                 // Permits that were given already go back as this returns.
@@ -75,9 +75,9 @@ impl RouteState {
     }
 
     /// Says that mode `shadow` let something pass.
-    pub fn would_reject(&self, reason: RejectReason, telemetry: &Telemetry) {
+    pub fn would_reject(&self, reason: RejectReason) {
         let route = Arc::clone(&self.route.name);
-        telemetry.emit(&Rejected { route, reason, enforcement: Enforcement::Shadow }.into());
+        self.telemetry.emit(&Rejected { route, reason, enforcement: Enforcement::Shadow }.into());
     }
 
     /// Whether every breaker admits calls freely. Takes no permit: for work that is done ahead of a call.
@@ -89,21 +89,20 @@ impl RouteState {
             })
     }
 
-    /// Tells the breakers what a call came to after `elapsed`.
+    /// Tells the breakers what a call came to at `now`, after `elapsed`.
     pub fn sample(
         &self,
         permits: Permits,
         outcome: AttemptOutcome,
-        elapsed: Duration,
+        (now, elapsed): (Now, Duration),
         endpoint: SocketAddr,
-        host: Option<&str>,
-        telemetry: &Telemetry,
+        request: Option<&RequestHead>,
     ) {
         let Some(outcome) = outcome.call_outcome() else { return };
         // Permits stand in the order of their breakers.
         for (position, permit) in permits.given.into_iter().enumerate() {
-            let transition = permit.sample(clock::now(), outcome, elapsed);
-            self.announce(transition, position, endpoint, host, telemetry);
+            let transition = permit.sample(now, outcome, elapsed);
+            self.announce(transition, position, endpoint, request);
         }
     }
 
@@ -112,16 +111,15 @@ impl RouteState {
         transition: Option<Transition>,
         position: usize,
         endpoint: SocketAddr,
-        host: Option<&str>,
-        telemetry: &Telemetry,
+        request: Option<&RequestHead>,
     ) {
         let Some(Transition { from, to, cause }) = transition else { return };
-        telemetry.emit(
+        self.telemetry.emit(
             &BreakerTransition {
                 destination: self.destination(endpoint),
                 route: self.owner(position),
                 watched_by: (self.route.mode == Mode::Shadow).then(|| Arc::clone(&self.route.name)),
-                host: host.map(Cow::Borrowed),
+                host: request.and_then(RequestHead::authority).map(Cow::Borrowed),
                 from: from.into(),
                 to: to.into(),
                 cause: cause.into(),

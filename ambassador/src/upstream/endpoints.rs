@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use futures_util::stream::{self, StreamExt};
 use tokio::time::sleep;
 
@@ -44,8 +44,8 @@ impl Endpoints {
     }
 
     /// The addresses that are known now.
-    pub fn names(&self) -> Arc<Names> {
-        self.names.load_full()
+    pub fn names(&self) -> Guard<Arc<Names>> {
+        self.names.load()
     }
 
     /// Looks all names up once, before traffic is served.
@@ -60,8 +60,10 @@ impl Endpoints {
         if self.wanted.is_empty() {
             return;
         }
-        let names = self.names();
-        let all = self.wanted.iter().all(|name| !names.addresses(name).is_empty());
+        let all = {
+            let names = self.names();
+            self.wanted.iter().all(|name| !names.addresses(name).is_empty())
+        };
         let mut pause = if all { REFRESH } else { REFRESH_AFTER_FAILURE };
         loop {
             sleep(pause).await;

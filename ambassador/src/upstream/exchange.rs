@@ -29,7 +29,7 @@ use crate::{
 pub struct Exchange;
 
 impl Serve for Exchange {
-    fn serve(&self, request: Request) -> Reply {
+    fn serve(&self, request: Box<Request>) -> Reply {
         match &request.head {
             RequestHead::Http1(head) => {
                 let head = Arc::clone(head);
@@ -43,7 +43,10 @@ impl Serve for Exchange {
     }
 }
 
-async fn exchange_http1(request: Request, head: Arc<head::RequestHead>) -> Result<Response, ProxyError> {
+async fn exchange_http1(
+    request: Box<Request>,
+    head: Arc<head::RequestHead>,
+) -> Result<Box<Response>, ProxyError> {
     let endpoint = request.destination();
     let (connection, connect) = checkout(&request).await?;
     let reused = connection.reused;
@@ -61,7 +64,7 @@ async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), P
         is_idempotent(request.head.method()) && request.body.is_at_hand() && !request.head.is_upgrade();
     let careful = if repeatable { AskKernel::No } else { AskKernel::Yes };
     let may_reuse = request.reuse == Reuse::Allowed;
-    if may_reuse && let Some(mut own) = pool::take_own(flow.id, key, careful) {
+    if may_reuse && let Some(mut own) = pool::take_own(flow.id, key, request.resumed, careful) {
         own.keep_no_longer_than(request.keep_idle);
         return Ok((own, None));
     }

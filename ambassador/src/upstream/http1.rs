@@ -45,9 +45,9 @@ use crate::{
 pub(crate) async fn exchange(
     connection: Connection,
     head: Arc<RequestHead>,
-    request: Request,
-) -> Result<Response, ProxyError> {
-    let failures = Failures::of(request.plan.as_ref());
+    request: Box<Request>,
+) -> Result<Box<Response>, ProxyError> {
+    let failures = Failures::of(request.plan.as_deref());
     let (sending, interim) = (Sending::new(request.body, request.progress), request.interim);
     let connection = Lease::new(connection, interim.clone());
     let mut exchange =
@@ -182,11 +182,11 @@ impl Exchange {
     /// The connection no longer speaks HTTP after this reply. Nobody but the two ends knows what a 101 means that was
     /// not asked for.
     fn is_upgraded(&self, status: u16) -> bool {
-        status == 101 || (self.head.method() == "CONNECT" && (200..300).contains(&status))
+        status == 101 || ((200..300).contains(&status) && self.head.is_connect())
     }
 
     /// What has arrived of a head that was cut is the program's, where it is to see failures as they are.
-    fn pass_on(self, error: ProxyError, failures: Failures) -> Result<Response, ProxyError> {
+    fn pass_on(self, error: ProxyError, failures: Failures) -> Result<Box<Response>, ProxyError> {
         match error {
             ProxyError::Disconnected { source, .. } if failures == Failures::Pass && self.replied => {
                 let end = if source.kind() == io::ErrorKind::UnexpectedEof {
@@ -208,7 +208,7 @@ impl Exchange {
     }
 
     /// Everything that comes from here on passes as it is.
-    fn relay_unread(self) -> Response {
+    fn relay_unread(self) -> Box<Response> {
         let status = ResponseHead::status_of(&self.received);
         let mut response = Response::new(message::ResponseHead::Unread(status), Body::empty());
         response.upgrade =
@@ -216,7 +216,7 @@ impl Exchange {
         response
     }
 
-    fn finish(mut self, reply: ResponseHead, mut rest: BytesMut) -> Response {
+    fn finish(mut self, reply: ResponseHead, mut rest: BytesMut) -> Box<Response> {
         let mut delimiter = Delimiter::from(reply.framing());
         let taken = match delimiter.advance(&rest) {
             Ok(taken) if !self.is_upgraded(reply.status()) => taken,

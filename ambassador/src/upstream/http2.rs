@@ -55,9 +55,9 @@ impl Multiplexed {
 
 /// Sends a request as one stream.
 pub(super) async fn exchange(
-    mut request: Request,
+    mut request: Box<Request>,
     parts: Arc<http::request::Parts>,
-) -> Result<Response, ProxyError> {
+) -> Result<Box<Response>, ProxyError> {
     let destination = request.destination();
     let body = std::mem::take(&mut request.body);
     // A connection that ended between two streams takes no more: once is enough for a new one.

@@ -55,7 +55,7 @@ impl Exchange {
     }
 
     /// Waits for the head of the reply while sending the request.
-    pub(super) async fn reply(mut self) -> Result<Response, Failed> {
+    pub(super) async fn reply(mut self) -> Result<Box<Response>, Failed> {
         let reply = poll_fn(|cx| self.poll_reply(cx)).await;
         let (head, incoming) = match reply {
             Ok(reply) => reply.into_parts(),

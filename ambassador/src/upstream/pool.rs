@@ -81,12 +81,12 @@ impl Drop for FlowConnections {
 }
 
 /// Takes the flow's own connection to `key`, if it is still usable.
-pub(crate) fn take_own(flow: FlowId, key: Key, careful: AskKernel) -> Option<Connection> {
+pub(crate) fn take_own(flow: FlowId, key: Key, now: Instant, careful: AskKernel) -> Option<Connection> {
     POOL.with_borrow_mut(|pool| {
         let own = pool.own.get_mut(&flow)?;
         let at = own.idle.iter().position(|connection| connection.key == key)?;
         let connection = own.idle.swap_remove(at);
-        connection.is_usable(Instant::now(), careful).then_some(connection)
+        connection.is_usable(now, careful).then_some(connection)
     })
 }
 

@@ -46,6 +46,8 @@ pub struct RouteState {
     pub bulkheads: Vec<Limits>,
     /// Whose turn it is among the upstream's endpoints.
     pub balance: Arc<RoundRobin>,
+    /// Where is said what happens to them. Here, because a handle per request would be counted by all workers.
+    pub telemetry: Telemetry,
 }
 
 impl RouteState {
@@ -190,6 +192,7 @@ impl States {
             budget: Arc::clone(&upstream.budget),
             bulkheads,
             balance: Arc::clone(&upstream.balance),
+            telemetry: self.telemetry.clone(),
         });
         shared.routes.insert((Arc::clone(&route.name), key), Arc::clone(&state));
         state

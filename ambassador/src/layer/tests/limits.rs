@@ -87,3 +87,17 @@ async fn a_probe_counts_when_its_reply_begins() {
     assert_eq!(world.send(GET, "").await.expect("a reply").status(), Some(200));
     drop(stream);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_an_earlier_request_left_rings_at_the_end_of_this_one() {
+    for left in [1, 9] {
+        let timeouts = Timeouts { request: Some(seconds(3)), ..Timeouts::configured() };
+        let world = World::new(Route { timeouts, ..Route::default() }, [Play::Silence]);
+        let started = Instant::now();
+        let mut request = request(GET, "");
+        request.timer = Some(Box::pin(tokio::time::sleep(seconds(left))));
+        let ended = world.stack.serve(request).await.err();
+        assert!(matches!(ended, Some(ProxyError::RequestTimeout(limit)) if limit == seconds(3)));
+        assert_eq!(started.elapsed(), seconds(3), "it was set to {left} s");
+    }
+}

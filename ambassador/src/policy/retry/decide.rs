@@ -140,6 +140,23 @@ pub fn decide(
     }
 }
 
+/// Whether anything speaks for another attempt. Where nothing does, [`decide`] gives up as
+/// [`NotRetriable`](GiveUp::NotRetriable), and whoever asks this first need not gather facts for it.
+pub fn is_due(policy: &RetryPolicy, outcome: AttemptOutcome, stale_retried: bool) -> bool {
+    let (stale, condition) = grounds(policy, outcome, stale_retried);
+    stale || condition.is_some()
+}
+
+/// Whether a connection was stale, and the condition that holds.
+fn grounds(
+    policy: &RetryPolicy,
+    outcome: AttemptOutcome,
+    stale_retried: bool,
+) -> (bool, Option<RetryCondition>) {
+    let condition = outcome.retry_condition(policy).filter(|_| policy.attempts > 0);
+    (outcome.is_stale_connection() && !stale_retried, condition)
+}
+
 fn next(
     policy: &RetryPolicy,
     request: &RequestFacts<'_>,
@@ -149,8 +166,7 @@ fn next(
     deadline: Deadline,
     rng: &mut fastrand::Rng,
 ) -> Result<(Duration, RetryReason), GiveUp> {
-    let stale = attempt.outcome.is_stale_connection() && !attempt.stale_retried;
-    let condition = attempt.outcome.retry_condition(policy).filter(|_| policy.attempts > 0);
+    let (stale, condition) = grounds(policy, attempt.outcome, attempt.stale_retried);
     // Routes do not come within a backoff.
     let in_vain = attempt.outcome == AttemptOutcome::NoRoute && request.next == NextAttempt::SameAddress;
     if !stale && condition.is_none() || in_vain {

@@ -3,7 +3,7 @@
 
 use super::{
     Attempt, GiveUp, NextAttempt, RequestFacts, RetryAfterPolicy, RetryCondition, RetryDecision, RetryOn,
-    RetryPolicy, RetryReason, Shared, decide,
+    RetryPolicy, RetryReason, Shared, decide, is_due,
 };
 use crate::policy::breaker::{Breaker, BreakerPolicy, Forced};
 use crate::policy::budget::{Budget, BudgetPolicy};
@@ -39,7 +39,11 @@ fn decision(
 ) -> RetryDecision {
     let budget = Budget::new(&policy.budget);
     let shared = Shared { budget: Some(&budget), breakers: &[] };
-    decide(policy, &request, &attempt, shared, Now::ORIGIN, deadline, &mut fastrand::Rng::with_seed(1))
+    let rng = &mut fastrand::Rng::with_seed(1);
+    let decided = decide(policy, &request, &attempt, shared, Now::ORIGIN, deadline, rng);
+    let due = is_due(policy, attempt.outcome, attempt.stale_retried);
+    assert!(due || reason(decided) == Err(GiveUp::NotRetriable), "whoever asks before misses nothing");
+    decided
 }
 
 fn reason(decision: RetryDecision) -> Result<RetryReason, GiveUp> {

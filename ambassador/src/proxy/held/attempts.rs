@@ -97,7 +97,7 @@ impl Held {
         course: &Course,
     ) -> Result<TcpStream, DialError> {
         let (dst, telemetry, state) = (flow.original_dst, &self.context.telemetry, &prospect.state);
-        let permits = match (state.admit(dst, None, telemetry), prospect.certainty) {
+        let permits = match (state.admit(clock::now(), dst, None), prospect.certainty) {
             (Ok(permits), _) => Some(permits),
             (Err(_), Certainty::Likely) => None,
             (Err(_), Certainty::Decided) => {
@@ -117,9 +117,9 @@ impl Held {
             if let Some(permits) = permits {
                 if permits.were_refused() && prospect.certainty == Certainty::Decided {
                     course.shadow.add(ShadowDecision::CircuitOpen);
-                    state.would_reject(RejectReason::CircuitOpen, telemetry);
+                    state.would_reject(RejectReason::CircuitOpen);
                 }
-                state.sample(permits, dial_outcome(error), duration, dst, None, telemetry);
+                state.sample(permits, dial_outcome(error), (clock::now(), duration), dst, None);
             }
             let error = Some(error.failure.into());
             telemetry.emit(&ConnectFinished { destination: state.destination(dst), duration, error }.into());

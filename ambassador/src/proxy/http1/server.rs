@@ -9,7 +9,6 @@ use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Dur
 use bytes::BytesMut;
 use http::StatusCode;
 use tokio::net::TcpStream;
-use tower::{Service, ServiceExt};
 
 use super::{
     inbound::{Inbound, NoHead},
@@ -24,7 +23,7 @@ use crate::http1::{
 };
 use crate::{
     message::{
-        self, Request, Response, ResponseHead, Stack, Upgrade,
+        self, Request, Response, ResponseHead, Stack, Timer, Upgrade,
         body::{Body, BodyError, BodyErrorKind},
         error::ProxyError,
         flow::Flow,
@@ -74,7 +73,7 @@ pub async fn serve(
     let connections = FlowConnections::open(&flow, spare);
     let peer = Arc::new(Peer::new(stream));
     let inbound = Inbound::new(peer.clone(), prefix, unclear);
-    let end = Server { peer, inbound, flow, stack }.run().await;
+    let end = Server { peer, inbound, flow, stack, timer: None }.run().await;
     drop(connections);
     end
 }
@@ -84,6 +83,8 @@ struct Server {
     inbound: Inbound,
     flow: Arc<Flow>,
     stack: Stack,
+    /// What bounded the last request, for the next one.
+    timer: Option<Timer>,
 }
 
 /// An exchange under way. One that is dropped, as when ambassador ends, is reset: a reply that is cut must not look
@@ -165,16 +166,18 @@ impl Server {
     }
 
     async fn exchange_once(&mut self, head: Arc<RequestHead>, body: Body) -> Result<Next, FlowEnd> {
-        let request = Request::new(
+        let mut request = Request::new(
             message::RequestHead::Http1(Arc::clone(&head)),
             body,
             self.flow.clone(),
             InterimSink::http1(self.peer.clone()),
         );
+        request.timer = self.timer.take();
         let mut response = match self.call(request).await? {
             Ok(response) => response,
             Err(error) => return Err(self.cut_off(&error)),
         };
+        self.timer = response.timer.take();
         match response.head {
             ResponseHead::Http1(reply) => {
                 let persists = reply.persists(&head);
@@ -205,11 +208,8 @@ impl Server {
     }
 
     /// Waits for the reply, or for the program's reset.
-    async fn call(&mut self, request: Request) -> Result<Result<Response, ProxyError>, FlowEnd> {
-        if let Err(error) = self.stack.ready().await {
-            return Ok(Err(error));
-        }
-        let mut call = self.stack.call(request);
+    async fn call(&mut self, request: Box<Request>) -> Result<Result<Box<Response>, ProxyError>, FlowEnd> {
+        let mut call = self.stack.serve(request);
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
                 return Poll::Ready(Ok(outcome));

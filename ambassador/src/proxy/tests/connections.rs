@@ -2,6 +2,7 @@
 //! Whose connection it is: what may be reused, what may be shared, what never is.
 
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
 use super::*;
@@ -27,7 +28,7 @@ const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// An exchange by a route with a `connectionPool`.
-async fn exchange(flow: &Arc<Flow>, request: &[u8]) -> Result<Response, ProxyError> {
+async fn exchange(flow: &Arc<Flow>, request: &[u8]) -> Result<Box<Response>, ProxyError> {
     exchange_keeping(flow, request, Some(Duration::from_secs(90))).await
 }
 
@@ -35,11 +36,11 @@ async fn exchange_keeping(
     flow: &Arc<Flow>,
     request: &[u8],
     keep_idle: Option<Duration>,
-) -> Result<Response, ProxyError> {
+) -> Result<Box<Response>, ProxyError> {
     let head = head::RequestHead::parse(request).expect("well-formed").expect("whole");
-    let request =
+    let mut request =
         Request::new(RequestHead::Http1(Arc::new(head)), Body::empty(), flow.clone(), InterimSink::none());
-    let request = Request { keep_idle, ..request };
+    request.keep_idle = keep_idle;
     within(stack().ready().await.expect("ready").call(request)).await
 }
 
@@ -50,7 +51,7 @@ async fn flow_to(origin: SocketAddr) -> (Arc<Flow>, FlowConnections) {
 }
 
 /// One exchange of a flow of its own, which then ends.
-async fn once(origin: SocketAddr, request: &[u8]) -> Result<Response, ProxyError> {
+async fn once(origin: SocketAddr, request: &[u8]) -> Result<Box<Response>, ProxyError> {
     let (flow, _connections) = flow_to(origin).await;
     exchange(&flow, request).await
 }
@@ -134,7 +135,7 @@ async fn a_flow_sees_the_end_of_its_connection_though_it_was_swept_before() {
 /// Takes the flow's connection when it is known to be closed; gives it back otherwise.
 fn origin_has_closed(flow: &Flow, destination: SocketAddr) -> bool {
     let key = Key { netns_cookie: 1, destination };
-    match pool::take_own(flow.id, key, AskKernel::Yes) {
+    match pool::take_own(flow.id, key, Instant::now(), AskKernel::Yes) {
         Some(connection) => {
             pool::give_back(connection);
             false

@@ -27,7 +27,7 @@ fn live(options: Options) -> (Telemetry, Guard) {
 fn everything() -> Vec<Event<'static>> {
     let route: Arc<str> = Arc::from("payments");
     let attempt = AttemptFinished {
-        route: Arc::clone(&route),
+        route: Cow::Borrowed("payments"),
         destination: upstream("payments"),
         status: Some(503),
         error: None,

@@ -57,13 +57,14 @@ impl Destinations {
 
     fn request(&self, request: &RequestFinished<'_>) {
         let host = request.host.strip_suffix(":80").unwrap_or(&request.host);
-        self.counts(host, request.destination.endpoint).call(&Call {
+        let call = Call {
             protocol: request.protocol,
             failures: u64::from(request.is_failure()),
             rescues: u64::from(request.rescued),
             bytes: (request.bytes_sent, request.bytes_received),
             duration: request.duration,
-        });
+        };
+        self.count(host, request.destination.endpoint, |counts| counts.call(&call));
     }
 
     fn flow(&self, flow: &FlowFinished<'_>) {
@@ -73,22 +74,24 @@ impl Destinations {
             Some(sni) if endpoint.port() == 443 => Cow::Borrowed(&**sni),
             Some(sni) => Cow::Owned(format!("{sni}:{}", endpoint.port())),
         };
-        self.counts(&name, endpoint).call(&Call {
+        let call = Call {
             protocol: flow.protocol,
             failures: u64::from(flow.is_failure()),
             rescues: u64::from(flow.rescued),
             bytes: (flow.bytes_sent, flow.bytes_received),
             duration: flow.duration,
-        });
+        };
+        self.count(&name, endpoint, |counts| counts.call(&call));
     }
 
     fn transition(&self, transition: &BreakerTransition<'_>) {
         let host = transition.host.as_deref().unwrap_or("");
-        let counts = self.counts(host, transition.destination.endpoint);
-        counts.breaker_events.fetch_add(1, Ordering::Relaxed);
+        self.count(host, transition.destination.endpoint, |counts| {
+            counts.breaker_events.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
-    fn counts(&self, host: &str, endpoint: SocketAddr) -> Arc<Counts> {
+    fn count(&self, host: &str, endpoint: SocketAddr, add: impl Fn(&Counts)) {
         let name = match host {
             "" => Cow::Owned(endpoint.to_string()),
             host if host.len() > MAX_NAME => Cow::Owned(endpoint.to_string()),
@@ -97,7 +100,9 @@ impl Destinations {
             }
             host => Cow::Borrowed(host),
         };
-        self.rows.intern(&*name, || Arc::new(Counts::new())).unwrap_or_else(|| Arc::clone(&self.other))
+        if self.rows.read(&*name, || Arc::new(Counts::new()), |counts| add(counts)).is_none() {
+            add(&self.other);
+        }
     }
 }
 
@@ -141,11 +146,20 @@ impl Counts {
 
     fn call(&self, call: &Call) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.failures.fetch_add(call.failures, Ordering::Relaxed);
-        self.rescues.fetch_add(call.rescues, Ordering::Relaxed);
-        self.bytes_sent.fetch_add(call.bytes.0, Ordering::Relaxed);
-        self.bytes_received.fetch_add(call.bytes.1, Ordering::Relaxed);
-        self.protocols.fetch_or(1 << call.protocol as u8, Ordering::Relaxed);
+        for (counter, amount) in [
+            (&self.failures, call.failures),
+            (&self.rescues, call.rescues),
+            (&self.bytes_sent, call.bytes.0),
+            (&self.bytes_received, call.bytes.1),
+        ] {
+            if amount > 0 {
+                counter.fetch_add(amount, Ordering::Relaxed);
+            }
+        }
+        let protocol = 1 << call.protocol as u8;
+        if self.protocols.load(Ordering::Relaxed) & protocol == 0 {
+            self.protocols.fetch_or(protocol, Ordering::Relaxed);
+        }
         self.durations.record(call.duration);
     }
 
