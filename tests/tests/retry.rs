@@ -244,6 +244,21 @@ fn a_stale_connection_is_never_seen_as_an_error() -> Result<()> {
     Ok(())
 }
 
+/// The declaration of a route, and nothing less: the origin has answered, so it may have acted.
+#[test]
+fn a_post_that_was_answered_is_repeated_only_on_an_idempotent_route() -> Result<()> {
+    for (idempotent, arrivals) in [("", 1), (", idempotent: false", 1), (", idempotent: true", 3)] {
+        let (link, origin) = origin(|index| if index < 2 { unavailable() } else { ok() })?;
+        let policy = policy(&format!("retry: {{attempts: 3, retryOn: [5xx]{idempotent}}}"));
+        let ambassador = Ambassador::with_policy("-q", &policy)?;
+        let finished = curl(&ambassador, &link, &["-d", "item=7"])?.expect_success()?;
+        let status = if arrivals == 3 { "200" } else { "503" };
+        ensure!(count(&finished, status) == 1, "{idempotent}: {}", finished.text());
+        ensure!(origin.count() == arrivals, "{idempotent}: {} arrivals", origin.count());
+    }
+    Ok(())
+}
+
 #[test]
 fn shadow_mode_says_but_does_not_act() -> Result<()> {
     let (link, origin) = origin(|_| unavailable())?;
