@@ -32,7 +32,7 @@ pub(crate) fn run(count: u32, threads: u32, cancels: u32) -> Result<()> {
                     // Spread evenly over the run.
                     let due = |number: u32| u64::from(number) * u64::from(cancels) / u64::from(count);
                     for _ in due(number)..due(number + 1) {
-                        cancel(&mut random);
+                        cancel(&mut random, count);
                         cancelled.fetch_add(1, Ordering::Relaxed);
                     }
                     if let Err(error) = connect(number)
@@ -78,9 +78,10 @@ fn connect(number: u32) -> Result<()> {
     }
 }
 
-/// Begins a connect and gives it up within 3 ms, half of the time with a reset.
-fn cancel(random: &mut Random) {
-    let number = random.below(60_000);
+/// Begins a connect and gives it up within 3 ms, half of the time with a reset. Its destination is none of the first
+/// `others`, or one of those would be known to accept when its own turn comes.
+fn cancel(random: &mut Random, others: u32) {
+    let number = others + random.below(40_000);
     let address = match random.below(3) {
         0 => destination(number, OPEN),
         1 => destination(number, CLOSED),
