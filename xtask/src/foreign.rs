@@ -5,6 +5,7 @@
 //! process, so loopback is intercepted for them, and each run proves by the kernel's counters that it was. What may
 //! differ is listed with its reason; anything else fails the verb, and so does a suite that cannot be had.
 
+mod curl;
 mod explained;
 mod fetch;
 mod go;

@@ -24,7 +24,20 @@ impl When {
 }
 
 /// Suites, modes, ends of the names of tests, and reasons.
-const EXPLAINED: [(&str, When, &str, &str); 10] = [
+const EXPLAINED: [(&str, When, &str, &str); 18] = [
+    ("urllib3", When::Always, ".test_source_address_works", PORT),
+    ("aiohttp", When::Always, ".test_http1_pipelined_requests_are_count_limited[pyloop]", PIPELINED),
+    ("aiohttp", When::Always, ".test_http1_pipelined_queue_resumes_after_drain[pyloop]", PIPELINED),
+    (
+        "aiohttp",
+        When::Always,
+        ".test_drop_auth_on_redirect_to_other_host[pyloop-http -&gt; https]",
+        END_AT_ONCE,
+    ),
+    ("aiohttp", When::Always, ".test_request_body_closed_on_cancellation[pyloop]", END_AT_ONCE),
+    ("aiohttp", When::Always, ".test_tcp_connector_raise_connector_ssl_error[pyloop]", END_AT_ONCE),
+    ("aiohttp", When::Always, ".test_sendfile_after_client_disconnect[pyloop]", END_AT_ONCE),
+    ("curl", When::Always, "1079", KEPT),
     ("requests", When::WithPolicy, ".test_chunked_encoding_error", ANSWERED),
     ("sockets", When::Always, ".test_connection_attributes", AT_ONCE),
     ("sockets", When::Always, ".test_control_and_wait", BYTES_AT_ONCE),
@@ -41,5 +54,8 @@ const AT_ONCE: &str = "expects that a non-blocking connect on loopback is comple
 const BYTES_AT_ONCE: &str = "expects that what one end sends is at the other before the call returns";
 const RESET_AT_ONCE: &str = "expects that a reset is at the other end before the call returns";
 const END_AT_ONCE: &str = "expects that the end of a connection is at the other end at once";
+const KEPT: &str = "a GET that meets the end of its kept connection is sent again once";
+const PIPELINED: &str = "expects pipelined requests at once";
+const PORT: &str = "expects the port that the client is bound to: on one host it is taken";
 const MULTIPATH: &str = "expects Multipath TCP at both ends";
 const ANSWERED: &str = "a reply that never begins is repeated, and answered 502, where a policy says so";

@@ -71,6 +71,24 @@ impl Results {
         Self::some(results)
     }
 
+    /// Reads what curl's `runtests.pl` prints: a test's number, and its result there or on a later line.
+    pub(super) fn of_curl(text: &str) -> Result<Self> {
+        let mut results = BTreeMap::new();
+        let mut current: Option<String> = None;
+        for line in text.lines() {
+            let begun = line.strip_prefix("test ").and_then(|rest| rest.split_once("..."));
+            if let Some((number, _)) = begun {
+                current = Some(number.to_owned());
+                results.insert(number.to_owned(), Outcome::Failed);
+            }
+            let said = begun.map_or(line, |(_, rest)| rest);
+            if let Some(number) = current.take_if(|_| said.starts_with("OK ")) {
+                results.insert(number, Outcome::Passed);
+            }
+        }
+        Self::some(results)
+    }
+
     fn some(results: BTreeMap<String, Outcome>) -> Result<Self> {
         ensure!(!results.is_empty(), "the report has no test");
         Ok(Self(results))
@@ -116,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_a_class_and_those_of_go_are_read() {
+    fn names_without_a_class_and_those_of_go_and_curl_are_read() {
         let junit =
             Results::of_junit("<testcase name=\"test.a.B.c\" status=\"run\"></testcase>").expect("read");
         let go = "=== RUN   TestA\n    --- SKIP: TestA/b (0.00s)\n--- PASS: TestA (0.10s)\nPASS\n";
@@ -125,5 +143,10 @@ mod tests {
         let want = [("TestA", Outcome::Passed), ("TestA/b", Outcome::Skipped)];
         assert_eq!(go.0, want.map(|(name, outcome)| (name.to_owned(), outcome)).into());
         assert!(Results::of_go("PASS").is_err());
+        let curl =
+            "test 0001...OK (1 out of 3)\ntest 0002...Killed\nOK (2 out of 3)\ntest 0003...\n 3: FAILED!\n";
+        let curl = Results::of_curl(curl).expect("read");
+        let want = [("0001", Outcome::Passed), ("0002", Outcome::Passed), ("0003", Outcome::Failed)];
+        assert_eq!(curl.0, want.map(|(name, outcome)| (name.to_owned(), outcome)).into());
     }
 }

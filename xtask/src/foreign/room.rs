@@ -36,6 +36,8 @@ pub(super) enum Report {
     Junit,
     /// By `go test -v`.
     Go,
+    /// By curl's `runtests.pl`.
+    Curl,
 }
 
 /// How a suite is run.
@@ -94,6 +96,7 @@ impl Room {
         let results = match program.report {
             Report::Junit => Results::of_junit(&fs::read_to_string(&report).with_context(told)?),
             Report::Go => Results::of_go(&String::from_utf8_lossy(&fs::read(&output)?)),
+            Report::Curl => Results::of_curl(&String::from_utf8_lossy(&fs::read(&output)?)),
         };
         let connects = match way {
             Way::Direct => 0,

@@ -3,9 +3,9 @@
 
 use anyhow::Result;
 
-use super::go;
 use super::python::{self, Package};
 use super::room::Program;
+use super::{curl, go};
 
 /// A suite.
 pub(super) struct Suite {
@@ -23,6 +23,8 @@ enum Of {
     Package(Package),
     /// Of a package of Go, without some tests.
     Go(&'static str, &'static str),
+    /// Curl's.
+    Curl,
 }
 
 impl Suite {
@@ -32,6 +34,7 @@ impl Suite {
             Of::Python(modules) => python::own(modules),
             Of::Package(package) => package.program(),
             Of::Go(package, without) => go::program(package, without),
+            Of::Curl => curl::program(),
         }
     }
 }
@@ -53,6 +56,7 @@ pub(super) const SUITES: &[Suite] = &[
     Suite { name: "asyncio", modes: WITH_OFF, of: Of::Python("test_asyncio") },
     Suite { name: "go-net", modes: BOTH, of: Of::Go("net", "Lookup|Resolver|DNS") },
     Suite { name: "go-http", modes: BOTH, of: Of::Go("net/http", "TestCmdGoNoHTTPServer") },
+    Suite { name: "curl", modes: BOTH, of: Of::Curl },
     Suite { name: "urllib3", modes: BOTH, of: Of::Package(URLLIB3) },
     Suite { name: "requests", modes: BOTH, of: Of::Package(REQUESTS) },
     Suite { name: "httpx", modes: BOTH, of: Of::Package(HTTPX) },
@@ -62,20 +66,12 @@ pub(super) const SUITES: &[Suite] = &[
     Suite { name: "pg8000", modes: BOTH, of: Of::Package(PG8000) },
 ];
 
-/// Without the test that its server sees the port that its client is bound to: on one host it is taken. When that fails
-/// it leaves a thread that waits for ever.
 const URLLIB3: Package = Package {
     name: "urllib3",
     version: "2.8.0",
     sha256: "63bf2ead4c879426ebf22ef2a781eeb4aa3b4ae798a0435506f8687fd5bb9b63",
     plugins: "pytest_socket anyio",
-    arguments: &[
-        "test",
-        "-m",
-        "not requires_network and not integration",
-        "--deselect",
-        "test/contrib/test_socks.py::TestSocks5Proxy::test_source_address_works",
-    ],
+    arguments: &["test", "-m", "not requires_network and not integration"],
     environment: &[],
     server: "",
 };

@@ -27,12 +27,21 @@ pub(crate) struct Package {
 impl Apt {
     /// Fetches the index of `suite` into `state`.
     pub(crate) fn update(suite: &str, state: &Path) -> Result<Self> {
+        Self::update_kinds(&["deb"], suite, state)
+    }
+
+    /// The same with the index of sources.
+    pub(crate) fn update_with_sources(suite: &str, state: &Path) -> Result<Self> {
+        Self::update_kinds(&["deb", "deb-src"], suite, state)
+    }
+
+    fn update_kinds(kinds: &[&str], suite: &str, state: &Path) -> Result<Self> {
         for directory in ["lists/partial", "cache/archives/partial", "unpacked"] {
             fs::create_dir_all(state.join(directory))?;
         }
         let mirror = std::env::var("AMBASSADOR_DEBIAN_MIRROR").unwrap_or_else(|_| MIRROR.to_owned());
-        let source = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-        fs::write(state.join("sources.list"), source)?;
+        let line = |kind: &&str| format!("{kind} [signed-by={KEYRING}] {mirror} {suite} main\n");
+        fs::write(state.join("sources.list"), kinds.iter().map(line).collect::<String>())?;
         let apt = Self { state: state.to_owned() };
         output(apt.command("apt-get").args(["update", "-qq", "--error-on=any"]))?;
         Ok(apt)
@@ -63,6 +72,15 @@ impl Apt {
         let file = files.into_iter().find(is_package).context("apt-get download left no package")?;
         output(Command::new("dpkg").arg("-x").arg(file).arg(&into))?;
         Ok(into)
+    }
+
+    /// Downloads the source of a package and unpacks it, with Debian's changes, into a directory of `into`.
+    pub(crate) fn source(&self, package: &str, into: &Path) -> Result<PathBuf> {
+        let sources = into.join("sources");
+        fs::create_dir_all(&sources)?;
+        output(self.command("apt-get").args(["source", "-qq", package]).current_dir(&sources))?;
+        let entries = fs::read_dir(&sources)?.flatten().map(|entry| entry.path());
+        entries.into_iter().find(|path| path.is_dir()).context("apt-get source left no directory")
     }
 
     /// An apt command that knows nothing but this state.
