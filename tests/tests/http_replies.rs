@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Replies reach the program byte for byte and end as the origin ended them, whatever they are: HTTP or not.
 
+use std::io::{Read, Write};
+
 use ambassador_tests::script::{BEAT, Case, Step, check, exchange, in_every_mode, reply, send};
-use anyhow::Result;
+use ambassador_tests::{Ambassador, Link, TcpPeer};
+use anyhow::{Result, ensure};
 
 fn check_all(cases: &[Case]) -> Result<()> {
     check(env!("CARGO_BIN_EXE_client"), cases, &in_every_mode()?)
@@ -102,4 +105,31 @@ fn heads_as_they_are() -> Result<()> {
     ])
 }
 
+/// A program of HTTP/1.0 reads to the end, which an endpoint says to ambassador alone.
+#[test]
+fn an_endpoint_of_http_1_0_that_ends_ends_the_program_too() -> Result<()> {
+    const OLD: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let link = Link::new()?;
+    let _endpoint = TcpPeer::start(&link.server, Link::v4(9000), |mut stream, _| {
+        stream.read_exact(&mut [0; 18])?;
+        Ok(stream.write_all(OLD)?)
+    })?;
+    let program = "import socket\n\
+                   s = socket.create_connection(('10.77.0.9', 9000), 10)\n\
+                   s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')\n\
+                   print(len(s.makefile('rb').read()))";
+    let run = Ambassador::with_policy("-q", OTHER_ENDPOINT)?;
+    let finished = run.output(&link.client, &["/usr/bin/python3", "-c", program])?.expect_success()?;
+    ensure!(finished.text().trim() == OLD.len().to_string(), "{}", finished.text());
+    Ok(())
+}
+
+const OTHER_ENDPOINT: &str = "version: v1
+routes:
+  - name: all
+    upstream: other
+upstreams:
+  - name: other
+    endpoints: [{host: 10.77.0.2, port: 9000}]
+";
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";

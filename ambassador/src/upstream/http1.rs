@@ -49,9 +49,10 @@ pub(crate) async fn exchange(
 ) -> Result<Box<Response>, ProxyError> {
     let failures = Failures::of(request.plan.as_deref());
     let (sending, interim) = (Sending::new(request.body, request.progress), request.interim);
+    let is_followed = connection.key.destination == request.flow.original_dst;
     let connection = Lease::new(connection, interim.clone());
-    let mut exchange =
-        Exchange { connection, head, sending, interim, received: BytesMut::new(), replied: false };
+    let received = BytesMut::new();
+    let mut exchange = Exchange { connection, is_followed, head, sending, interim, received, replied: false };
     let mut interims = 0;
     loop {
         let Received { head: reply, rest } = match exchange.reply_head().await {
@@ -90,6 +91,8 @@ impl Failures {
 
 struct Exchange {
     connection: Lease,
+    /// The program's connection ends with this one: it leads to where the program dialled.
+    is_followed: bool,
     head: Arc<RequestHead>,
     sending: Sending,
     interim: InterimSink,
@@ -227,8 +230,8 @@ impl Exchange {
                 return response;
             }
         };
-        self.connection.unshared |=
-            self.head.is_unshared() || reply.is_unshared() || !reply.is_kept(&self.head);
+        let is_kept = reply.is_kept(&self.head);
+        self.connection.unshared |= self.head.is_unshared() || reply.is_unshared() || !is_kept;
         if self.head.is_bound() || reply.is_bound() {
             pool::bind(&mut self.connection);
         }
@@ -240,7 +243,8 @@ impl Exchange {
         let clean = taken == rest.len();
         rest.truncate(taken);
         let begun = rest.freeze();
-        let reusable = clean && reply.persists(&self.head);
+        // A program of HTTP/1.0 may wait for the end: where nobody passes it on, the reply is followed by one.
+        let reusable = clean && reply.persists(&self.head) && (is_kept || self.is_followed);
         let mut download =
             Download::new(self.connection, self.sending, self.head, self.interim, delimiter, reusable);
         let body = if download.try_finish() {
