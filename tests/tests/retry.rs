@@ -226,6 +226,17 @@ fn a_flow_keeps_its_connections_to_many_endpoints() -> Result<()> {
 }
 
 #[test]
+fn a_try_whose_connection_ended_does_not_end_the_programs() -> Result<()> {
+    let last = || Answer::status(503).header("Connection: close").then_close().into();
+    let (link, origin) = origin(move |index| if index == 0 { last() } else { ok() })?;
+    let url = Link::url(PORT, "/[1-2]");
+    let words = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{num_connects}\n", &url];
+    let finished = Ambassador::run("--retry 1 -q")?.output(&link.client, &words)?.expect_success()?;
+    ensure!(finished.text() == "200 1\n200 0\n" && origin.count() == 3, "{}", finished.text());
+    Ok(())
+}
+
+#[test]
 fn the_timeout_bounds_the_whole_request() -> Result<()> {
     let (link, _origin) = origin(|_| Answer::status(200).after(Duration::from_secs(20)).into())?;
     let ambassador = Ambassador::run("--retry 50 --timeout 1s --per-try-timeout 300ms -q")?;

@@ -83,6 +83,12 @@ impl Peer {
         self.cut_off.load(Ordering::Relaxed)
     }
 
+    /// Neither spent nor cut off: the reply that said so is not the program's.
+    pub(crate) fn forget_end(&self) {
+        self.spent.store(false, Ordering::Relaxed);
+        self.cut_off.store(false, Ordering::Relaxed);
+    }
+
     /// Writes `bytes`; returns when the kernel has them.
     pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;

@@ -138,6 +138,7 @@ impl Retries {
             let failed = self.plan.trail.endpoint().unwrap_or(self.plan.flow.original_dst);
             // Boxed, because nearly no request comes here, and each would keep room for it.
             let body = Box::pin(ended.discard(&mut replay)).await?;
+            self.interim.forget_end();
             sleep(after).await;
             let mut next = Request::again(&self.plan, body, self.interim.clone());
             next.endpoint = Some(failed);

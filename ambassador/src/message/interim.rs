@@ -77,6 +77,13 @@ impl InterimSink {
         }
     }
 
+    /// How the connection of an attempt ended whose reply nobody sees says nothing of the program's.
+    pub(crate) fn forget_end(&self) {
+        if let To::Http1(peer) = &self.0 {
+            peer.forget_end();
+        }
+    }
+
     /// With which code an HTTP/2 exchange is reset that is given up now.
     pub(crate) fn reset_reason(&self) -> Reason {
         match &self.0 {
