@@ -234,8 +234,8 @@ impl ResponseHead {
         self.framing
     }
 
-    /// The connection may stay open after this reply to `request`: neither side says that it closes it. In HTTP/1.0 only
-    /// its end tells whether the origin does; see [`Self::is_kept`].
+    /// The connection may stay open after this reply to `request`: neither side says that it closes it. In HTTP/1.0
+    /// only its end tells whether the origin does; see [`Self::is_kept`].
     pub fn persists(&self, request: &RequestHead) -> bool {
         self.framing != Framing::UntilClose && !self.lines.says_close() && !request.lines.says_close()
     }

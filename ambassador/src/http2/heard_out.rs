@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A socket that is read to its end although nothing can be written to it any more.
 //!
-//! A peer that has said its last and is gone (a reset with its code, a complete reply, a GOAWAY) makes writes to it fail
-//! before what it said is read. `h2` gives a connection up with the first write that fails; here such a write passes for
-//! done, and the connection ends as its reading side does. No write that could still arrive is lost by that.
+//! A peer that has said its last and is gone (a reset with its code, a complete reply, a GOAWAY) makes writes to it
+//! fail before what it said is read. `h2` gives a connection up with the first write that fails; here such a write
+//! passes for done, and the connection ends as its reading side does. No write that could still arrive is lost by
+//! that.
 
 use std::{
     io,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where a suite runs: a network namespace of its own, with the server that it needs, directly or under ambassador.
 //!
-//! Loopback is intercepted there, because the suites dial servers of their own process; the kernel's count of redirected
-//! connects is read at the end, so that no suite passes by.
+//! Loopback is intercepted there, because the suites dial servers of their own process; the kernel's count of
+//! redirected connects is read at the end, so that no suite passes by.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -143,8 +143,8 @@ impl Inbound {
         !self.midway
     }
 
-    /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer, and so is
-    /// that the program goes on with what is no request.
+    /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer, and so
+    /// is that the program goes on with what is no request.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while self.ahead.len() < AHEAD_MAX && !self.peer.is_half_closed() && self.is_at_request() {
             if self.strays() {
