@@ -31,8 +31,8 @@ pub(crate) struct Connection {
     pub(crate) reused: bool,
     /// It must not carry another flow's requests.
     pub(crate) unshared: bool,
-    /// It authenticates its flow's user: nobody but the two ends may end it.
-    pub(super) bound: bool,
+    /// Nobody but the two ends may end it: it authenticates its flow's user, or its end is what the program waits for.
+    pub(super) held_open: bool,
     /// How long it may be idle: what is configured, or what its origin announced if that is less.
     pub(crate) idle_limit: Duration,
     pub(super) idle_since: Instant,
@@ -51,15 +51,21 @@ impl Connection {
     ) -> Self {
         let idle_limit = keep_idle.unwrap_or(Duration::MAX);
         let (unshared, idle_since) = (keep_idle.is_none(), Instant::now());
-        Self { stream, key, flow, reused: false, unshared, bound: false, idle_limit, idle_since, places }
+        Self { stream, key, flow, reused: false, unshared, held_open: false, idle_limit, idle_since, places }
     }
 
     /// Another route may keep it less long than the one that it was dialled for, or not share it at all.
     pub(crate) fn keep_no_longer_than(&mut self, keep_idle: Option<Duration>) {
-        if !self.bound {
+        if !self.held_open {
             self.idle_limit = self.idle_limit.min(keep_idle.unwrap_or(Duration::MAX));
         }
         self.unshared |= keep_idle.is_none();
+    }
+
+    /// Leaves it to its two ends how long it is open.
+    pub(super) fn hold_open(&mut self) {
+        self.held_open = true;
+        self.idle_limit = Duration::MAX;
     }
 
     /// It is still open, and may still be used; `careful` says whether the kernel is asked.

@@ -244,6 +244,9 @@ impl Exchange {
         rest.truncate(taken);
         let begun = rest.freeze();
         // A program of HTTP/1.0 may wait for the end: where nobody passes it on, the reply is followed by one.
+        if !is_kept && self.is_followed {
+            self.connection.hold_open();
+        }
         let reusable = clean && reply.persists(&self.head) && (is_kept || self.is_followed);
         let mut download =
             Download::new(self.connection, self.sending, self.head, self.interim, delimiter, reusable);

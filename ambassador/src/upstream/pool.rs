@@ -9,10 +9,7 @@
 
 mod kept;
 
-use std::{
-    cell::RefCell, collections::VecDeque, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::VecDeque, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
 
 use futures_util::{
     FutureExt,
@@ -141,8 +138,7 @@ pub(crate) fn take_for_relay(flow: FlowId) -> Option<(SocketAddr, Spare)> {
 
 /// Binds the flow of `connection` to it: its destination authenticates connections, not requests (NTLM, Negotiate).
 pub(crate) fn bind(connection: &mut Connection) {
-    connection.bound = true;
-    connection.idle_limit = Duration::MAX;
+    connection.hold_open();
     let closed = POOL.with_borrow_mut(|pool| {
         if let Some(own) = pool.own.get_mut(&connection.flow) {
             own.bound_to = Some(connection.key.destination);
@@ -172,7 +168,7 @@ pub(crate) fn close_idle(key: Key) -> bool {
             return Some(shared);
         }
         pool.own.values_mut().find_map(|own| {
-            let at = own.idle.iter().position(|idle| idle.key == key && !idle.bound)?;
+            let at = own.idle.iter().position(|idle| idle.key == key && !idle.held_open)?;
             Some(own.idle.swap_remove(at))
         })
     });
@@ -196,7 +192,7 @@ pub(crate) fn give_back(mut connection: Connection) {
             pool.share(connection);
             return None;
         };
-        let oldest = own.idle.iter().position(|idle| !idle.bound).filter(|_| own.idle.len() >= OWN_MAX);
+        let oldest = own.idle.iter().position(|idle| !idle.held_open).filter(|_| own.idle.len() >= OWN_MAX);
         let evicted = oldest.map(|at| own.idle.remove(at));
         own.idle.push(connection);
         evicted

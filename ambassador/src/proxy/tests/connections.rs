@@ -132,6 +132,20 @@ async fn a_flow_sees_the_end_of_its_connection_though_it_was_swept_before() {
     assert_eq!(within(pool::own_ended(flow.id, addr)).await, Idle::Spent);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_end_http_1_0_waits_for_is_closed_by_nobody_else() {
+    const OLD: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
+    const REPLY: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let origin = Origin::play(&[&[Expect(OLD), Send(REPLY), Drain]]).await;
+    let (flow, _connections) = flow_to(origin.addr).await;
+    exchange_keeping(&flow, OLD, Some(Duration::from_secs(1))).await.expect("a reply");
+    // It expires, is swept, and its place is wanted.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let key = Key { netns_cookie: 1, destination: origin.addr };
+    assert!(!pool::close_idle(key));
+    assert!(pool::take_own(flow.id, key, Instant::now(), AskKernel::Yes).is_some());
+}
+
 /// Takes the flow's connection when it is known to be closed; gives it back otherwise.
 fn origin_has_closed(flow: &Flow, destination: SocketAddr) -> bool {
     let key = Key { netns_cookie: 1, destination };
