@@ -56,6 +56,21 @@ fn a_503_every_third_time_is_never_seen() -> Result<()> {
 }
 
 #[test]
+fn what_ends_as_it_began_was_saved_by_no_retry() -> Result<()> {
+    let (link, origin) = origin(|_| Answer::status(429).into())?;
+    let yaml = "version: v1
+routes:
+  - name: all
+    retry: {attempts: 2, retryOn: [retriable-status-codes], retriableStatusCodes: [429]}
+";
+    let finished = curl(&Ambassador::with_policy("-o json", yaml)?, &link, &[])?.expect_success()?;
+    ensure!(count(&finished, "429") == 1 && origin.count() == 3, "{} arrivals", origin.count());
+    let destination = summary::destination(&finished.errors(), &Link::v4(PORT).to_string())?;
+    ensure!(destination.count("rescued_by_retry")? == 0, "{destination:?}");
+    Ok(())
+}
+
+#[test]
 fn without_a_policy_a_503_is_the_answer() -> Result<()> {
     let (link, origin) = origin(|_| unavailable())?;
     let finished = curl(&Ambassador::run("-q")?, &link, &[])?.expect_success()?;

@@ -53,7 +53,7 @@ const EXAMPLES: &str = "\
 Examples:
   ambassador run -- curl http://api.example/                    see every request that curl makes
   ambassador run --retry 3 --timeout 5s -- ./legacy-app --flag  what follows CMD is CMD's own
-  ambassador run -c ambassador.yaml -o json -- ./legacy-app 2>lines.json
+  ambassador run -c ambassador.yaml -o json --log-format json -- ./legacy-app 2>lines.json
   ambassador run --netns /run/netns/blue -- nsenter --net=/run/netns/blue ./legacy-app
 
 A DURATION has a unit: 250ms, 5s, 1m30s. If it does not work, `ambassador doctor` tells what is missing.";

@@ -17,6 +17,7 @@ use crate::{
         plan::Plan,
         stage::{Reply, Serve, Stage},
     },
+    policy::classify::AttemptOutcome,
     telemetry::{
         event::{Rejected, RequestFinished},
         labels::{Enforcement, ErrorType, Protocol, RejectReason},
@@ -141,7 +142,6 @@ impl Entry {
 
     fn finish(&self, answer: Answer, at: Instant) {
         let Plan { head, flow, trail, .. } = &*self.plan;
-        let answered = answer.error.is_none() && answer.status.is_some_and(|status| status < 500);
         let retry_reason = trail.retry_reason();
         self.plan.state.telemetry.emit(
             &RequestFinished {
@@ -160,7 +160,7 @@ impl Entry {
                 duration: at.saturating_duration_since(self.plan.arrived),
                 attempts: trail.attempts(),
                 retry_reason,
-                rescued: answered && retry_reason.is_some() && trail.attempts() > 1,
+                rescued: retry_reason.is_some() && trail.attempts() > 1 && self.is_well(&answer),
                 shadow: trail.shadow.all(),
                 bytes_sent: trail.bytes_sent(),
                 bytes_received: answer.received,
@@ -168,6 +168,17 @@ impl Entry {
             }
             .into(),
         );
+    }
+
+    /// No failure, and nothing that the route would have retried once more.
+    fn is_well(&self, answer: &Answer) -> bool {
+        let Some(status) = answer.status.filter(|_| answer.error.is_none()) else { return false };
+        let outcomes = [Some(AttemptOutcome::Status(status)), answer.grpc_status.map(AttemptOutcome::Grpc)];
+        let wanted = &self.plan.route().retry;
+        outcomes
+            .into_iter()
+            .flatten()
+            .all(|outcome| !outcome.is_failure() && outcome.retry_condition(wanted).is_none())
     }
 }
 
