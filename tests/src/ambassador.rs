@@ -76,7 +76,9 @@ impl Ambassador {
     /// The command that runs `program` under ambassador in `namespace`.
     pub fn command<S: AsRef<OsStr>>(&self, namespace: &Namespace, program: &[S]) -> Command {
         let mut command = namespace.command("sh");
-        let enter = format!(r#"echo $$ > "$0/cgroup.procs" && {}exec "$@""#, self.first);
+        // Under `nohup` the test itself ignores SIGHUP, which a shell that inherits that cannot trap.
+        let enter =
+            format!(r#"echo $$ > "$0/cgroup.procs" && {}exec env --default-signal=HUP "$@""#, self.first);
         command.args(["-c", &enter]).arg(self.cgroup.path()).arg(&self.binary);
         command.arg("run").args(&self.arguments).arg("--").args(program);
         // Under `sudo -E` ambassador would drop the command to the caller: a test says so itself where it wants that.
