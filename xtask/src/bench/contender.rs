@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who is compared: nobody in between, ambassador, its peers behind netfilter's REDIRECT, and for the limit of what any
-//! of them can reach a relay that does nothing. One file per proxy.
+//! Who is compared: nobody in between, ambassador, its peers behind netfilter's REDIRECT, and a relay
+//! that does nothing, as a measure of what there is to gain. One file per proxy.
 //!
 //! All proxies have two threads or workers, no access log, retries, limits and outlier detection as far as they know
 //! them, and counters of their own, from which the bench knows that they carried what was measured.

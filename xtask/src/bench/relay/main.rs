@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The least that a proxy can do: two threads that copy between two sockets and look at nothing.
 //!
-//! It is no peer: it shows what the kernel alone asks for the same work, and so how much any proxy of user space can
-//! still gain. It has no way to wait for a full socket: connections with more than small messages fail.
+//! It is no peer: it shows about what the kernel alone asks for the same work, and so how much a proxy that waits by
+//! epoll and copies can still gain. It has no way to wait for a full socket: connections with more than small messages fail.
 //!
 //! `bench-relay PORT DESTINATION COUNTERS`, all on loopback but the destination.
 
