@@ -89,7 +89,7 @@ impl Retries {
         let mut retry_permit = None;
         loop {
             let result = under_way.await;
-            if self.interim.is_half_closed() && matches!(result, Err(ProxyError::Disconnected { .. })) {
+            if self.interim.has_passed_end() && matches!(result, Err(ProxyError::Disconnected { .. })) {
                 // The origin has followed the end of the program's side. Most programs are gone then.
                 return result;
             }

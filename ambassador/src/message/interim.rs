@@ -58,6 +58,11 @@ impl InterimSink {
         matches!(&self.0, To::Http1(peer) if peer.is_half_closed())
     }
 
+    /// The upstream has seen the program's FIN: it comes behind a request, unless other bytes do.
+    pub(crate) fn has_passed_end(&self) -> bool {
+        self.is_half_closed() && !self.has_strayed()
+    }
+
     /// The program goes on, behind a request, with what is none; its upstream may wait for that.
     pub(crate) fn has_strayed(&self) -> bool {
         matches!(&self.0, To::Http1(peer) if peer.has_strayed())

@@ -8,13 +8,15 @@
 use std::{
     future::poll_fn,
     io,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
+use tokio::time::{Sleep, sleep};
 
 use super::{
     connection::Connection,
@@ -52,7 +54,16 @@ pub(crate) async fn exchange(
     let is_followed = connection.key.destination == request.flow.original_dst;
     let connection = Lease::new(connection, interim.clone());
     let received = BytesMut::new();
-    let mut exchange = Exchange { connection, is_followed, head, sending, interim, received, replied: false };
+    let mut exchange = Exchange {
+        connection,
+        is_followed,
+        head,
+        sending,
+        interim,
+        received,
+        replied: false,
+        staleness: None,
+    };
     let mut interims = 0;
     loop {
         let Received { head: reply, rest } = match exchange.reply_head().await {
@@ -98,6 +109,8 @@ struct Exchange {
     interim: InterimSink,
     received: BytesMut,
     replied: bool,
+    /// Until when bytes behind the request wait for a sign that the connection is not stale.
+    staleness: Option<Pin<Box<Sleep>>>,
 }
 
 /// What has arrived of a reply.
@@ -144,11 +157,29 @@ impl Exchange {
                 BodyError::Unread(_) => ProxyError::ClientGone(io::ErrorKind::Other.into()),
             }));
         }
-        if self.sending.is_sent() && self.interim.has_strayed() {
-            return Poll::Ready(Ok(Some(Arrived::Unread)));
-        }
+        let Poll::Ready(read) = self.poll_read(cx) else {
+            let has_more = self.sending.is_sent() && self.interim.has_strayed();
+            return if has_more {
+                self.poll_staleness(cx).map(|()| Ok(Some(Arrived::Unread)))
+            } else {
+                Poll::Pending
+            };
+        };
+        Poll::Ready(match read.and_then(|read| read) {
+            Ok(arrived) => Ok(arrived),
+            Err(source) => Err(ProxyError::Disconnected {
+                reused: self.connection.reused,
+                sent: self.sending.sent(),
+                replied: self.replied,
+                source,
+            }),
+        })
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<io::Result<Option<Arrived>>>> {
+        let stream = &self.connection.stream;
         let (head, received, replied) = (&self.head, &mut self.received, &mut self.replied);
-        let read = ready!(wire::poll_read(stream, cx, |bytes| {
+        wire::poll_read(stream, cx, |bytes| {
             if bytes.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -170,16 +201,17 @@ impl Exchange {
                     Some(Arrived::Unread)
                 }
             })
-        }));
-        Poll::Ready(match read.and_then(|read| read) {
-            Ok(arrived) => Ok(arrived),
-            Err(source) => Err(ProxyError::Disconnected {
-                reused: self.connection.reused,
-                sent: self.sending.sent(),
-                replied: self.replied,
-                source,
-            }),
         })
+    }
+
+    /// Bytes behind the request go out once and nothing is repeated after that, because only the origin knows what they
+    /// are. So on a kept connection, where the request may have met its close and can be repeated until then, they wait
+    /// for that to show: for a round trip, or for the reply.
+    fn poll_staleness(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.connection.reused || self.replied {
+            return Poll::Ready(());
+        }
+        self.staleness.get_or_insert_with(|| Box::pin(sleep(ROUND_TRIP))).as_mut().poll(cx)
     }
 
     /// The connection no longer speaks HTTP after this reply. Nobody but the two ends knows what a 101 means that was
@@ -279,5 +311,7 @@ impl BodySource for Cut {
     }
 }
 
+/// Longer than nearly every round trip.
+const ROUND_TRIP: Duration = Duration::from_millis(250);
 /// The most interim replies to one request that are read; beyond them the connection is relayed as it is.
 const INTERIM_MAX: u32 = 64;

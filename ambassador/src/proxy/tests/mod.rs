@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The HTTP arms in process, with real sockets: a program, the proxy, and an origin that plays a script of bytes.
 
+mod behind;
 mod bulk;
 mod connections;
 mod ends;

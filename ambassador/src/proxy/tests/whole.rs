@@ -44,7 +44,7 @@ impl OrigDstSource for Fixed {
 }
 
 /// A program's connection to `dst` by `table`, and what is said of it.
-async fn through(table: RouteTable, dst: SocketAddr) -> (TcpStream, Recorder) {
+pub(super) async fn through(table: RouteTable, dst: SocketAddr) -> (TcpStream, Recorder) {
     let (telemetry, said) = Telemetry::recording();
     let context = Arc::new(Context::new(table, Arc::new(Fixed(dst)), Dialer::unmarked(), None, telemetry));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
@@ -55,7 +55,7 @@ async fn through(table: RouteTable, dst: SocketAddr) -> (TcpStream, Recorder) {
     (program, said)
 }
 
-fn by(route: Route) -> RouteTable {
+pub(super) fn by(route: Route) -> RouteTable {
     RouteTable { default_route: Arc::new(route), ..RouteTable::default() }
 }
 
