@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::{
+    reset_watch::ResetWatch,
     unclear::Unclear,
     upload::{HandedBack, Upload},
 };
@@ -34,6 +35,7 @@ pub(super) struct Inbound {
     lent: Option<oneshot::Receiver<HandedBack>>,
     /// A body was given up before its end: what is in `ahead` is the rest of it.
     midway: bool,
+    reset: ResetWatch,
     unclear: Unclear,
 }
 
@@ -52,7 +54,8 @@ pub(super) enum NoHead {
 impl Inbound {
     /// The reading side of `peer`, from which `prefix` has been read.
     pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut, unclear: Unclear) -> Self {
-        Self { peer, ahead: prefix, lent: None, midway: false, unclear }
+        let reset = ResetWatch::default();
+        Self { peer, ahead: prefix, lent: None, midway: false, reset, unclear }
     }
 
     /// Reads the next head. A head that has begun must be complete within a minute.
@@ -144,7 +147,7 @@ impl Inbound {
     }
 
     /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer, and so
-    /// is that the program goes on with what is no request.
+    /// is that the program goes on with what is no request. Where nothing may be read any more, its reset still shows.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while self.ahead.len() < AHEAD_MAX && !self.peer.is_half_closed() && self.is_at_request() {
             if self.strays() {
@@ -170,7 +173,7 @@ impl Inbound {
                 }
             }
         }
-        Poll::Pending
+        self.reset.poll(cx, &self.peer)
     }
 
     /// Takes what was read and not passed on, for a connection that is relayed as it is from there on.
@@ -190,7 +193,7 @@ impl Inbound {
     }
 
     /// Waits for the program to end its side after the last reply.
-    pub(super) async fn drain(&self) {
+    pub(super) async fn drain(&mut self) {
         wire::drain(&self.peer.stream).await;
     }
 

@@ -3,6 +3,7 @@
 
 pub mod server;
 pub mod inbound;
+pub mod reset_watch;
 pub mod upload;
 pub mod unclear;
 pub mod reply;

@@ -8,6 +8,7 @@ mod ends;
 mod fidelity;
 mod http2;
 mod refusals;
+mod resets;
 mod whole;
 
 use std::{
