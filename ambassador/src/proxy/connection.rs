@@ -14,11 +14,7 @@ use tokio::{
 
 use super::{
     context::Context,
-    http1::{
-        self,
-        server::{FlowEnd, Unread},
-        unclear::Unclear,
-    },
+    http1::{self, relayed::Unread, server::FlowEnd, unclear::Unclear},
     http2,
     opaque::{self, OpaqueFlow},
     tls::{self, Hello},

@@ -7,3 +7,5 @@ pub mod reset_watch;
 pub mod upload;
 pub mod unclear;
 pub mod reply;
+pub mod relayed;
+pub mod unfinished;

@@ -12,8 +12,10 @@ use tokio::net::TcpStream;
 
 use super::{
     inbound::{Inbound, NoHead},
+    relayed::{Relayed, Unread},
     reply::{self, Cut},
     unclear::Unclear,
+    unfinished::Unfinished,
 };
 use crate::http1::{
     framing::Version,
@@ -24,13 +26,12 @@ use crate::http1::{
 use crate::{
     message::{
         self, Request, Response, ResponseHead, Stack, Timer, Upgrade,
-        body::{Body, BodyError, BodyErrorKind},
+        body::{Body, BodyError},
         error::ProxyError,
         flow::Flow,
         interim::InterimSink,
         local::{LocalReply, Then},
     },
-    net::copy::{RelayEnd, relay},
     upstream::pool::{self, FlowConnections, Spare},
 };
 
@@ -47,16 +48,6 @@ pub enum FlowEnd {
     Refused,
     /// The connection had changed its protocol, and both sides have ended.
     Upgraded,
-}
-
-/// A flow whose next bytes are not HTTP/1 as it can be read without a guess: to be relayed as it is.
-pub struct Unread {
-    /// The program's end.
-    pub client: TcpStream,
-    /// What it has sent and nobody has got.
-    pub from_client: BytesMut,
-    /// Where its own connection, or the one that was dialled in advance, leads, and that connection.
-    pub upstream: Option<(SocketAddr, Spare)>,
 }
 
 /// Serves the requests of a flow whose first bytes, `prefix`, have been read; `spare` is a connection to its
@@ -87,37 +78,12 @@ struct Server {
     timer: Option<Timer>,
 }
 
-/// An exchange under way. One that is dropped, as when ambassador ends, is reset: a reply that is cut must not look
-/// complete because its end is that of the connection.
-struct Unfinished(Option<Arc<Peer>>);
-
-impl Unfinished {
-    fn done(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(peer) = &self.0 {
-            wire::reset_on_close(&peer.stream);
-        }
-    }
-}
-
 /// What follows a reply.
 enum Next {
     Request,
     Close,
     Drain,
     Relay(Box<Relayed>),
-}
-
-/// A connection that is relayed as it is from here on, and the body at whose end that is told.
-struct Relayed {
-    upgrade: Box<Upgrade>,
-    body: Body,
-    idle: Option<Duration>,
 }
 
 impl Server {
@@ -152,14 +118,14 @@ impl Server {
                     self.inbound.drain().await;
                     return Ok(FlowEnd::Closed);
                 }
-                Ok(Next::Relay(relayed)) => return Ok(self.relay_on(*relayed).await),
+                Ok(Next::Relay(relayed)) => return Ok(relayed.run(self.peer, self.inbound).await),
                 Err(end) => return Ok(end),
             }
         }
     }
 
     async fn exchange(&mut self, head: Arc<RequestHead>, body: Body) -> Result<Next, FlowEnd> {
-        let unfinished = Unfinished(Some(Arc::clone(&self.peer)));
+        let unfinished = Unfinished::new(&self.peer);
         let next = self.exchange_once(head, body).await;
         unfinished.done();
         next
@@ -326,33 +292,7 @@ impl Server {
     }
 
     /// Gives the flow up to be relayed as it is, on the connection that it would have used.
-    fn hand_on(mut self) -> Result<FlowEnd, Unread> {
-        let from_client = self.inbound.take_ahead();
-        drop(self.inbound);
-        let upstream = pool::take_for_relay(self.flow.id);
-        // Between two requests nobody else holds the program's end.
-        let Some(peer) = Arc::into_inner(self.peer) else { return Ok(FlowEnd::Cut) };
-        Err(Unread { client: peer.stream, from_client, upstream })
-    }
-
-    async fn relay_on(mut self, relayed: Relayed) -> FlowEnd {
-        let Relayed { upgrade, body, idle } = relayed;
-        let unsent = upgrade.unsent.len() as u64;
-        let mut sent = BytesMut::from(&upgrade.unsent[..]);
-        sent.unsplit(self.inbound.take_ahead());
-        drop(self.inbound);
-        // Whoever else still holds the program's end would only write interim replies, of which there are no more.
-        let Some(peer) = Arc::into_inner(self.peer) else { return FlowEnd::Cut };
-        let relayed = relay(peer.stream, upgrade.upstream, sent.freeze(), upgrade.received, idle).await;
-        let clean = match relayed.end {
-            RelayEnd::Closed => Ok(()),
-            RelayEnd::ClientReset => Err(BodyErrorKind::Abandoned),
-            RelayEnd::UpstreamReset => Err(BodyErrorKind::Reset),
-            RelayEnd::Idle => Err(BodyErrorKind::Idle),
-        };
-        // What was unsent has been counted with its request.
-        body.end_relayed(relayed.sent.saturating_sub(unsent), relayed.received, clean);
-        drop(upgrade.places);
-        FlowEnd::Upgraded
+    fn hand_on(self) -> Result<FlowEnd, Unread> {
+        Unread::rest_of(self.flow.id, self.peer, self.inbound).map_or(Ok(FlowEnd::Cut), Err)
     }
 }
