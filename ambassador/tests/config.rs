@@ -13,7 +13,7 @@ use ambassador::policy::breaker::{BreakerPolicy, SlidingWindow};
 use ambassador::policy::matcher::Protocol;
 use ambassador::policy::mode::Mode;
 use ambassador::policy::retry::{RetryCondition, RetryOn};
-use ambassador::policy::route::{OnProxyDown, Route};
+use ambassador::policy::route::{ConnectMode, OnProxyDown, Route};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -43,7 +43,7 @@ fn the_sample_is_valid_and_without_warnings() {
 #[test]
 fn the_sample_compiles_to_what_it_says() {
     let config = sample();
-    let [payments, reports, cache] = &config.table.routes[..] else { panic!("three routes") };
+    let [payments, stock, reports, partner, cache] = &config.table.routes[..] else { panic!("five routes") };
     assert_eq!(payments.retry.attempts, 3);
     assert!(payments.retry.retry_on.contains(RetryCondition::RetriableStatusCodes));
     assert_eq!(payments.retry.retriable_status_codes, [429]);
@@ -55,6 +55,11 @@ fn the_sample_compiles_to_what_it_says() {
     let breaker = upstream.breaker.as_ref().unwrap();
     assert_eq!(breaker.window, Some(SlidingWindow::Count(50)));
     assert_eq!(breaker.permitted_number_of_calls_in_half_open_state, 5);
+    assert!(stock.retry.idempotent && stock.retry.retry_on.contains(RetryCondition::ResourceExhausted));
+    assert_eq!(stock.matcher.protocol, Some(Protocol::Http2));
+    assert_eq!(partner.connect, ConnectMode::Eager);
+    let window = partner.breaker.as_ref().unwrap().window;
+    assert_eq!(window, Some(SlidingWindow::Time(Duration::from_secs(60))));
     assert_eq!((reports.mode, reports.upstream.is_none()), (Mode::Shadow, true));
     assert_eq!(cache.declared_protocol, Some(Protocol::Opaque));
     assert_eq!(config.intercept.exclude_ports, [22]);

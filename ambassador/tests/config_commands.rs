@@ -45,7 +45,7 @@ fn with_file<T>(text: &str, run: impl FnOnce(&str) -> T) -> T {
 
 #[test]
 fn a_valid_file_is_one_line_and_0() {
-    let want = (code(0), "ambassador.yaml: valid (3 routes, 2 upstreams)\n".to_owned(), String::new());
+    let want = (code(0), "ambassador.yaml: valid (5 routes, 2 upstreams)\n".to_owned(), String::new());
     assert_eq!(ambassador("check SAMPLE"), want);
     assert_eq!(ambassador("check SAMPLE -o json"), (code(0), "[]\n".to_owned(), String::new()));
 }
@@ -123,7 +123,7 @@ fn explain_as_json_holds_the_same() {
     assert_eq!((exit, answer["route"].as_str()), (code(0), Some("payments")));
     assert_eq!(answer["upstream"]["name"], "payments");
     let attempts = answer["settings"].as_array().unwrap().iter().find(|it| it["field"] == "retry.attempts");
-    assert_eq!(attempts.unwrap()["origin"], "ambassador.yaml:40:17");
+    assert_eq!(attempts.unwrap()["origin"], "ambassador.yaml:42:17");
 }
 
 #[test]

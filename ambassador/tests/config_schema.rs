@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The JSON Schema tells what `check` does.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use ambassador::config::schema::schema;
 use serde_json::Value as Json;
@@ -33,7 +35,7 @@ fn the_schema_accepts_the_sample_and_refuses_what_check_refuses() {
         ("/routes/0/retry", "attempts", "101"),
         ("/routes/0/retry", "retryOn", "[\"sometimes\"]"),
         ("/routes/0/match", "hosts", "[]"),
-        ("/routes/1/match/paths/0", "exact", "\"/x\""),
+        ("/routes/2/match/paths/0", "exact", "\"/x\""),
         ("/upstreams/0/circuitBreaker", "failureRateThreshold", "0"),
     ] {
         let mut wrong = sample.clone();
@@ -41,6 +43,80 @@ fn the_schema_accepts_the_sample_and_refuses_what_check_refuses() {
         parent.insert(key.to_owned(), serde_json::from_str(value).unwrap());
         assert!(mismatch(&schema, &schema, &wrong).is_some(), "{pointer}/{key}");
     }
+}
+
+/// A field, value or form that the schema has and the sample does not show would be found by nobody.
+#[test]
+fn the_sample_shows_every_field_word_and_form_of_the_schema() {
+    let text = std::fs::read_to_string(repository("deploy/ambassador.yaml")).unwrap();
+    let sample: Json = serde_saphyr::from_str(&text).unwrap();
+    let schema = schema();
+    let mut shown = Shown::default();
+    shown.visit(&schema, &schema, &sample);
+    let words: HashSet<&str> = text.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
+    let mut missing = Vec::new();
+    for (name, definition) in schema["$defs"].as_object().expect("definitions") {
+        for (key, field) in definition["properties"].as_object().expect("properties") {
+            // What is the same in `defaults` and in a route is shown once.
+            if !shown.fields.contains(&(key.clone(), meaning(field))) {
+                missing.push(format!("{name}.{key}"));
+            }
+            let items = if field["type"] == "array" { &field["items"] } else { field };
+            for word in items["enum"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+                if !words.contains(word) {
+                    missing.push(format!("{name}.{key}: {word}"));
+                }
+            }
+            for form in items["anyOf"].as_array().into_iter().flatten() {
+                if !shown.forms.contains(&(key.clone(), form.to_string())) {
+                    missing.push(format!("{name}.{key} as {form}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "deploy/ambassador.yaml lacks {missing:#?}");
+}
+
+/// What of the schema a document makes use of.
+#[derive(Default)]
+struct Shown {
+    fields: HashSet<(String, String)>,
+    forms: HashSet<(String, String)>,
+}
+
+impl Shown {
+    fn visit(&mut self, root: &Json, schema: &Json, value: &Json) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let target = root.pointer(reference.trim_start_matches('#')).expect("the reference resolves");
+            return self.visit(root, target, value);
+        }
+        if schema["anyOf"].is_array() {
+            // Its forms are told by the field that holds it; none has fields that are found only there.
+            return;
+        }
+        for item in value.as_array().into_iter().flatten() {
+            self.visit(root, &schema["items"], item);
+        }
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let field = &schema["properties"][key];
+            self.fields.insert((key.clone(), meaning(field)));
+            let forms = if field["type"] == "array" { &field["items"]["anyOf"] } else { &field["anyOf"] };
+            for form in forms.as_array().into_iter().flatten() {
+                let mut values = value.as_array().map_or(slice::from_ref(value), Vec::as_slice).iter();
+                if values.any(|value| mismatch(root, form, value).is_none()) {
+                    self.forms.insert((key.clone(), form.to_string()));
+                }
+            }
+            self.visit(root, field, value);
+        }
+    }
+}
+
+/// What a field takes, without the words about it.
+fn meaning(field: &Json) -> String {
+    let mut field = field.clone();
+    field.as_object_mut().expect("a field is a schema").remove("description");
+    field.to_string()
 }
 
 /// The first place where `value` does not fit `schema`, by the keywords that our schema uses but `pattern`.

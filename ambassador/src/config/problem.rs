@@ -104,6 +104,10 @@ pub enum Problem {
     ShadowedRoute { route: String, earlier: String },
     #[error("no route uses upstream `{name}`")]
     UnusedUpstream { name: String },
+    #[error(
+        "route `{route}` sends whatever address a program dials to the endpoints of upstream `{upstream}`"
+    )]
+    EveryAddress { route: String, upstream: String },
 }
 
 impl Problem {
@@ -139,6 +143,7 @@ impl Problem {
         match self {
             Self::ShadowedRoute { .. }
             | Self::UnusedUpstream { .. }
+            | Self::EveryAddress { .. }
             | Self::ConnectOverRequest { .. }
             | Self::GrpcNotIdempotent
             | Self::UnknownConnects
@@ -221,6 +226,9 @@ impl Problem {
             Self::NeverMatches { .. } => "only HTTP has it; remove it, or write `protocol: http1`",
             Self::ShadowedRoute { .. } => "the first matching route wins; move the narrower route up",
             Self::UnusedUpstream { .. } => "name it in a route's `upstream`, or remove it",
+            Self::EveryAddress { .. } => {
+                "say which are meant by `hosts` or `cidrs`, or that all are: `hosts: [\"*\"]`"
+            }
             _ => return None,
         };
         Some(fixed.to_owned())

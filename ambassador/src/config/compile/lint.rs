@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is valid but was hardly meant: routes that nothing reaches, upstreams that nothing uses.
+//! What is valid but was hardly meant: routes that nothing reaches, or that lead foreign connections astray.
 //!
 //! Only certain findings: a route is called shadowed when an earlier one provably matches all that it matches.
 
 use ipnet::IpNet;
 
 use crate::policy::matcher::{HostPattern, Match, PathMatch};
+use crate::policy::route::Route;
 
 /// Whether everything that `narrow` matches is also matched by `wide`.
 pub(super) fn covers(wide: &Match, narrow: &Match) -> bool {
@@ -16,6 +17,12 @@ pub(super) fn covers(wide: &Match, narrow: &Match) -> bool {
         && all_covered(&wide.paths, &narrow.paths, path_covers)
         && all_covered(&wide.apps, &narrow.apps, PartialEq::eq)
         && (wide.protocol.is_none() || wide.protocol == narrow.protocol)
+}
+
+/// Whether the route leads connections to its endpoints wherever they were meant to go, without saying that it wants
+/// to (`hosts: ["*"]`).
+pub(super) fn takes_every_address(route: &Route) -> bool {
+    !route.endpoints().is_empty() && route.matcher.hosts.is_empty() && route.matcher.cidrs.is_empty()
 }
 
 fn all_covered<T>(wide: &[T], narrow: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {

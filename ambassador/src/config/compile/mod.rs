@@ -115,6 +115,10 @@ fn routes(
             let (route, earlier) = (route.name.to_string(), earlier.name.to_string());
             reader.problem(name.place, Problem::ShadowedRoute { route, earlier });
         }
+        if let Some(name) = at.value.upstream.as_ref().filter(|_| lint::takes_every_address(&route)) {
+            let (route, upstream) = (route.name.to_string(), name.value.0.clone());
+            reader.problem(name.place, Problem::EveryAddress { route, upstream });
+        }
         routes.push(Arc::new(route));
     }
     routes
