@@ -81,10 +81,28 @@ for place in ('closed', 'unreachable', 'no-route', 'no-route6'):
     let (told, finished) = run(&Ambassador::run("--retry 3 -o json")?, &destinations.link, script)?;
     ensure!(results(&told) == ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENETUNREACH"], "{told:?}");
     let errors = finished.errors();
-    let lines = errors.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let attempts: Vec<u64> = lines.filter_map(|line| line.get("attempts")?.as_u64()).collect();
-    ensure!(attempts == [4, 1, 1, 1], "{attempts:?}\n{errors}");
+    ensure!(attempts(&errors) == [4, 1, 1, 1], "{errors}");
     Ok(())
+}
+
+/// Nobody answers for the address on this link: the kernel finds that out after some 3 s, in which a dial of 1 s is made
+/// three times. These are the tries of `--retry 2`, and the program hears of it when it would have directly.
+#[test]
+fn dials_that_nobody_answers_are_tries_too() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let script = "say('no-neighbour', lambda: dial('blocking', PLACES['no-neighbour'], 20))";
+    let ambassador = Ambassador::run("--retry 2 -o json")?;
+    let (told, finished) = run(&ambassador, &destinations.link, script)?;
+    ensure!(results(&told) == ["EHOSTUNREACH"] && told[0].after < Duration::from_secs(5), "{told:?}");
+    let errors = finished.errors();
+    ensure!(attempts(&errors) == [3], "{errors}");
+    Ok(())
+}
+
+/// The attempts of each line.
+fn attempts(errors: &str) -> Vec<u64> {
+    let lines = errors.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines.filter_map(|line| line.get("attempts")?.as_u64()).collect()
 }
 
 const BREAKER: &str = "version: v1

@@ -137,7 +137,8 @@ impl Held {
     ) -> Option<u32> {
         if Answer::from(error) == Answer::Silence {
             sleep(LOCAL_PAUSE).await;
-            return Some(number);
+            // What waited in vain has been tried: a refusal that comes after it is not asked for all over again.
+            return Some(number + u32::from(error.failure == DialFailure::TimedOut));
         }
         if !state.route.mode.decides() {
             return None;
