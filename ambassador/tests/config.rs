@@ -59,7 +59,7 @@ fn the_sample_compiles_to_what_it_says() {
     assert_eq!(stock.matcher.protocol, Some(Protocol::Http2));
     assert_eq!(partner.connect, ConnectMode::Eager);
     let window = partner.breaker.as_ref().unwrap().window;
-    assert_eq!(window, Some(SlidingWindow::Time(Duration::from_secs(60))));
+    assert_eq!(window, Some(SlidingWindow::Time(Duration::from_mins(1))));
     assert_eq!((reports.mode, reports.upstream.is_none()), (Mode::Shadow, true));
     assert_eq!(cache.declared_protocol, Some(Protocol::Opaque));
     assert_eq!(config.intercept.exclude_ports, [22]);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What `ambassador run -o json` says on stderr: the closing summary, and the breaker's transitions in the log.
 //!
-//! It exists so that only this file knows the shapes: an object with `destinations`, one row per destination, and log
-//! lines with `endpoint=… from="…" to="…"`.
+//! It exists so that only this file knows the shapes: an object with `destinations`, one row per destination, and
+//! messages of the target `ambassador::breaker`.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -55,12 +55,17 @@ pub fn refused_by_breaker(stderr: &str, endpoint: &str) -> usize {
         .count()
 }
 
-/// The states that the breaker of the endpoint ending in `endpoint` went to, in order, as in the log at level `info`.
+/// What the breaker of the endpoint ending in `endpoint` did, in order: the fields of each message about it.
+pub fn breaker_messages(stderr: &str, endpoint: &str) -> Vec<Value> {
+    let messages = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let fields = messages.filter(|message| message["target"] == "ambassador::breaker");
+    let mut fields: Vec<Value> = fields.map(|mut message| message["fields"].take()).collect();
+    fields.retain(|fields| fields["endpoint"].as_str().is_some_and(|name| name.ends_with(endpoint)));
+    fields
+}
+
+/// The states that it went to, in order.
 pub fn breaker_states(stderr: &str, endpoint: &str) -> Vec<String> {
-    let value = |line: &str, key: &str| -> Option<String> {
-        let value = line.split_whitespace().find_map(|word| word.strip_prefix(key))?;
-        Some(value.trim_matches('"').to_owned())
-    };
-    let of_endpoint = |line: &&str| value(line, "endpoint=").is_some_and(|name| name.ends_with(endpoint));
-    stderr.lines().filter(of_endpoint).filter_map(|line| value(line, "to=")).collect()
+    let messages = breaker_messages(stderr, endpoint);
+    messages.iter().filter_map(|fields| fields["to"].as_str().map(str::to_owned)).collect()
 }

@@ -127,13 +127,37 @@ fn with_json_stdout_holds_nothing_else() -> Result<()> {
         .output(&link.client, &["curl", "-s", "-o", "/dev/null", "-w", "{\"of\":\"CMD\"}", &url])?
         .expect_success()?;
     ensure!(document(&finished)?["of"] == "CMD", "{}", finished.text());
-    // Ambassador's own messages are JSON as well, where that is asked for: one object per line, to the last.
-    let run = Ambassador::run("-o json --log-format json")?.env("AMBASSADOR_LOG", "debug");
+    Ok(())
+}
+
+/// Who reads lines as JSON reads the same stream as ambassador's own messages: it holds one object per line, to the
+/// last, unless something else is asked for.
+#[test]
+fn with_json_lines_the_messages_are_json_too() -> Result<()> {
+    let objects = |errors: &str| -> Result<Vec<Value>> {
+        errors.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    };
+    let link = Link::new()?;
+    let _origin = FaultUpstream::start(&link.server, Link::v4(8080), |_| Answer::status(200).into())?;
+    let url = Link::url(8080, "/");
+    let warned = "version: v1\nupstreams: [{name: unused}]\n";
+    let run = Ambassador::with_policy("-o json", warned)?.env("AMBASSADOR_LOG", "debug");
     let errors = run.output(&link.client, &["curl", "-s", &url])?.expect_success()?.errors();
-    for line in errors.lines() {
-        serde_json::from_str::<Value>(line).with_context(|| line.to_owned())?;
-    }
-    ensure!(errors.lines().count() > 3, "{errors}");
+    let told = objects(&errors)?;
+    ensure!(told.len() > 4, "{errors}");
+    ensure!(told[0]["fields"]["message"] == "no route uses upstream `unused`", "{errors}");
+    ensure!(told[0]["level"] == "WARN" && told[0]["fields"]["line"] == 2, "{errors}");
+
+    let refused = Ambassador::with_policy("-o json", "version: v1\nrouts: []\n")?;
+    let errors = refused.output(&link.client, &["true"])?.expect_code(125)?.errors();
+    ensure!(objects(&errors)?[0]["fields"]["help"] == "did you mean `routes`?", "{errors}");
+    let absent = Ambassador::run("-o json")?.output(&link.client, &["/nonexistent/command"])?;
+    let errors = absent.expect_code(127)?.errors();
+    ensure!(objects(&errors)?[0]["level"] == "ERROR", "{errors}");
+
+    let text = Ambassador::with_policy("-o json --log-format text", warned)?;
+    let errors = text.output(&link.client, &["true"])?.expect_success()?.errors();
+    ensure!(errors.starts_with("warning: no route uses upstream `unused`\n"), "{errors}");
     Ok(())
 }
 

@@ -48,7 +48,7 @@ fn a_breaker_that_would_be_open_is_told_and_refuses_nothing() -> Result<()> {
     let warning = errors.lines().find(|line| line.contains("WARN")).context("a warning")?;
     ensure!(
         warning.contains("circuit breaker would be open (mode shadow: it refuses nothing)")
-            && warning.contains("route=\"watched\"")
+            && warning.contains("\"route\":\"watched\"")
             && !warning.contains("opened"),
         "{warning}"
     );

@@ -7,24 +7,41 @@
 
 use std::io::IsTerminal as _;
 
+use serde_json::{Map, Value, json};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
+
+use crate::config::{problem::Severity, report::Finding};
 
 /// The variable.
 const VARIABLE: &str = "AMBASSADOR_LOG";
 
-/// Begins to log at `level`, or as the environment says.
-pub(super) fn begin(format: &str, level: &str) {
+/// What is shown unless the environment says otherwise: degradations, and the end of those that circuit breakers tell.
+pub(super) const DEFAULT_FILTER: &str = "warn,ambassador::breaker=info";
+
+/// How messages look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+/// Begins to log what `filter` lets through, or as the environment says.
+pub(super) fn begin(format: LogFormat, filter: &'static str) {
+    let default = filter;
     let asked = std::env::var_os(VARIABLE).map(|asked| asked.to_string_lossy().into_owned());
     let asked = asked.filter(|asked| !asked.trim().is_empty());
     let understood = asked.as_deref().filter(|asked| asked.split(',').all(is_directive));
     let filter = understood.and_then(|asked| EnvFilter::try_new(asked).ok());
     let ignored = asked.as_deref().filter(|_| filter.is_none());
     let builder =
-        fmt().with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(level))).with_writer(std::io::stderr);
-    if format == "json" {
+        fmt().with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default))).with_writer(std::io::stderr);
+    if format == LogFormat::Json {
         builder.json().init();
     } else {
-        let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+        let colour = std::io::stderr().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|refusal| refusal.is_empty());
         builder.with_ansi(colour).with_target(false).without_time().init();
     }
     if let Some(asked) = ignored {
@@ -34,6 +51,24 @@ pub(super) fn begin(format: &str, level: &str) {
             asked.escape_debug()
         );
     }
+}
+
+/// A message that no level hides, in the shape of the others.
+pub(super) fn line(severity: Severity, message: &str) -> Value {
+    object(severity, [("message", json!(message))])
+}
+
+/// A finding about the configuration, in the shape of the other messages.
+pub(super) fn finding(found: &Finding) -> Value {
+    let place = [("file", json!(found.file)), ("line", json!(found.line)), ("column", json!(found.column))];
+    let words = [("message", json!(found.message)), ("help", json!(found.help))];
+    object(found.severity, place.into_iter().chain(words))
+}
+
+fn object(severity: Severity, fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let level = if severity == Severity::Error { "ERROR" } else { "WARN" };
+    let fields: Map<String, Value> = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    json!({ "timestamp": jiff::Timestamp::now().to_string(), "level": level, "fields": fields, "target": "ambassador" })
 }
 
 /// `LEVEL`, `PART=LEVEL`, or a part of ambassador.

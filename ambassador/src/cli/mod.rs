@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use log::LogFormat;
+
 /// Exit code of ambassador's own failures, as env(1) and timeout(1) have it.
 pub const FAILURE: u8 = 125;
 
@@ -25,9 +27,9 @@ pub const FAILURE: u8 = 125;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// How ambassador's own messages look on standard error
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
-    log_format: String,
+    /// How ambassador's own messages look on standard error [default: text, or json after `run -o json`]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 const EXAMPLES: &str = "\
@@ -62,12 +64,16 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS };
         }
     };
+    let format = match &cli.verb {
+        Verb::Run(args) => cli.log_format.unwrap_or_else(|| args.natural_log_format()),
+        _ => cli.log_format.unwrap_or(LogFormat::Text),
+    };
     // What the doctor meets is in its findings.
-    let level = if matches!(cli.verb, Verb::Doctor(_)) { "error" } else { "warn" };
-    log::begin(&cli.log_format, level);
+    let filter = if matches!(cli.verb, Verb::Doctor(_)) { "error" } else { log::DEFAULT_FILTER };
+    log::begin(format, filter);
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     match cli.verb {
-        Verb::Run(args) => args.run(&mut err),
+        Verb::Run(args) => args.run(format, &mut err),
         Verb::Doctor(args) => doctor::run(args, &mut out),
         Verb::Check(args) => check::run(&args, &mut out, &mut err),
         Verb::Explain(args) => explain::run(&args, &mut out, &mut err),

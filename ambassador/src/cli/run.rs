@@ -10,8 +10,12 @@ use crate::{
     config::{
         flags::PolicyFlags,
         load::{from_flags, load},
+        problem::Severity,
+        report::Report,
     },
 };
+
+use super::log::{self, LogFormat};
 
 /// Run a command and make its outbound connections reliable and visible
 #[derive(Args)]
@@ -53,7 +57,7 @@ const EXAMPLES: &str = "\
 Examples:
   ambassador run -- curl http://api.example/                    see every request that curl makes
   ambassador run --retry 3 --timeout 5s -- ./legacy-app --flag  what follows CMD is CMD's own
-  ambassador run -c ambassador.yaml -o json --log-format json -- ./legacy-app 2>lines.json
+  ambassador run -c ambassador.yaml -o json -- ./legacy-app 2>lines.json
   ambassador run --netns /run/netns/blue -- nsenter --net=/run/netns/blue ./legacy-app
 
 A DURATION has a unit: 250ms, 5s, 1m30s. If it does not work, `ambassador doctor` tells what is missing.";
@@ -68,21 +72,27 @@ pub enum Output {
 }
 
 impl RunArgs {
+    /// Who wants lines as JSON reads the same stream: it should hold nothing else.
+    pub(super) fn natural_log_format(&self) -> LogFormat {
+        match self.output {
+            Output::Text => LogFormat::Text,
+            Output::Json => LogFormat::Json,
+        }
+    }
+
     /// Runs the verb.
-    pub(super) fn run(self, err: &mut dyn Write) -> ExitCode {
+    pub(super) fn run(self, format: LogFormat, err: &mut dyn Write) -> ExitCode {
         let loaded = match &self.config {
             Some(file) => load(file, &self.policy),
             None => from_flags(&self.policy),
         };
         let config = match loaded {
             Ok(loaded) => {
-                if !loaded.warnings.is_empty() {
-                    let _ = writeln!(err, "{}", loaded.warnings);
-                }
+                tell(&loaded.warnings, format, err);
                 loaded.config
             }
             Err(report) => {
-                let _ = writeln!(err, "{report}");
+                tell(&report, format, err);
                 return ExitCode::from(super::FAILURE);
             }
         };
@@ -99,9 +109,24 @@ impl RunArgs {
             Err(error) => {
                 let (code, ill) = (error.exit_code(), error.is_for_the_doctor());
                 let hint = if ill { "; `ambassador doctor` tells what is missing" } else { "" };
-                let _ = writeln!(err, "ambassador: {:#}{hint}", anyhow::Error::from(error));
+                let message = format!("{:#}{hint}", anyhow::Error::from(error));
+                let _ = match format {
+                    LogFormat::Text => writeln!(err, "ambassador: {message}"),
+                    LogFormat::Json => writeln!(err, "{}", log::line(Severity::Error, &message)),
+                };
                 ExitCode::from(code)
             }
         }
     }
+}
+
+/// Says what was found about the configuration. Standard error may be closed, which does not matter to CMD.
+fn tell(report: &Report, format: LogFormat, err: &mut dyn Write) {
+    let _ = match format {
+        _ if report.is_empty() => Ok(()),
+        LogFormat::Text => writeln!(err, "{report}"),
+        LogFormat::Json => {
+            report.findings().iter().try_for_each(|found| writeln!(err, "{}", log::finding(found)))
+        }
+    };
 }

@@ -11,6 +11,7 @@ mod tests;
 pub use machine::{Breaker, Permit};
 
 use super::tally::Tally;
+use std::fmt;
 use std::time::Duration;
 
 /// Parameters of one breaker (`circuitBreaker`). Field names are resilience4j's.
@@ -172,6 +173,21 @@ pub enum Cause {
     ProbesSucceeded,
     /// An operator asked.
     Forced,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConsecutiveFailures(1) => f.write_str("a failure"),
+            Self::ConsecutiveFailures(failures) => write!(f, "{failures} failures in a row"),
+            Self::FailureRate(percent) => write!(f, "failure rate {percent:.1} %"),
+            Self::SlowCallRate(percent) => write!(f, "rate of slow calls {percent:.1} %"),
+            Self::WaitElapsed => f.write_str("the wait is over"),
+            Self::ProbeFailed => f.write_str("a probe failed"),
+            Self::ProbesSucceeded => f.write_str("probes succeeded"),
+            Self::Forced => f.write_str("an operator asked"),
+        }
+    }
 }
 
 /// A breaker as an operator sees it.

@@ -243,8 +243,8 @@ pub struct BreakerTransition<'a> {
     pub destination: Destination,
     /// The route whose own it is; `None` for that of an upstream, which its routes share.
     pub route: Option<Arc<str>>,
-    /// The route in mode shadow whose call it was: nothing is refused there.
-    pub watched_by: Option<Arc<str>>,
+    /// The route whose call caused it, and whether that is in mode shadow, where nothing is refused.
+    pub by: (Arc<str>, Enforcement),
     /// Host or SNI of that call: the row of the summary.
     pub host: Option<Cow<'a, str>>,
     /// The state that it left.
@@ -253,6 +253,10 @@ pub struct BreakerTransition<'a> {
     pub to: BreakerState,
     /// Why.
     pub cause: BreakerCause,
+    /// The same with its numbers, in words.
+    pub why: String,
+    /// How long it lets nothing pass before it probes, where it has opened.
+    pub open_for: Option<Duration>,
 }
 
 /// Ambassador itself refused a request or flow.

@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use crate::telemetry::access_log::{self, AccessLog, Format, Lines, Writer};
 use crate::telemetry::event::Event;
-use crate::telemetry::labels::{BreakerState, ErrorType, GivenUpReason, Protocol};
+use crate::telemetry::labels::Protocol;
+use crate::telemetry::operator_log;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::registry::{KernelCounters, Metrics};
 use crate::telemetry::summary::{Destinations, Summary};
@@ -101,7 +102,7 @@ impl Telemetry {
                 {
                     lines.push(line);
                 }
-                trace(event);
+                operator_log::tell(event);
             }
         }
     }
@@ -186,68 +187,6 @@ impl Drop for ActiveConnection {
         if let Some(active) = &self.0 {
             active.dec();
         }
-    }
-}
-
-/// The operator's log: degradations as warnings, lifecycle as info, what happens per connection as debug.
-fn trace(event: &Event<'_>) {
-    match event {
-        Event::BreakerTransition(breaker) => {
-            let upstream = breaker.destination.upstream.as_deref();
-            let endpoint = breaker.destination.endpoint;
-            let (from, to, cause) = (breaker.from.as_str(), breaker.to.as_str(), breaker.cause.as_str());
-            if let Some(route) = &breaker.watched_by {
-                let message = "circuit breaker would be open (mode shadow: it refuses nothing)";
-                if breaker.to == BreakerState::Open {
-                    tracing::warn!(route = &**route, upstream, %endpoint, cause, "{message}");
-                } else {
-                    tracing::info!(route = &**route, upstream, %endpoint, from, to, cause, "circuit breaker changed (mode shadow)");
-                }
-            } else if breaker.to == BreakerState::Open {
-                tracing::warn!(upstream, %endpoint, from, to, cause, "circuit breaker opened");
-            } else {
-                tracing::info!(upstream, %endpoint, from, to, cause, "circuit breaker changed");
-            }
-        }
-        Event::RetryGivenUp(given_up) if given_up.reason == GivenUpReason::BodyOverCap => {
-            tracing::info!(
-                route = &*given_up.route,
-                "retry given up: the body is larger than what is kept for a replay"
-            );
-        }
-        Event::RetryGivenUp(given_up) => {
-            tracing::debug!(route = &*given_up.route, reason = given_up.reason.as_str(), "retry given up");
-        }
-        Event::MissingDestination(missing) => {
-            tracing::warn!(client = %missing.client, "connection without original destination was reset");
-        }
-        Event::HostMismatch(mismatch) => {
-            let host = access_log::escape(&mismatch.host);
-            tracing::debug!(route = &*mismatch.route, %host, endpoint = %mismatch.endpoint, "host does not match");
-        }
-        Event::ConnectFinished(dial) => {
-            let error = dial.error.map(ErrorType::as_str);
-            tracing::debug!(endpoint = %dial.destination.endpoint, duration = ?dial.duration, error, "dialled");
-        }
-        Event::Rejected(rejected) => {
-            tracing::debug!(route = &*rejected.route, reason = rejected.reason.as_str(), "rejected");
-        }
-        Event::Retried(retried) => {
-            tracing::debug!(route = &*retried.route, outcome = retried.outcome.as_str(), "retry");
-        }
-        Event::ConnectHeld(hold) => {
-            let (endpoint, outcome) = (hold.destination.endpoint, hold.outcome.as_str());
-            tracing::debug!(%endpoint, outcome, held = ?hold.held, "connect was held");
-        }
-        Event::ConnectLied(lied) => {
-            tracing::debug!(endpoint = %lied.destination.endpoint, "connect had succeeded in vain");
-        }
-        // Who tests says it, and only when the result is another one.
-        Event::SelfTested(_)
-        | Event::RequestFinished(_)
-        | Event::AttemptFinished(_)
-        | Event::FlowFinished(_)
-        | Event::BreakerCreated(_) => {}
     }
 }
 

@@ -5,7 +5,7 @@
 //! a scraper, a log reader or a lock on the request path, nothing here decides, and no label comes from request bytes.
 //!
 //! Order of reading: `labels` and `event` are the vocabulary, `facade` is the door, `registry`, `observe` and `handles`
-//! are the metrics, `access_log` and `summary` the text, `readiness` and `scrape` the server.
+//! are the metrics, `access_log`, `summary` and `operator_log` the text, `readiness` and `scrape` the server.
 
 #[macro_use]
 pub mod labels;
@@ -18,6 +18,7 @@ mod handles;
 mod interner;
 mod names;
 mod observe;
+pub(crate) mod operator_log;
 mod process;
 pub mod readiness;
 mod recorder;

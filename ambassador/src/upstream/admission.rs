@@ -7,7 +7,7 @@ use super::state::RouteState;
 use crate::{
     message::RequestHead,
     policy::{
-        breaker::{Admission, Permit, Transition},
+        breaker::{Admission, Permit, State, Transition},
         classify::AttemptOutcome,
         clock::Now,
         mode::Mode,
@@ -82,7 +82,6 @@ impl RouteState {
 
     /// Whether every breaker admits calls freely. Takes no permit: for work that is done ahead of a call.
     pub fn is_closed(&self) -> bool {
-        use crate::policy::breaker::State;
         !self.route.mode.acts()
             || self.breakers.iter().all(|breaker| {
                 matches!(breaker.state(), State::Closed | State::Disabled | State::MetricsOnly)
@@ -114,15 +113,19 @@ impl RouteState {
         request: Option<&RequestHead>,
     ) {
         let Some(Transition { from, to, cause }) = transition else { return };
+        let mode = if self.route.mode == Mode::Shadow { Enforcement::Shadow } else { Enforcement::Enforce };
+        let wait = self.breakers[position].policy().wait_duration_in_open_state;
         self.telemetry.emit(
             &BreakerTransition {
                 destination: self.destination(endpoint),
                 route: self.owner(position),
-                watched_by: (self.route.mode == Mode::Shadow).then(|| Arc::clone(&self.route.name)),
+                by: (Arc::clone(&self.route.name), mode),
                 host: request.and_then(RequestHead::authority).map(Cow::Borrowed),
                 from: from.into(),
                 to: to.into(),
                 cause: cause.into(),
+                why: cause.to_string(),
+                open_for: (to == State::Open).then_some(wait),
             }
             .into(),
         );

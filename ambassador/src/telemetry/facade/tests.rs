@@ -17,7 +17,9 @@ use crate::telemetry::event::{
 };
 use crate::telemetry::fixtures::{dead_redis, original, refused, rescued, tls, upstream};
 use crate::telemetry::handles::CALLS_MOST;
-use crate::telemetry::labels::{BreakerCause, Enforcement, RejectReason, RetryOutcome};
+use crate::telemetry::labels::{
+    BreakerCause, BreakerState, Enforcement, ErrorType, GivenUpReason, RejectReason, RetryOutcome,
+};
 
 fn live(options: Options) -> (Telemetry, Guard) {
     Telemetry::new(options).unwrap()
@@ -43,11 +45,13 @@ fn everything() -> Vec<Event<'static>> {
     let opened = BreakerTransition {
         destination: upstream("payments"),
         route: None,
-        watched_by: None,
+        by: (Arc::from("payments"), Enforcement::Enforce),
         host: None,
         from: BreakerState::Closed,
         to: BreakerState::Open,
         cause: BreakerCause::FailureRate,
+        why: "failure rate 50 %".to_owned(),
+        open_for: Some(Duration::from_secs(30)),
     };
     let mismatch = HostMismatch {
         route: Arc::clone(&route),

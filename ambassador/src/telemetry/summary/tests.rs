@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::telemetry::fixtures::{dead_redis, original, refused, rescued, tls, upstream};
-use crate::telemetry::labels::{BreakerCause, BreakerState, ErrorType};
+use crate::telemetry::labels::{BreakerCause, BreakerState, Enforcement, ErrorType};
 
 fn counted(cap: usize, events: &[Event<'_>]) -> Summary {
     let destinations = Destinations::new(cap);
@@ -21,11 +21,13 @@ fn opened(host: Option<&'static str>) -> Event<'static> {
     Event::from(BreakerTransition {
         route: None,
         destination: upstream("payments"),
-        watched_by: None,
+        by: (Arc::from("payments"), Enforcement::Enforce),
         host: host.map(Cow::Borrowed),
         from: BreakerState::Closed,
         to: BreakerState::Open,
         cause: BreakerCause::ConsecutiveFailures,
+        why: "failure rate 50 %".to_owned(),
+        open_for: Some(Duration::from_secs(30)),
     })
 }
 
