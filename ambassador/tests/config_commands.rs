@@ -26,7 +26,7 @@ fn ambassador(arguments: &str) -> (String, String, String) {
     let code = match Command::try_parse_from(line).expect("the arguments are valid") {
         Command::Check(args) => check::run(&args, &mut out, &mut err),
         Command::Explain(args) => explain::run(&args, &mut out, &mut err),
-        Command::Schema(args) => schema::run(args, &mut out),
+        Command::Schema(args) => schema::run(args, &mut out, &mut err),
     };
     let text = |bytes| String::from_utf8(bytes).expect("output is text").replace(&sample, "ambassador.yaml");
     (format!("{code:?}"), text(out), text(err))

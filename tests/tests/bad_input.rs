@@ -148,6 +148,38 @@ fn without_capabilities_the_missing_one_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_namespace_that_is_not_there_or_is_none_is_named() -> Result<()> {
+    let namespace = Namespace::new("bad")?;
+    for (netns, words) in [
+        ("nowhere-at-all", "there is no network namespace /run/netns/nowhere-at-all: `ip netns list`"),
+        ("/nowhere/at/all", "cannot open the network namespace /nowhere/at/all"),
+        ("/dev/null", "/dev/null is no network namespace"),
+    ] {
+        let run = Ambassador::run(&format!("--netns {netns}"))?;
+        check_one_line(&run.output(&namespace, &["true"])?.expect_code(125)?, &[words])?;
+    }
+    let other = Namespace::new("other")?;
+    other.ip("link set lo down")?;
+    let down = Ambassador::run(&format!("--netns {}", other.name()))?.output(&namespace, &["true"])?;
+    check_one_line(&down.expect_code(125)?, &["ip link set lo up"])
+}
+
+#[test]
+fn a_limit_of_open_files_that_is_too_low_is_told_with_the_one_that_is_needed() -> Result<()> {
+    let namespace = Namespace::new("bad")?;
+    let run = |limit: &str| {
+        let ambassador = Ambassador::run("")?.first(&format!("ulimit -n {limit}"));
+        ambassador.output(&namespace, &["true"])
+    };
+    let refused = run("64")?.expect_code(125)?;
+    check_one_line(&refused, &["too few open files: the limit is 64, and ambassador needs ", "ulimit"])?;
+    let errors = refused.errors();
+    let needed = errors.split("needs ").nth(1).and_then(|rest| rest.split(' ').next());
+    run(needed.context("a number")?)?.expect_success()?;
+    Ok(())
+}
+
+#[test]
 fn without_cgroup2_the_mount_is_named() -> Result<()> {
     let namespace = Namespace::new("bad")?;
     let mounts: Vec<String> = cgroup::mounts()?.iter().map(|mount| mount.display().to_string()).collect();

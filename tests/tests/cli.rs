@@ -24,10 +24,10 @@ fn a_policy_flag_that_does_not_fit_says_what_to_write() -> Result<()> {
         check_taught(&["run", "--retry", wrong, "--", "true"], retry)?;
         check_taught(&["explain", "--retry", wrong, "a:1"], retry)?;
     }
-    for wrong in ["x", "-1", "0"] {
+    for wrong in ["x", "-1", "0", "4294967296"] {
         check_taught(
             &["run", "--breaker", wrong, "--", "true"],
-            "a whole number from 1 on, of failures in a row: `--breaker 5`",
+            "a whole number from 1 to 4294967295, of failures in a row: `--breaker 5`",
         )?;
     }
     for (flag, wrong, why) in [
@@ -158,6 +158,43 @@ fn with_json_lines_the_messages_are_json_too() -> Result<()> {
     let text = Ambassador::with_policy("-o json --log-format text", warned)?;
     let errors = text.output(&link.client, &["true"])?.expect_success()?.errors();
     ensure!(errors.starts_with("warning: no route uses upstream `unused`\n"), "{errors}");
+    Ok(())
+}
+
+/// Who reads no answer has to know that there was one.
+#[test]
+fn an_answer_that_cannot_be_written_is_told() -> Result<()> {
+    let binary = binary().display().to_string();
+    let file = config_file("version: v1\n")?;
+    for verb in ["doctor", "doctor -o json", "schema", "explain a:1", "check FILE", "--help", "run --help"] {
+        let verb = verb.replace("FILE", &file.path().display().to_string());
+        let shell = |to: &str| {
+            let line = format!("{binary} {verb} >{to}");
+            Process::run(std::process::Command::new("sh").args(["-c", &line]), LONG)
+        };
+        let errors = shell("/dev/full")?.expect_code(1)?.errors();
+        ensure!(
+            errors.starts_with("ambassador: cannot write the answer: No space left on device"),
+            "{verb}: {errors}"
+        );
+        ensure!(errors.lines().count() == 1, "{verb}: {errors}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_configuration_may_come_from_standard_input() -> Result<()> {
+    let piped = |verb: &[&str], yaml: &str| {
+        let mut command = std::process::Command::new(binary());
+        Process::run_with_input(command.args(verb), yaml.as_bytes(), LONG)
+    };
+    let valid = piped(&["check", "-"], "version: v1\n")?.expect_success()?.text();
+    ensure!(valid == "<stdin>: valid (0 routes, 0 upstreams)\n", "{valid}");
+    let refused = piped(&["check", "-"], "version: v1\nrouts: []\n")?.expect_code(78)?.errors();
+    ensure!(refused.contains(" --> <stdin>:2:1\n"), "{refused}");
+    let yaml = "version: v1\ndefaults: {retry: {attempts: 3}}\n";
+    let explained = piped(&["explain", "-c", "-", "a:1"], yaml)?.expect_success()?.text();
+    ensure!(explained.contains("<stdin>:2:30"), "{explained}");
     Ok(())
 }
 

@@ -186,7 +186,7 @@ for address in ('192.0.0.8', '100:0:0:1::8'):
 #[test]
 fn every_namespace_and_family_is_tested() -> Result<()> {
     let (here, there) = (Namespace::new("here")?, Namespace::new("there")?);
-    let flags = format!("-q --netns {}", there.path().display());
+    let flags = format!("-q --netns {}", there.name());
     let ambassador = Ambassador::run(&flags)?.env("AMBASSADOR_LOG", "debug");
     let finished = ambassador.output(&here, &["true"])?.expect_success()?;
     ensure!(finished.errors().contains("probes=4"), "{}", finished.errors());

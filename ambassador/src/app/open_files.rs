@@ -6,6 +6,8 @@
 
 use std::thread::available_parallelism;
 
+use thiserror::Error;
+
 use crate::net::listen::{SPREAD_V4, SPREAD_V6};
 
 /// The parts.
@@ -31,6 +33,31 @@ impl OpenFiles {
     }
 }
 
+/// The limit is so low that not even one connection would fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("too few open files: the limit is {limit}, and ambassador needs {needed} (ulimit -Hn, LimitNOFILE=)")]
+pub struct TooFewOpenFiles {
+    limit: u64,
+    needed: u64,
+}
+
+/// Refuses a limit within which `workers` cannot serve so many namespaces: what would fail is a matter of chance.
+pub(super) fn check(limit: u64, workers: usize, namespaces: usize) -> Result<(), TooFewOpenFiles> {
+    let needed = needed(workers, namespaces);
+    if limit < needed { Err(TooFewOpenFiles { limit, needed }) } else { Ok(()) }
+}
+
+/// The fewest open files that are enough: programs, maps and links of the kernel, the listeners, a flow.
+fn needed(workers: usize, namespaces: usize) -> u64 {
+    let listeners = workers * namespaces * (usize::from(SPREAD_V4) + SPREAD_V6);
+    AT_LEAST + listeners as u64
+}
+
+/// Whether `run` works within `limit`, with one namespace.
+pub(super) fn are_enough(limit: u64) -> Result<(), TooFewOpenFiles> {
+    check(limit, available_parallelism().map_or(1, usize::from), 1)
+}
+
 /// How many connections of programs can be open within `limit`, with the listeners of one namespace.
 pub(super) fn connections_within(limit: u64) -> usize {
     let workers = available_parallelism().map_or(1, usize::from);
@@ -40,6 +67,8 @@ pub(super) fn connections_within(limit: u64) -> usize {
 
 /// Descriptors that are neither flows' nor listeners': maps, programs, threads, logs.
 const OWN: u64 = 128;
+/// Those of them that there always are; and two for a connection.
+const AT_LEAST: u64 = 72;
 /// The kernel side tells of no more (its table of flows).
 const HELD_MOST: usize = 65_536;
 /// More idle connections than this are of no use to a worker.

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::{
     interception::Interception,
+    open_files::{self, TooFewOpenFiles},
     proxy::Proxy,
     proxy_down::ProxyDown,
     self_test::{SelfTest, SelfTestError},
@@ -73,6 +74,8 @@ pub enum AppError {
     )]
     Listen(#[source] io::Error),
     #[error(transparent)]
+    OpenFiles(#[from] TooFewOpenFiles),
+    #[error(transparent)]
     Launch(#[from] LaunchError),
     #[error(transparent)]
     User(#[from] UserError),
@@ -112,10 +115,13 @@ impl AppError {
         match self {
             Self::Cgroup(_)
             | Self::Kernel(_)
-            | Self::Namespace(_)
+            | Self::OpenFiles(_)
             | Self::Listen(_)
             | Self::Privilege(_)
             | Self::SelfTest(_) => true,
+            Self::Namespace(error) => {
+                !matches!(error, NamespaceError::Unknown { .. } | NamespaceError::Other { .. })
+            }
             Self::Launch(_)
             | Self::User(_)
             | Self::Telemetry(_)
@@ -132,8 +138,9 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     privileges::hide();
     let mask = signals::block().map_err(|error| AppError::Process(error.into()))?;
     let run_as = RunAs::resolve(user.as_deref(), std::env::var("SUDO_UID").ok().as_deref())?;
-    let open_files = privileges::raise_open_files();
+    let limits = privileges::raise_open_files();
     let workers = available_parallelism().map_or(1, usize::from);
+    open_files::check(limits.1, workers, 1 + namespaces.len())?;
 
     // Everything that needs privileges, in the order in which it depends on each other.
     let mut cgroups = RunCgroups::create()?;
@@ -159,7 +166,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         keep.push(Capability::CAP_DAC_OVERRIDE);
     }
     let procs = cgroups.cmd_procs()?;
-    let launcher = Launcher::new(CommandSpec { argv: command, procs, run_as, mask, open_files })
+    let launcher = Launcher::new(CommandSpec { argv: command, procs, run_as, mask, open_files: limits })
         .map_err(AppError::Process)?;
     interception.arm(cgroups.cmd())?;
     privileges::drop_all_but(&keep)?;
@@ -171,7 +178,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     telemetry
         .set_kernel_counters(sinks::kernel_counters(Arc::clone(&interception.maps), self_test.sentinel()));
     let proxy =
-        Proxy::start(&mut interception, config.table, self_test.sentinel(), telemetry.clone(), open_files.1)?;
+        Proxy::start(&mut interception, config.table, self_test.sentinel(), telemetry.clone(), limits.1)?;
     let (held, endpoints) = (proxy.held.clone(), Arc::clone(&proxy.endpoints));
 
     let runtime = runtime().map_err(AppError::Process)?;

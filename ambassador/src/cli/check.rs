@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::flags::PolicyFlags;
-use crate::config::load::{Loaded, load};
+use crate::config::load::{Loaded, load, name_of};
 use crate::config::report::Report;
 
 use super::output::{self, OutputFormat};
@@ -18,7 +18,7 @@ pub const EXIT_CONFIG: u8 = 78;
 #[derive(Clone, Debug, clap::Args)]
 #[command(long_about = LONG_ABOUT)]
 pub struct CheckArgs {
-    /// The configuration file
+    /// The configuration file, `-` for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// How findings are written
@@ -39,14 +39,11 @@ Text findings go to standard error. JSON is one list on standard output, and not
 pub fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let loaded = load(&args.file, &PolicyFlags::default());
     let written = match args.output {
-        OutputFormat::Text => text(&args.file.display().to_string(), &loaded, out, err),
+        OutputFormat::Text => text(&name_of(&args.file), &loaded, out, err),
         OutputFormat::Json => output::json(&report(&loaded).findings(), out),
     };
-    match (written, loaded) {
-        (Err(_), _) => ExitCode::FAILURE,
-        (Ok(()), Ok(_)) => ExitCode::SUCCESS,
-        (Ok(()), Err(_)) => ExitCode::from(EXIT_CONFIG),
-    }
+    let code = if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) };
+    output::written(written, code, err)
 }
 
 fn text(

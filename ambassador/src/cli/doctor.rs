@@ -51,17 +51,15 @@ Examples:
   ambassador doctor -o json | jq '.checks[] | select(.status != \"ok\")'
   nsenter --net=/run/netns/blue ambassador doctor           in a network namespace";
 
-/// Examines, and writes to `out`.
-pub fn run(args: DoctorArgs, out: &mut dyn Write) -> ExitCode {
+/// Examines, and writes to `out`; that this cannot be done, to `err`.
+pub fn run(args: DoctorArgs, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let examination = examine();
     let written = match args.output {
         DoctorFormat::Json => output::json(&examination, out),
         DoctorFormat::Table => table(&examination, Look::of_stdout(), out),
     };
-    if written.is_err() || examination.verdict == Verdict::Broken {
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    let works = examination.verdict != Verdict::Broken;
+    output::written(written, if works { ExitCode::SUCCESS } else { ExitCode::FAILURE }, err)
 }
 
 /// What the reader's terminal shows.

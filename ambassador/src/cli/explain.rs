@@ -73,7 +73,7 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write, err: &mut dyn Write) -> Exit
         OutputFormat::Text => text(&answer, out),
         OutputFormat::Json => output::json(&answer, out),
     };
-    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    output::written(written, ExitCode::SUCCESS, err)
 }
 
 fn text(answer: &Explained, out: &mut dyn Write) -> io::Result<()> {

@@ -59,9 +59,12 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // It cannot be told any other way that standard error is closed.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS };
+            let printed = error.print();
+            if error.use_stderr() {
+                // It cannot be told any other way that standard error is closed.
+                return ExitCode::from(FAILURE);
+            }
+            return output::written(printed, ExitCode::SUCCESS, &mut std::io::stderr());
         }
     };
     let format = match &cli.verb {
@@ -74,9 +77,9 @@ pub fn main() -> ExitCode {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     match cli.verb {
         Verb::Run(args) => args.run(format, &mut err),
-        Verb::Doctor(args) => doctor::run(args, &mut out),
+        Verb::Doctor(args) => doctor::run(args, &mut out, &mut err),
         Verb::Check(args) => check::run(&args, &mut out, &mut err),
         Verb::Explain(args) => explain::run(&args, &mut out, &mut err),
-        Verb::Schema(args) => schema::run(args, &mut out),
+        Verb::Schema(args) => schema::run(args, &mut out, &mut err),
     }
 }

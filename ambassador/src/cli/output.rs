@@ -2,6 +2,7 @@
 //! How the commands that answer a question write: text for people, JSON for machines.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -19,6 +20,20 @@ pub enum OutputFormat {
 pub(super) fn json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
+}
+
+/// The exit code of an answer: `code` if it was written, 1 if it could not be. A reader that has had enough (`head`)
+/// needs no word about it.
+pub(super) fn written(result: io::Result<()>, code: ExitCode, err: &mut dyn Write) -> ExitCode {
+    match result {
+        Ok(()) => code,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                let _ = writeln!(err, "ambassador: cannot write the answer: {error}");
+            }
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `1 route`, `2 routes`.

@@ -30,8 +30,9 @@ pub struct RunArgs {
     /// Run CMD as this user instead of the one who called sudo
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Intercept in this network namespace too (a file such as /run/netns/blue), for a CMD that enters it
-    #[arg(long, value_name = "FILE")]
+    /// Intercept in this network namespace too (a name of `ip netns`, or a file such as /proc/PID/ns/net), for a CMD
+    /// that enters it
+    #[arg(long, value_name = "NAME|FILE")]
     netns: Vec<PathBuf>,
     /// How the lines and the summary look
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
@@ -58,7 +59,7 @@ Examples:
   ambassador run -- curl http://api.example/                    see every request that curl makes
   ambassador run --retry 3 --timeout 5s -- ./legacy-app --flag  what follows CMD is CMD's own
   ambassador run -c ambassador.yaml -o json -- ./legacy-app 2>lines.json
-  ambassador run --netns /run/netns/blue -- nsenter --net=/run/netns/blue ./legacy-app
+  ambassador run --netns blue -- nsenter --net=/run/netns/blue ./legacy-app
 
 A DURATION has a unit: 250ms, 5s, 1m30s. If it does not work, `ambassador doctor` tells what is missing.";
 

@@ -15,9 +15,6 @@ use super::output;
 pub struct SchemaArgs {}
 
 /// Prints the schema.
-pub fn run(_: SchemaArgs, out: &mut dyn Write) -> ExitCode {
-    match output::json(&schema(), out) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+pub fn run(_: SchemaArgs, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    output::written(output::json(&schema(), out), ExitCode::SUCCESS, err)
 }

@@ -17,7 +17,7 @@ use super::words::Word;
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Policies for every destination, where its route in FILE sets none")]
 pub struct PolicyFlags {
-    /// Try a failed request up to N times more, where that is safe
+    /// Try a failed request up to N times more (0 to 100), where that is safe
     #[arg(long, value_name = "N", value_parser = parse_retries, allow_hyphen_values = true)]
     pub retry: Option<u32>,
     /// End a request after this long, all tries included (`0s`: never); begins when the connection stands
@@ -26,7 +26,7 @@ pub struct PolicyFlags {
     /// End one try after this long (`0s`: never)
     #[arg(long, value_name = "DURATION", value_parser = parse_limit, allow_hyphen_values = true)]
     pub per_try_timeout: Option<Duration>,
-    /// Stop sending to a destination for 30 s after N failures in a row
+    /// Stop sending to a destination for 30 s after N (from 1 on) failures in a row
     #[arg(long, value_name = "N", value_parser = parse_failures, allow_hyphen_values = true)]
     pub breaker: Option<u32>,
     /// Whether policies act (enforce), only say what they would have done (shadow), or rest (off)
@@ -76,7 +76,7 @@ pub enum WrongCount {
     #[error("write a whole number from 0 to {MOST_RETRIES}, of tries after the first one: `--retry 3`")]
     Retries,
     /// Of `--breaker`.
-    #[error("write a whole number from 1 on, of failures in a row: `--breaker 5`")]
+    #[error("write a whole number from 1 to {}, of failures in a row: `--breaker 5`", u32::MAX)]
     Failures,
 }
 

@@ -2,7 +2,7 @@
 //! From a file, a text or the command line to a configuration: the one way in.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::compile::compile;
@@ -25,9 +25,9 @@ pub struct Loaded {
     pub warnings: Report,
 }
 
-/// Reads and compiles a file under the policy flags. The report of a refusal holds every error.
+/// Reads and compiles a file (`-`: standard input) under the policy flags. The report of a refusal holds every error.
 pub fn load(path: &Path, flags: &PolicyFlags) -> Result<Loaded, Report> {
-    let name = path.display().to_string();
+    let name = name_of(path);
     let (text, refused) = match read(path) {
         Ok(bytes) => parse::decode(bytes),
         Err(error) => {
@@ -39,6 +39,11 @@ pub fn load(path: &Path, flags: &PolicyFlags) -> Result<Loaded, Report> {
         Some(diagnostic) => Err(Report::new(Source { name, text }, vec![diagnostic])),
         None => from_text(&name, &text, flags),
     }
+}
+
+/// What messages call the file.
+pub fn name_of(path: &Path) -> String {
+    if is_stdin(path) { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
 /// Compiles a text, which messages call `name`.
@@ -76,6 +81,14 @@ fn finish(
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let most = u64::try_from(parse::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    if is_stdin(path) {
+        io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+    } else {
+        fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    }
     Ok(bytes)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
 }

@@ -48,7 +48,9 @@ pub struct Probe {
 #[derive(Debug, Error)]
 pub enum ProbeError {
     /// The connect went the direct way, which ends on this machine.
-    #[error("the connect to {sentinel} was not redirected to ambassador")]
+    #[error(
+        "the connect to {sentinel} failed at once: it was not redirected, or `lo` is down there (ip link set lo up)"
+    )]
     NotRedirected {
         /// What was dialled.
         sentinel: SocketAddr,
@@ -67,7 +69,8 @@ pub enum ProbeError {
     },
     /// Nothing came within the time.
     #[error(
-        "the connect to {sentinel} was not answered within {limit:?}: does a firewall drop packets on `lo`?"
+        "the connect to {sentinel} was not answered within {limit:.1?}: does a firewall drop packets on `lo`, or is it \
+         down (ip link set lo up)?"
     )]
     Silent {
         /// What was dialled.
@@ -76,7 +79,7 @@ pub enum ProbeError {
         limit: Duration,
     },
     /// It was accepted by the kernel, but nobody came to it within the time: too many connections are open.
-    #[error("the connect to {sentinel} succeeded, but nobody answered it within {limit:?}")]
+    #[error("the connect to {sentinel} succeeded, but nobody answered it within {limit:.1?}")]
     Unanswered {
         /// What was dialled.
         sentinel: SocketAddr,

@@ -6,6 +6,21 @@ use std::{io, path::PathBuf};
 /// An error of opening or entering a network namespace.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
+    /// There is none of this name.
+    #[error(
+        "there is no network namespace {}: `ip netns list` tells their names; a file such as /proc/PID/ns/net needs a `/`",
+        path.display()
+    )]
+    Unknown {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A file that is no network namespace.
+    #[error("{} is no network namespace", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+    },
     /// The namespace's file cannot be opened.
     #[error("cannot open the network namespace {}", path.display())]
     Open {
@@ -20,7 +35,7 @@ pub enum NamespaceError {
     Enter {
         /// Its file.
         path: PathBuf,
-        /// Why; `EINVAL` when the file is no network namespace.
+        /// Why.
         #[source]
         source: io::Error,
     },

@@ -40,11 +40,16 @@ impl Namespace {
         Ok(Self { path, place: Place::Here, cookie })
     }
 
-    /// The namespace of a file such as `/run/netns/NAME` or `/proc/PID/ns/net`. Unless it is the caller's own,
+    /// The namespace of a name of ip-netns(8), or of a file such as `/proc/PID/ns/net`. Unless it is the caller's own,
     /// entering it needs `CAP_SYS_ADMIN`.
     pub fn open(path: &Path) -> Result<Self, NamespaceError> {
-        let file =
-            File::open(path).map_err(|source| NamespaceError::Open { path: path.to_owned(), source })?;
+        // What has no `/` is a name; it is joined to the directory, which leaves any path as it is that begins with one.
+        let is_name = path.components().count() == 1;
+        let path = if is_name { &Path::new(NAMED).join(path) } else { path };
+        let file = File::open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound if is_name => NamespaceError::Unknown { path: path.to_owned() },
+            _ => NamespaceError::Open { path: path.to_owned(), source },
+        })?;
         let place = match is_own(&file) {
             Ok(true) => Place::Here,
             Ok(false) => Place::Elsewhere(file),
@@ -101,7 +106,11 @@ impl Namespace {
     }
 
     pub(super) fn enter_error(&self, source: io::Error) -> NamespaceError {
-        NamespaceError::Enter { path: self.path.clone(), source }
+        let path = self.path.clone();
+        if source.raw_os_error() == Some(libc::EINVAL) {
+            return NamespaceError::Other { path };
+        }
+        NamespaceError::Enter { path, source }
     }
 }
 
@@ -120,6 +129,8 @@ fn is_own(file: &File) -> io::Result<bool> {
     Ok(theirs.dev() == own.dev() && theirs.ino() == own.ino())
 }
 
+/// Where ip-netns(8) keeps its names.
+const NAMED: &str = "/run/netns";
 const OWN: &str = "/proc/thread-self/ns/net";
 
 #[cfg(test)]
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_namespace_is_an_error() {
-        assert!(matches!(Namespace::open(Path::new("/dev/null")), Err(NamespaceError::Enter { .. })));
+        assert!(matches!(Namespace::open(Path::new("/dev/null")), Err(NamespaceError::Other { .. })));
         assert!(matches!(Namespace::open(Path::new("/nonexistent")), Err(NamespaceError::Open { .. })));
     }
 }

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Finding, Group, Status};
 use crate::{
-    app::open_files::connections_within,
+    app::open_files::{are_enough, connections_within},
     host::cgroup,
     kernel::{self, KernelError, Support},
 };
@@ -55,6 +55,9 @@ pub(super) fn btf() -> Finding {
 pub(super) fn open_files() -> Finding {
     let (group, name) = (Group::Machine, "open-files");
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
+    if let Err(error) = are_enough(hard) {
+        return Finding::failed(group, name, Status::Broken, error, "raise the hard limit");
+    }
     let connections = connections_within(hard);
     let found = format!("at most {hard}, so {connections} connections at once");
     if connections >= FEW {
