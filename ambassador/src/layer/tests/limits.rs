@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::*;
@@ -101,3 +102,54 @@ async fn a_timer_that_an_earlier_request_left_rings_at_the_end_of_this_one() {
         assert_eq!(started.elapsed(), seconds(3), "it was set to {left} s");
     }
 }
+
+proptest! {
+    /// Whatever the limits are, nothing outlives them, and every attempt is measured to its end.
+    #[test]
+    fn no_attempt_outlives_its_limit_or_the_whole_time(
+        per_try in proptest::option::of(1_u64..3_000),
+        request in 1_u64..3_000,
+        backoff in 0_u64..500,
+        attempts in 0_u32..5,
+        nanos in 0_u64..1_000_000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let (per_try, request) = (per_try.map(Duration::from_millis), Duration::from_millis(request));
+            let timeouts = Timeouts { per_try, request: Some(request), ..Timeouts::configured() };
+            let delay = Duration::from_millis(backoff);
+            let backoff = crate::policy::backoff::Backoff { base: delay, max: delay };
+            let route = Route {
+                timeouts,
+                retry: RetryPolicy { backoff, ..retrying(attempts) },
+                ..Route::default()
+            };
+            let silence = (0..=attempts).map(|_| Play::Silence);
+            let world = World::new(route, silence);
+            // Timers ring at whole milliseconds, requests arrive in between.
+            tokio::time::advance(Duration::from_nanos(nanos)).await;
+            let started = Instant::now();
+            let ended = world.send(GET, "").await.err();
+            let whole = started.elapsed();
+            assert!(whole <= request + TICK, "{whole:?}");
+            let said = world.said.take();
+            let tries: Vec<_> = said.iter().filter_map(|event| match event {
+                Event::AttemptFinished(attempt) => Some((attempt.duration, attempt.error)),
+                _ => None,
+            }).collect();
+            assert_eq!(tries.len(), world.seen.lock().expect("no panic").len(), "each attempt is measured");
+            for (duration, _) in &tries {
+                assert!(*duration <= per_try.unwrap_or(request).min(request) + TICK, "{duration:?}");
+            }
+            let last = match ended {
+                Some(ProxyError::RequestTimeout(_)) => ErrorType::TimeoutRequest,
+                Some(ProxyError::PerTryTimeout { .. }) => ErrorType::TimeoutPerTry,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(tries.last().expect("an attempt").1, Some(last), "{tries:?}");
+        });
+    }
+}
+
+/// Timers ring at the end of the millisecond in which they are due.
+const TICK: Duration = Duration::from_millis(1);
