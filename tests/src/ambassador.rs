@@ -25,6 +25,7 @@ pub struct Ambassador {
     environment: Vec<(String, String)>,
     policy: Option<NamedTempFile>,
     first: String,
+    ignored: String,
     /// The group that ambassador is started in and below which it makes its own.
     pub cgroup: Cgroup,
 }
@@ -39,6 +40,7 @@ impl Ambassador {
             environment: Vec::new(),
             policy: None,
             first: String::new(),
+            ignored: String::new(),
             cgroup: Cgroup::new()?,
         })
     }
@@ -66,6 +68,13 @@ impl Ambassador {
         self
     }
 
+    /// Lets its caller ignore `signals`: `PIPE,CHLD`.
+    #[must_use]
+    pub fn ignoring(mut self, signals: &str) -> Self {
+        self.ignored = format!("--ignore-signal={signals} ");
+        self
+    }
+
     /// Sets a variable in its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -77,8 +86,10 @@ impl Ambassador {
     pub fn command<S: AsRef<OsStr>>(&self, namespace: &Namespace, program: &[S]) -> Command {
         let mut command = namespace.command("sh");
         // Under `nohup` the test itself ignores SIGHUP, which a shell that inherits that cannot trap.
-        let enter =
-            format!(r#"echo $$ > "$0/cgroup.procs" && {}exec env --default-signal=HUP "$@""#, self.first);
+        let enter = format!(
+            r#"echo $$ > "$0/cgroup.procs" && {}exec env --default-signal=HUP {}"$@""#,
+            self.first, self.ignored
+        );
         command.args(["-c", &enter]).arg(self.cgroup.path()).arg(&self.binary);
         command.arg("run").args(&self.arguments).arg("--").args(program);
         // Under `sudo -E` ambassador would drop the command to the caller: a test says so itself where it wants that.

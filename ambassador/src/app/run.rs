@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One `ambassador run`, from its first system call to the last.
 
-use std::{
-    ffi::OsString,
-    io,
-    os::unix::process::ExitStatusExt as _,
-    path::PathBuf,
-    process::{Child, ExitStatus},
-    sync::Arc,
-    thread::available_parallelism,
-};
+use std::{ffi::OsString, io, path::PathBuf, sync::Arc, thread::available_parallelism};
 
 use caps::Capability;
-use nix::sys::signal::Signal;
 use thiserror::Error;
 
+use self::supervision::{ended_early, serve_orphans, supervise};
 use super::{
     interception::Interception,
     open_files::{self, TooFewOpenFiles},
@@ -25,6 +17,7 @@ use super::{
 use crate::{
     config::settings::Config,
     host::{
+        caller_signals::CallerSignals,
         cgroup::{CgroupError, RunCgroups},
         command::{self, CommandSpec, LaunchError, Launcher},
         confinement, free_memory,
@@ -42,6 +35,7 @@ use crate::{
 };
 
 mod sinks;
+mod supervision;
 
 /// What `run` was asked for.
 pub struct RunOptions {
@@ -136,7 +130,8 @@ impl AppError {
 pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let RunOptions { config, command, user, namespaces, quiet, json } = options;
     privileges::hide();
-    let mask = signals::block().map_err(|error| AppError::Process(error.into()))?;
+    let of_caller = CallerSignals::read().map_err(|error| AppError::Process(error.into()))?;
+    signals::block().map_err(|error| AppError::Process(error.into()))?;
     let run_as = RunAs::resolve(user.as_deref(), std::env::var("SUDO_UID").ok().as_deref())?;
     let limits = privileges::raise_open_files();
     let workers = available_parallelism().map_or(1, usize::from);
@@ -166,8 +161,8 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         keep.push(Capability::CAP_DAC_OVERRIDE);
     }
     let procs = cgroups.cmd_procs()?;
-    let launcher = Launcher::new(CommandSpec { argv: command, procs, run_as, mask, open_files: limits })
-        .map_err(AppError::Process)?;
+    let spec = CommandSpec { argv: command, procs, run_as, signals: of_caller, open_files: limits };
+    let launcher = Launcher::new(spec).map_err(AppError::Process)?;
     interception.arm(cgroups.cmd())?;
     privileges::drop_all_but(&keep)?;
 
@@ -194,7 +189,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         };
         tokio::select! {
             prepared = prepared => prepared?,
-            code = ended_early(&signals) => return code,
+            code = ended_early(&signals, of_caller) => return code,
         }
         proxy_down.keep(&endpoints.names());
         tokio::spawn(Arc::clone(&endpoints).keep_resolved(move |names| proxy_down.keep(names)));
@@ -224,7 +219,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
             );
         }
         let status = supervise(&mut cmd, &signals).await?;
-        serve_orphans(&cgroups, &signals, status).await?;
+        serve_orphans(&cgroups, &signals, of_caller, status).await?;
         readiness.set(Phase::Draining);
         Ok::<u8, AppError>(command::exit_code(status))
     });
@@ -249,53 +244,3 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     };
     tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(drop_privileges).build()
 }
-
-/// Waits for a signal that would end a CMD which has only just begun; its exit code then. The terminal sends Ctrl-C
-/// once, so that a CMD which begins later would never hear of it.
-async fn ended_early(signals: &Signals) -> Result<u8, AppError> {
-    loop {
-        let signal = signals.next().await.map_err(AppError::Process)?.signal;
-        if !matches!(signal, Signal::SIGCHLD | Signal::SIGCONT | Signal::SIGWINCH) {
-            return Ok(command::exit_code(ExitStatus::from_raw(signal as i32)));
-        }
-    }
-}
-
-/// Passes signals on to CMD, and waits for its end.
-async fn supervise(cmd: &mut Child, signals: &Signals) -> Result<ExitStatus, AppError> {
-    loop {
-        if let Some(status) = cmd.try_wait().map_err(AppError::Process)? {
-            return Ok(status);
-        }
-        let arrived = signals.next().await.map_err(AppError::Process)?;
-        signals::forward(arrived, cmd.id());
-    }
-}
-
-/// Serves the processes that outlive CMD, until they have ended or somebody asks ambassador to.
-async fn serve_orphans(cgroups: &RunCgroups, signals: &Signals, status: ExitStatus) -> Result<(), AppError> {
-    let emptied = cgroups.emptied();
-    tokio::pin!(emptied);
-    // What dies with CMD is gone within a moment: nothing worth a word.
-    if let Ok(emptied) = tokio::time::timeout(MOMENT, &mut emptied).await {
-        return Ok(emptied?);
-    }
-    let pids = cgroups.pids();
-    tracing::warn!(
-        ?pids,
-        "CMD {} and left these processes; serving them until they end (Ctrl-C: leave them)",
-        command::end_of(status)
-    );
-    loop {
-        tokio::select! {
-            emptied = &mut emptied => return Ok(emptied?),
-            arrived = signals.next() => match arrived.map_err(AppError::Process)?.signal {
-                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT => return Ok(()),
-                _ => {}
-            },
-        }
-    }
-}
-
-/// How long processes may linger after CMD before ambassador says that it stays for them.
-const MOMENT: std::time::Duration = std::time::Duration::from_millis(250);

@@ -19,10 +19,10 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use super::user::RunAs;
+use super::{caller_signals::CallerSignals, user::RunAs};
 
 /// CMD and the ways in which it differs from this process.
 pub struct CommandSpec {
@@ -32,8 +32,8 @@ pub struct CommandSpec {
     pub procs: File,
     /// Whom it runs as; `None`: as this process.
     pub run_as: Option<RunAs>,
-    /// The signal mask that the caller had.
-    pub mask: SigSet,
+    /// The signals of the caller.
+    pub signals: CallerSignals,
     /// Soft and hard limit of open files that the caller had.
     pub open_files: (u64, u64),
 }
@@ -123,7 +123,7 @@ pub fn end_of(status: std::process::ExitStatus) -> String {
 }
 
 fn spawn(spec: CommandSpec) -> Result<Child, LaunchError> {
-    let CommandSpec { argv, procs, run_as, mask, open_files } = spec;
+    let CommandSpec { argv, procs, run_as, signals, open_files } = spec;
     let (program, arguments) = argv.split_first().map_or((OsString::new(), &[][..]), |(p, a)| (p.clone(), a));
     let mut command = Command::new(&program);
     command.args(arguments);
@@ -136,7 +136,8 @@ fn spawn(spec: CommandSpec) -> Result<Child, LaunchError> {
             Ok(pipe) => pipe,
             Err(error) => return Err(LaunchError::Prepare { command: program, source: error.into() }),
         };
-    let prepare = move || prepare(&procs, run_as.as_ref(), &mask, open_files).inspect_err(|_| note(&fails));
+    let prepare =
+        move || prepare(&procs, run_as.as_ref(), &signals, open_files).inspect_err(|_| note(&fails));
     // SAFETY: the closure runs between fork and exec; it only makes system calls on values that exist already, and
     // neither allocates nor takes a lock.
     unsafe { command.pre_exec(prepare) };
@@ -157,7 +158,12 @@ fn note(fails: &OwnedFd) {
 }
 
 /// Makes the forked child what CMD is to be; the cgroup first, while the privileges for it are there.
-fn prepare(procs: &File, user: Option<&RunAs>, mask: &SigSet, open_files: (u64, u64)) -> io::Result<()> {
+fn prepare(
+    procs: &File,
+    user: Option<&RunAs>,
+    signals: &CallerSignals,
+    open_files: (u64, u64),
+) -> io::Result<()> {
     // SAFETY: write(2) of a constant to a file that the closure owns.
     if unsafe { libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) } != 1 {
         return Err(io::Error::last_os_error());
@@ -168,6 +174,5 @@ fn prepare(procs: &File, user: Option<&RunAs>, mask: &SigSet, open_files: (u64, 
         nix::unistd::setresgid(user.gid, user.gid, user.gid)?;
         nix::unistd::setresuid(user.uid, user.uid, user.uid)?;
     }
-    mask.thread_set_mask()?;
-    Ok(())
+    signals.restore()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine around the proxy: cgroups, the wrapped command, its signals, and the proxy's own privileges.
 
+pub mod caller_signals;
 pub mod cgroup;
 pub mod command;
 pub mod confinement;

@@ -33,12 +33,10 @@ const FORWARDED: [Signal; 10] = [
     Signal::SIGCHLD,
 ];
 
-/// Blocks the signals in the calling thread and all that it spawns later; returns the mask as it was, for CMD.
-pub fn block() -> nix::Result<SigSet> {
+/// Blocks the signals in the calling thread and all that it spawns later.
+pub fn block() -> nix::Result<()> {
     let blocked: SigSet = FORWARDED.into_iter().collect();
-    let before = SigSet::thread_get_mask()?;
-    blocked.thread_block()?;
-    Ok(before)
+    blocked.thread_block()
 }
 
 /// A signal that arrived.

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::labels::ShadowDecision;
 
+/// Each decision has a bit.
+const _: () = assert!(ShadowDecision::ALL.len() <= u8::BITS as usize);
+
 /// A set of decisions that were not carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shadowed(u8);
