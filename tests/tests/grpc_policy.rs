@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Policies of gRPC calls: which statuses are retried, what the breaker counts, and what ambassador's own refusals are.
 
-use ambassador_tests::Ambassador;
 use ambassador_tests::two_sided::{GRPC, PEERS, Seen, TwoSided};
+use ambassador_tests::{Ambassador, summary};
 use anyhow::{Context, Result, ensure};
 
 fn under(flags: &str, policy: &str, origin: &str, program: &str) -> Result<Seen> {
@@ -206,5 +206,45 @@ for stream in (1, 3):
     let want = "['END_HEADERS', 'END_STREAM'] :status: 200, content-type: application/grpc, grpc-status: 14, \
                 grpc-message: the circuit breaker is open";
     ensure!(refusal.starts_with(want) && refusal.contains("x-ambassador-error: circuit-open"), "{refusal}");
+    Ok(())
+}
+
+/// What a retry leads to is judged by what the program got in the end, trailers included.
+#[test]
+fn a_call_that_ends_badly_was_saved_by_no_retry() -> Result<()> {
+    let origin = "
+calls = []
+def unary(request, context):
+    calls.append(request)
+    code = request.split()[calls.count(request) - 1]
+    if code != b'0':
+        context.abort({code.value[0]: code for code in StatusCode}[int(code)], 'not now')
+    return b'now'
+def server_stream(request, context):
+    calls.append(request)
+    if calls.count(request) > 1:
+        yield b'one'
+    context.abort(StatusCode.UNAVAILABLE, 'not now')
+serve(unary, server_stream)";
+    let policy = "retry: {attempts: 2, retryOn: [unavailable], idempotent: true}";
+    for (call, told, saved) in [
+        ("unary(b'14 0')", "b'now'", 1),
+        ("unary(b'14 14 0')", "b'now'", 1),
+        ("unary(b'14 14 14')", "UNAVAILABLE not now", 0),
+        // A failure that is not to be retried is one.
+        ("unary(b'14 13')", "INTERNAL not now", 0),
+        // Not the upstream's failure, but the call's answer.
+        ("unary(b'14 5')", "NOT_FOUND not now", 1),
+        ("unary(b'13')", "INTERNAL not now", 0),
+        ("server_stream(b'')", "UNAVAILABLE not now", 0),
+    ] {
+        let get =
+            if call.starts_with("unary") { format!("client.{call}") } else { format!("list(client.{call})") };
+        let program = format!("client = Client()\nsay(outcome(lambda: {get}))\nclient.channel.close()");
+        let seen = under("-o json", policy, origin, &program)?;
+        ensure!(seen.program == format!("{told}\n"), "{call}: {seen:?}");
+        let destination = summary::destination(&seen.errors, "10.77.0.2:8080")?;
+        ensure!(destination.count("rescued_by_retry")? == saved, "{call}: {destination:?}");
+    }
     Ok(())
 }
