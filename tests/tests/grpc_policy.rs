@@ -209,6 +209,35 @@ for stream in (1, 3):
     Ok(())
 }
 
+/// gRFC A6: the server says in the metadata of a failure when it may be tried again, or that it may not.
+#[test]
+fn the_servers_pushback_is_obeyed() -> Result<()> {
+    let origin = "
+calls = []
+def unary(request, context):
+    say(request)
+    calls.append(request)
+    if calls.count(request) == 1:
+        context.set_trailing_metadata([('grpc-retry-pushback-ms', request.decode())])
+        context.abort(StatusCode.UNAVAILABLE, 'not now')
+    return b'now'
+serve(unary)";
+    let program = "
+client = Client()
+for asked in (b'0', b'700', b'5000', b'-1', b'soon'):
+    began = time.monotonic()
+    said = outcome(lambda: client.unary(asked))
+    say(asked, said, time.monotonic() - began > 0.69)";
+    let policy =
+        "timeouts: {request: 3s}\n    retry: {attempts: 2, retryOn: [unavailable], idempotent: true}";
+    let seen = under("-q", policy, origin, program)?;
+    let told = "b'0' b'now' False\nb'700' b'now' True\nb'5000' UNAVAILABLE not now False\n\
+                b'-1' UNAVAILABLE not now False\nb'soon' UNAVAILABLE not now False\n";
+    ensure!(seen.program == told, "{seen:?}");
+    ensure!(seen.origin == "b'0'\nb'0'\nb'700'\nb'700'\nb'5000'\nb'-1'\nb'soon'\n", "{seen:?}");
+    Ok(())
+}
+
 /// What a retry leads to is judged by what the program got in the end, trailers included.
 #[test]
 fn a_call_that_ends_badly_was_saved_by_no_retry() -> Result<()> {

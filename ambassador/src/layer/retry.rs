@@ -6,7 +6,7 @@
 
 use std::{
     sync::{Arc, LazyLock},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use futures_util::FutureExt;
@@ -30,10 +30,11 @@ use crate::{
         breaker::CallOutcome,
         bulkhead::Permit,
         classify::AttemptOutcome,
+        pushback::Pushback,
         retry::{
             self, Attempt, GiveUp, NextAttempt, RequestFacts, RetryDecision, RetryPolicy, RetryReason, Shared,
         },
-        retry_after,
+        retry_after::retry_after,
     },
     telemetry::{
         event::{self, Retried, RetryGivenUp},
@@ -101,7 +102,7 @@ impl Retries {
             if !retry::is_due(self.policy(), outcome, stale_retried) {
                 return ended.holding(retry_permit);
             }
-            let attempt = Attempt { number, outcome, retry_after: ended.retry_after(), stale_retried };
+            let attempt = Attempt { number, outcome, pushback: ended.pushback(), stale_retried };
             let (after, reason) = match self.decide(&mut replay, &attempt) {
                 RetryDecision::Retry { after, reason } => (after, reason),
                 RetryDecision::GiveUp(reason) => {
@@ -202,10 +203,16 @@ impl Retries {
 }
 
 impl Ended {
-    /// The wait that the reply asks for (RFC 9110 §10.2.3).
-    fn retry_after(&self) -> Option<Duration> {
-        let value = self.result.as_ref().ok()?.header("retry-after")?;
-        retry_after::retry_after(value, SystemTime::now())
+    /// What the reply asks of the next attempt (RFC 9110 §10.2.3, gRFC A6).
+    fn pushback(&self) -> Pushback {
+        let Ok(response) = &self.result else { return Pushback::None };
+        if let (AttemptOutcome::Grpc(_), Some(value)) =
+            (self.outcome, response.header("grpc-retry-pushback-ms"))
+        {
+            return Pushback::grpc(value);
+        }
+        let asked = response.header("retry-after").and_then(|value| retry_after(value, SystemTime::now()));
+        asked.map_or(Pushback::None, Pushback::AtLeast)
     }
 
     fn reason(&self) -> event::RetryReason {

@@ -154,6 +154,7 @@ pub(crate) fn retry_outcome_of(give_up: GiveUp) -> Option<RetryOutcome> {
             None
         }
         GiveUp::AttemptsExhausted => Some(RetryOutcome::LimitExceeded),
+        GiveUp::PushedBack => Some(RetryOutcome::PushedBack),
         GiveUp::RetryAfterBeyondDeadline => Some(RetryOutcome::RetryAfterTooLong),
         GiveUp::DeadlineTooClose => Some(RetryOutcome::DeadlineExceeded),
         GiveUp::BudgetExhausted => Some(RetryOutcome::BudgetExhausted),

@@ -20,6 +20,7 @@ pub mod timeouts;
 
 pub mod classify;
 pub mod retry;
+pub mod pushback;
 pub mod retry_after;
 
 pub mod backoff;

@@ -23,6 +23,7 @@ use crate::{
     policy::{
         classify::AttemptOutcome,
         deadline::Deadline,
+        pushback::Pushback,
         retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
     },
     telemetry::{
@@ -187,7 +188,7 @@ impl Dialling<'_> {
             let attempt = Attempt {
                 number: self.attempts,
                 outcome: dial_outcome(&error),
-                retry_after: None,
+                pushback: Pushback::None,
                 stale_retried: false,
             };
             let request = RequestFacts { next: state.route.next_attempt(), ..RequestFacts::DIAL };

@@ -139,7 +139,9 @@ label_set! {
         BudgetExhausted => "budget_exhausted",
         /// The backoff would end after the deadline.
         DeadlineExceeded => "deadline_exceeded",
-        /// The upstream's Retry-After would end after the deadline.
+        /// The upstream asked not to be tried again (`grpc-retry-pushback-ms`).
+        PushedBack => "pushed_back",
+        /// The upstream's Retry-After or pushback would end after the deadline.
         RetryAfterTooLong => "retry_after_too_long",
         /// The circuit breaker opened in between.
         CircuitOpen => "circuit_open",

@@ -13,6 +13,7 @@ use crate::policy::budget::Budget;
 use crate::policy::classify::AttemptOutcome;
 use crate::policy::clock::Now;
 use crate::policy::deadline::Deadline;
+use crate::policy::pushback::Pushback;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +59,8 @@ pub struct Attempt {
     pub number: u32,
     /// How it ended.
     pub outcome: AttemptOutcome,
-    /// The wait that its reply asked for.
-    pub retry_after: Option<Duration>,
+    /// What its reply asked of the next one.
+    pub pushback: Pushback,
     /// The request has already had its free retry.
     pub stale_retried: bool,
 }
@@ -109,6 +110,8 @@ pub enum GiveUp {
     BoundConnection,
     /// The body is longer than `maxReplayBytes`.
     BodyNotReplayable,
+    /// The upstream asked for no further attempt.
+    PushedBack,
     /// The upstream asked for a wait beyond the deadline or beyond the longest that is obeyed.
     RetryAfterBeyondDeadline,
     /// The request's time would be over before the next attempt.
@@ -201,7 +204,7 @@ fn next(
     Ok((after, RetryReason::Condition(condition)))
 }
 
-/// The backoff, or what the reply asked for if that is longer; an error if either does not fit.
+/// The backoff, or what the reply asked for; an error if that does not fit, or the reply forbids it.
 fn wait(
     policy: &RetryPolicy,
     attempt: &Attempt,
@@ -210,14 +213,20 @@ fn wait(
     rng: &mut fastrand::Rng,
 ) -> Result<Duration, GiveUp> {
     let backoff = policy.backoff.delay(attempt.number.saturating_sub(1), rng);
-    if let (Some(asked), RetryAfterPolicy::Honour { max }) = (attempt.retry_after, policy.retry_after) {
-        if asked > max || !deadline.allows(now, asked) {
-            return Err(GiveUp::RetryAfterBeyondDeadline);
+    let (asked, max) = match (policy.retry_after, attempt.pushback) {
+        (RetryAfterPolicy::Ignore, _) | (_, Pushback::None) => {
+            return deadline.allows(now, backoff).then_some(backoff).ok_or(GiveUp::DeadlineTooClose);
         }
-        let after = backoff.max(asked);
-        return Ok(if deadline.allows(now, after) { after } else { asked });
+        (_, Pushback::Never) => return Err(GiveUp::PushedBack),
+        (RetryAfterPolicy::Honour { max }, Pushback::AtLeast(asked) | Pushback::Exactly(asked)) => {
+            (asked, max)
+        }
+    };
+    if asked > max || !deadline.allows(now, asked) {
+        return Err(GiveUp::RetryAfterBeyondDeadline);
     }
-    deadline.allows(now, backoff).then_some(backoff).ok_or(GiveUp::DeadlineTooClose)
+    let after = if attempt.pushback == Pushback::Exactly(asked) { asked } else { backoff.max(asked) };
+    Ok(if deadline.allows(now, after) { after } else { asked })
 }
 
 /// Whether sending the request again can do no harm that sending it once does not.

@@ -10,6 +10,7 @@ use crate::policy::budget::{Budget, BudgetPolicy};
 use crate::policy::classify::{AttemptOutcome as Outcome, Written};
 use crate::policy::clock::Now;
 use crate::policy::deadline::Deadline;
+use crate::policy::pushback::Pushback;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
 use proptest::sample::select;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ fn policy(attempts: u32) -> RetryPolicy {
 }
 
 fn first(outcome: Outcome) -> Attempt {
-    Attempt { number: 1, outcome, retry_after: None, stale_retried: false }
+    Attempt { number: 1, outcome, pushback: Pushback::None, stale_retried: false }
 }
 
 fn secs(n: u64) -> Duration {
@@ -164,7 +165,7 @@ fn each_reason_to_give_up_is_told_apart() {
 #[test]
 fn retry_after_is_obeyed_within_the_deadline_and_fails_at_once_beyond_it() {
     let check = |asked: u64, deadline: Option<u64>, want: Result<u64, GiveUp>| {
-        let attempt = Attempt { retry_after: Some(secs(asked)), ..first(Outcome::Status(503)) };
+        let attempt = Attempt { pushback: Pushback::AtLeast(secs(asked)), ..first(Outcome::Status(503)) };
         let deadline = deadline.map_or(Deadline::NONE, |it| Deadline::at(Now::ORIGIN.after(secs(it))));
         let want = match want {
             Ok(after) => RetryDecision::Retry {
@@ -181,12 +182,37 @@ fn retry_after_is_obeyed_within_the_deadline_and_fails_at_once_beyond_it() {
     check(60, Some(5), Err(GiveUp::RetryAfterBeyondDeadline));
     check(60, None, Err(GiveUp::RetryAfterBeyondDeadline));
 
-    let attempt = Attempt { retry_after: Some(secs(60)), ..first(Outcome::Status(503)) };
+    let attempt = Attempt { pushback: Pushback::AtLeast(secs(60)), ..first(Outcome::Status(503)) };
     let ignoring = RetryPolicy { retry_after: RetryAfterPolicy::Ignore, ..policy(3) };
     let RetryDecision::Retry { after, .. } = decision(&ignoring, GET, attempt, Deadline::NONE) else {
         panic!("not retried");
     };
     assert!(after <= ignoring.backoff.base);
+}
+
+/// gRFC A6: the server's word stands in place of the backoff.
+#[test]
+fn a_pushback_is_the_wait_or_the_end() {
+    let millis = Duration::from_millis;
+    let check = |pushback, deadline, want: Result<Duration, GiveUp>| {
+        // A fourth attempt would back off for longer.
+        let attempt = Attempt { number: 3, pushback, ..first(Outcome::Grpc(14)) };
+        let want = match want {
+            Ok(after) => {
+                RetryDecision::Retry { after, reason: RetryReason::Condition(RetryCondition::Unavailable) }
+            }
+            Err(why) => RetryDecision::GiveUp(why),
+        };
+        assert_eq!(decision(&policy(3), GET, attempt, deadline), want, "{pushback:?} {deadline:?}");
+    };
+    let second = Deadline::at(Now::ORIGIN.after(secs(1)));
+    check(Pushback::Exactly(millis(0)), second, Ok(millis(0)));
+    check(Pushback::Exactly(millis(999)), second, Ok(millis(999)));
+    check(Pushback::Exactly(millis(1000)), second, Err(GiveUp::RetryAfterBeyondDeadline));
+    check(Pushback::Exactly(secs(30)), Deadline::NONE, Ok(secs(30)));
+    check(Pushback::Exactly(secs(31)), Deadline::NONE, Err(GiveUp::RetryAfterBeyondDeadline));
+    check(Pushback::Exactly(Duration::MAX), second, Err(GiveUp::RetryAfterBeyondDeadline));
+    check(Pushback::Never, Deadline::NONE, Err(GiveUp::PushedBack));
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::{
     policy::{
         classify::AttemptOutcome,
         deadline::Deadline,
+        pushback::Pushback,
         retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
     },
     telemetry::{
@@ -144,7 +145,7 @@ impl Held {
             return None;
         }
         let attempt =
-            Attempt { number, outcome: dial_outcome(error), retry_after: None, stale_retried: false };
+            Attempt { number, outcome: dial_outcome(error), pushback: Pushback::None, stale_retried: false };
         let shared = Shared { budget: state.budget(), breakers: &state.breakers };
         let (policy, rng) = (&state.route.retry, &mut fastrand::Rng::new());
         match decide(policy, &RequestFacts::DIAL, &attempt, shared, clock::now(), Deadline::NONE, rng) {
