@@ -122,6 +122,11 @@ impl Process {
         })
     }
 
+    /// How long ago it was started.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Whether somebody still holds its stdout open: itself, or a child that outlives it.
     pub fn is_talking(&self) -> bool {
         !self.stdout.is_closed()

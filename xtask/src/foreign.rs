@@ -9,20 +9,23 @@ mod curl;
 mod explained;
 mod fetch;
 mod go;
+mod program;
 mod python;
 mod results;
 mod room;
 mod suites;
+mod table;
+mod verdict;
 
-use std::fmt::Write as _;
+use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use crate::steps::{cargo, is_root, run_command};
-use explained::why;
-use results::{Difference, Results};
-use room::{Room, Way};
+use room::{Room, Tests, Way};
 use suites::{SUITES, Suite};
+use table::{Row, Table};
+use verdict::judge;
 
 /// Runs one suite, or all, in every mode.
 pub(crate) fn run(suite: Option<&str>) -> Result<()> {
@@ -45,90 +48,16 @@ fn compare(suite: &Suite, table: &mut Table) -> Result<()> {
     let room = Room::new(suite.name)?;
     let program = suite.program()?;
     println!("foreign: {}: {}, directly", suite.name, program.version);
-    let mut direct = room.run(&program, Way::Direct)?.results;
+    let direct = room.run(&program, Way::Direct, Tests::All)?.results;
     for mode in suite.modes {
         println!("foreign: {}: under ambassador {mode}", suite.name);
-        let under = room.run(&program, Way::Under(mode))?;
+        let begun = Instant::now();
+        let under = room.run(&program, Way::Under(mode), Tests::All)?;
         ensure!(under.connects > 0, "none of its connections was intercepted");
-        let mut differing = direct.differing(&under.results);
-        let mut unsteady = 0;
-        // Not every test of others always ends in the same way: what differs must do so again.
-        for _ in 0..REPEATS {
-            if differing.iter().all(|difference| why(suite.name, mode, &difference.test).is_some()) {
-                break;
-            }
-            direct = room.run(&program, Way::Direct)?.results;
-            let again = direct.differing(&room.run(&program, Way::Under(mode))?.results);
-            let before = differing.len();
-            differing.retain(|difference| again.iter().any(|again| again.test == difference.test));
-            unsteady += before - differing.len();
-        }
-        table.add(suite.name, mode, &under.results, &differing, unsteady, under.connects);
+        let took = begun.elapsed();
+        let judged = judge(suite.name, mode, &room, &program, direct.differing(&under.results));
+        let run = under.results.len();
+        table.add(&Row { suite: suite.name, mode, run, judged, connects: under.connects, took });
     }
     Ok(())
 }
-
-/// What is told at the end.
-#[derive(Default)]
-struct Table {
-    rows: String,
-    different: usize,
-    not_run: usize,
-}
-
-impl Table {
-    fn add(
-        &mut self,
-        suite: &str,
-        mode: &str,
-        results: &Results,
-        differing: &[Difference],
-        unsteady: usize,
-        connects: u64,
-    ) {
-        let is_explained = |difference: &&Difference| why(suite, mode, &difference.test).is_some();
-        let explained = differing.iter().filter(is_explained).count();
-        let different = differing.len() - explained;
-        let tests = results.len();
-        let same = tests.saturating_sub(differing.len() + unsteady);
-        let shown = if mode.is_empty() { "no configuration" } else { mode };
-        let row = format!(
-            "{suite:10} {shown:36} {tests:6} {same:6} {unsteady:8} {explained:9} {different:9} {connects:8}\n"
-        );
-        self.rows.push_str(&row);
-        print!("{}\n{row}", heading());
-        for Difference { test, here, there } in differing {
-            let reason = why(suite, mode, test).unwrap_or("unexplained");
-            println!("    {test}: {here:?}, under ambassador {there:?} ({reason})");
-        }
-        self.different += different;
-    }
-
-    fn failed(&mut self, suite: &str, error: &anyhow::Error) {
-        println!("foreign: {suite}: NOT RUN: {error:#}");
-        // Writing to a string does not fail.
-        let _ = writeln!(self.rows, "{suite:10} not run: {error:#}");
-        self.not_run += 1;
-    }
-
-    fn close(self) -> Result<()> {
-        print!("\n{}\n{}", heading(), self.rows);
-        match (self.different, self.not_run) {
-            (0, 0) => Ok(()),
-            (0, suites) => bail!("{suites} suites did not run"),
-            (tests, suites) => {
-                bail!("{tests} tests differ and nobody knows why; {suites} suites did not run")
-            }
-        }
-    }
-}
-
-fn heading() -> String {
-    format!(
-        "{:10} {:36} {:>6} {:>6} {:>8} {:>9} {:>9} {:>8}",
-        "suite", "mode", "tests", "same", "unsteady", "explained", "different", "connects"
-    )
-}
-
-/// How often a suite is run again because of a difference.
-const REPEATS: usize = 2;

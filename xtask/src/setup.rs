@@ -78,13 +78,15 @@ impl Drop for ServicesHeld {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Package and the program by which its presence is known.
-const PACKAGES: [(&str, &str); 26] = [
+const PACKAGES: [(&str, &str); 28] = [
     ("binutils", "strip"),
     ("busybox-static", "busybox"),
     ("curl", "curl"),
     ("haproxy", "haproxy"),
     ("default-jdk-headless", "/usr/bin/javac"),
     ("iproute2", "ip"),
+    ("mariadb-client-core", "mariadb"),
+    ("mariadb-server-core", "mariadbd"),
     ("nghttp2-client", "h2load"),
     ("nftables", "nft"),
     ("libnginx-mod-stream", "/usr/lib/nginx/modules/ngx_stream_module.so"),

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result};
 
 use super::fetch::{cached, call};
-use super::room::{Program, Report};
+use super::program::{Choice, Program, Report};
 use crate::matrix::apt::Apt;
 
 /// The tests that need no server beside curl's own, and no patience.
@@ -28,12 +28,8 @@ pub(super) fn program() -> Result<Program> {
     let words = ["perl", "-I.", "./runtests.pl", "-a", "-n", "-s"];
     Ok(Program {
         version: format!("curl of {SUITE}"),
-        command: words
-            .iter()
-            .chain(&WITHOUT)
-            .chain(&["1", "to", "1400"])
-            .map(|&word| word.to_owned())
-            .collect(),
+        command: words.iter().chain(&WITHOUT).map(|&word| word.to_owned()).collect(),
+        choice: Choice::Numbers(["1", "1400"]),
         // Its servers for SSH take the name from here.
         environment: vec![("USER", "root".to_owned())],
         directory: cache.join("curl/tests"),

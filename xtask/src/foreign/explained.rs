@@ -28,12 +28,7 @@ const EXPLAINED: [(&str, When, &str, &str); 18] = [
     ("urllib3", When::Always, ".test_source_address_works", PORT),
     ("aiohttp", When::Always, ".test_http1_pipelined_requests_are_count_limited[pyloop]", PIPELINED),
     ("aiohttp", When::Always, ".test_http1_pipelined_queue_resumes_after_drain[pyloop]", PIPELINED),
-    (
-        "aiohttp",
-        When::Always,
-        ".test_drop_auth_on_redirect_to_other_host[pyloop-http -&gt; https]",
-        END_AT_ONCE,
-    ),
+    ("aiohttp", When::Always, ".test_drop_auth_on_redirect_to_other_host[pyloop-http -> https]", END_AT_ONCE),
     ("aiohttp", When::Always, ".test_request_body_closed_on_cancellation[pyloop]", END_AT_ONCE),
     ("aiohttp", When::Always, ".test_tcp_connector_raise_connector_ssl_error[pyloop]", END_AT_ONCE),
     ("aiohttp", When::Always, ".test_sendfile_after_client_disconnect[pyloop]", END_AT_ONCE),

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::fetch::{cached, call};
-use super::room::{Program, Report};
+use super::program::{Choice, Program, Report};
 use crate::matrix::apt::Apt;
 
 /// The tests of `package`, but for those whose names match `without`.
@@ -38,6 +38,7 @@ pub(super) fn program(package: &str, without: &str) -> Result<Program> {
     Ok(Program {
         version: format!("Go {VERSION}, {package}"),
         command,
+        choice: Choice::Go,
         environment: vec![("GOROOT", root.display().to_string())],
         directory,
         server: "",

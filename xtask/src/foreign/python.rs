@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::fetch::{cached, call};
-use super::room::{Program, Report};
+use super::program::{Choice, Program, Report};
 
 /// A suite that a package's source distribution carries.
 pub(super) struct Package {
@@ -39,15 +39,15 @@ impl Package {
         let directory = self.source(&python)?;
         let mut command = vec![python.display().to_string()];
         let plugins = self.plugins.split_whitespace().flat_map(|plugin| ["-p", plugin]);
-        let words = ["-c", PYTEST, "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout", "60"];
+        let words = ["-c", PYTEST, "-v", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout", "60"];
         command.extend(words.into_iter().chain(plugins).map(str::to_owned));
         command.extend(self.arguments.iter().map(|&argument| argument.to_owned()));
-        command.push("--junit-xml".to_owned());
         let alone = [("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")];
         let environment = self.environment.iter().chain(&alone);
         Ok(Program {
             version: format!("{name} {version}"),
             command,
+            choice: Choice::Each("--only"),
             environment: environment.map(|(name, value)| (*name, (*value).to_owned())).collect(),
             directory,
             server: self.server,
@@ -91,10 +91,11 @@ pub(super) fn own(modules: &str) -> Result<Program> {
     let found = ["python3", "/usr/bin/python3"].into_iter().find(has_tests);
     let python = found.context("no Python has its own tests: apt-get install libpython3-testsuite")?;
     let words = ["-m", "test", "--timeout", "300", "-u", "network", "-i", "*VSOCK*"];
-    let command = [python].into_iter().chain(words).chain(modules.split_whitespace()).chain(["--junit-xml"]);
+    let command = [python].into_iter().chain(words).chain(modules.split_whitespace());
     Ok(Program {
         version: "CPython".to_owned(),
         command: command.map(str::to_owned).collect(),
+        choice: Choice::Each("-m"),
         environment: Vec::new(),
         directory: std::env::temp_dir(),
         server: "",
@@ -122,7 +123,7 @@ fn sum(bytes: &[u8]) -> String {
     })
 }
 
-/// Does not wait for the threads that a failed test has left.
-const PYTEST: &str = "import os, sys, pytest; os._exit(pytest.main(sys.argv[1:]))";
+/// Runs the tests that `--only` names as their report does, or all, and does not wait for threads that are left.
+const PYTEST: &str = include_str!("only.py");
 /// What the suites need, with everything that this needs.
 const PINS: &str = include_str!("pins.txt");

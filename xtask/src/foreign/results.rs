@@ -49,7 +49,11 @@ impl Results {
                 Outcome::Passed
             };
             let class = attribute("classname").map(|class| format!("{class}.")).unwrap_or_default();
-            results.insert(class + name, outcome);
+            let name =
+                ENTITIES.iter().fold(class + name, |name, (entity, letter)| name.replace(entity, letter));
+            // Tests of one name are one test, which fails if one of them does.
+            let of_name = results.entry(name).or_insert(outcome);
+            *of_name = if outcome == Outcome::Failed { outcome } else { *of_name };
         }
         Self::some(results)
     }
@@ -99,16 +103,24 @@ impl Results {
         self.0.len()
     }
 
+    /// What became of `test`.
+    pub(super) fn of(&self, test: &str) -> Outcome {
+        self.0.get(test).copied().unwrap_or(Outcome::Absent)
+    }
+
     /// The tests whose outcome is another one in `other`.
     pub(super) fn differing(&self, other: &Self) -> Vec<Difference> {
-        let of = |results: &Self, name: &str| results.0.get(name).copied().unwrap_or(Outcome::Absent);
         let only_there = other.0.keys().filter(|name| !self.0.contains_key(*name));
         let names = self.0.keys().chain(only_there);
         let all =
-            names.map(|name| Difference { test: name.clone(), here: of(self, name), there: of(other, name) });
+            names.map(|name| Difference { test: name.clone(), here: self.of(name), there: other.of(name) });
         all.filter(|difference| difference.here != difference.there).collect()
     }
 }
+
+/// How XML writes letters in attributes; that of `&` comes last, since others begin with it.
+const ENTITIES: [(&str, &str); 5] =
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&amp;", "&")];
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,8 @@
 
 use anyhow::Result;
 
+use super::program::Program;
 use super::python::{self, Package};
-use super::room::Program;
 use super::{curl, go};
 
 /// A suite.
@@ -39,7 +39,8 @@ impl Suite {
     }
 }
 
-const POLICY: &str = "--retry 3 --timeout 30s --breaker 5";
+/// The breaker counts, but stays closed: tests that let a server fail often mean to reach it.
+const POLICY: &str = "--retry 3 --timeout 30s --breaker 1000";
 const BOTH: &[&str] = &["", POLICY];
 const WITH_OFF: &[&str] = &["", "--mode off", POLICY];
 
@@ -64,6 +65,7 @@ pub(super) const SUITES: &[Suite] = &[
     Suite { name: "redis-py", modes: BOTH, of: Of::Package(REDIS) },
     Suite { name: "psycopg2", modes: BOTH, of: Of::Package(PSYCOPG2) },
     Suite { name: "pg8000", modes: BOTH, of: Of::Package(PG8000) },
+    Suite { name: "pymysql", modes: BOTH, of: Of::Package(PYMYSQL) },
 ];
 
 const URLLIB3: Package = Package {
@@ -76,13 +78,12 @@ const URLLIB3: Package = Package {
     server: "",
 };
 
-/// Without the tests that wait for hosts that a loopback does not have.
 const REQUESTS: Package = Package {
     name: "requests",
     version: "2.34.2",
     sha256: "f288924cae4e29463698d6d60bc6a4da69c89185ad1e0bcc4104f584e960b9ed",
     plugins: "pytest_httpbin.plugin",
-    arguments: &["tests", "-k", "not connect_timeout and not total_timeout_connect"],
+    arguments: &["tests"],
     environment: &[],
     server: "",
 };
@@ -129,6 +130,10 @@ const REDIS: Package = Package {
         "--ignore=tests/test_http",
         "--ignore=tests/maint_notifications",
         "--ignore=tests/test_multidb",
+        // Their packages are not needed for anything else.
+        "--ignore=tests/test_observability",
+        "--ignore=tests/test_credentials.py",
+        "--ignore=tests/test_asyncio/test_credentials.py",
         "-m",
         "not onlycluster and not redismod and not ssl and not graph and not replica",
         "-k",
@@ -162,6 +167,17 @@ const PG8000: Package = Package {
     server: POSTGRES_SERVER,
 };
 
+/// The last version whose source distribution has its tests.
+const PYMYSQL: Package = Package {
+    name: "PyMySQL",
+    version: "0.10.1",
+    sha256: "263040d2779a3b84930f7ac9da5132be0fefcd6f453a885756656103f8ee1fdd",
+    plugins: "",
+    arguments: &["pymysql/tests"],
+    environment: &[],
+    server: MARIADB_SERVER,
+};
+
 const REDIS_SERVER: &str = "
 redis-server --save '' --dir /tmp > /dev/null &
 server=$!
@@ -177,4 +193,15 @@ setpriv --reuid=postgres --regid=postgres --init-groups \"$bin/postgres\" -D \"$
 server=$!
 trap 'rm -rf \"$data\"' EXIT
 until \"$bin/pg_isready\" -q -h 127.0.0.1; do sleep 0.1; done
+";
+
+const MARIADB_SERVER: &str = "
+data=$(mktemp -d)
+trap 'rm -rf \"$data\"' EXIT
+mariadb-install-db --no-defaults --auth-root-authentication-method=normal --user=root --datadir=\"$data/db\" > /dev/null
+mariadbd --no-defaults --user=root --datadir=\"$data/db\" --socket=\"$data/socket\" --bind-address=127.0.0.1 &
+server=$!
+ask() { mariadb --no-defaults --user=root --socket=\"$data/socket\" --execute=\"$1\"; }
+until ask 'CREATE DATABASE test1'; do sleep 0.1; done
+ask 'CREATE DATABASE test2'
 ";
