@@ -13,6 +13,8 @@ const ASK: &[u8] = b"GET /chat HTTP/1.1\r\nHost: a\r\nupgrade: WebSocket\r\nConn
 const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const OK_IN_CHUNKS: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+const BAD: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
 
 /// Lets what was sent before arrive alone.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -86,6 +88,23 @@ fn upgraded_connections_are_bytes() -> Result<()> {
                 ],
             ),
             turns("refused with 200", &[Program(ASK), Origin(OK), Program(GET), Origin(OK)]),
+            turns(
+                "refused, and so is what came ahead, at once",
+                &[
+                    Program(&[ASK, frame].concat()),
+                    Origin(&[OK, BAD].concat()),
+                    Program(frame),
+                    Origin(b"bye"),
+                ],
+            ),
+            turns(
+                "refused at length, and so is what came ahead",
+                &[
+                    Program(&[ASK, frame].concat()),
+                    Origin(&[OK_IN_CHUNKS, b"2\r\n"].concat()),
+                    Origin(&[b"ok\r\n0\r\n\r\n", BAD].concat()),
+                ],
+            ),
             turns(
                 "refused with 426",
                 &[

@@ -58,9 +58,10 @@ impl Download {
         Self { connection, sending, head, interim, begun, buffer, delimiter, reusable }
     }
 
-    /// Yields `begun` first, which has passed the delimiter already.
-    pub(super) fn begin_with(&mut self, begun: Bytes) {
+    /// Yields `begun` first, which has passed the delimiter already; `beyond` has come after the end.
+    pub(super) fn begin_with(&mut self, begun: Bytes, beyond: BytesMut) {
         self.begun = begun;
+        self.buffer = beyond;
     }
 
     /// If the exchange is over, gives up its connection: to the pool when it is fit for another request.
@@ -93,6 +94,10 @@ impl Download {
             return Poll::Ready(Ok(()));
         }
         let Some(connection) = &self.connection else { return Poll::Ready(Ok(())) };
+        if !self.buffer.is_empty() {
+            // It came together with the end of the reply.
+            return Poll::Ready(Err(std::mem::take(&mut self.buffer).freeze()));
+        }
         let read = ready!(wire::poll_read(&connection.stream, cx, Bytes::copy_from_slice));
         Poll::Ready(match read {
             Ok(more) if !more.is_empty() => Err(more),

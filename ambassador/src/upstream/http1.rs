@@ -272,9 +272,8 @@ impl Exchange {
             let announced = Duration::from_secs(u64::from(seconds.saturating_sub(1)));
             self.connection.idle_limit = self.connection.idle_limit.min(announced);
         }
-        let clean = taken == rest.len();
-        rest.truncate(taken);
-        let begun = rest.freeze();
+        let beyond = rest.split_off(taken);
+        let (begun, clean) = (rest.freeze(), beyond.is_empty());
         // A program of HTTP/1.0 may wait for the end: where nobody passes it on, the reply is followed by one.
         if !is_kept && self.is_followed {
             self.connection.hold_open();
@@ -285,7 +284,7 @@ impl Exchange {
         let body = if download.try_finish() {
             Body::whole(begun)
         } else {
-            download.begin_with(begun);
+            download.begin_with(begun, beyond);
             Body::source(download)
         };
         Response::new(message::ResponseHead::Http1(reply), body)
