@@ -160,6 +160,7 @@ impl Entry {
                 duration: at.saturating_duration_since(self.plan.arrived),
                 attempts: trail.attempts(),
                 retry_reason,
+                given_up: trail.given_up(),
                 rescued: retry_reason.is_some() && trail.attempts() > 1 && self.is_well(&answer),
                 shadow: trail.shadow.all(),
                 bytes_sent: trail.bytes_sent(),

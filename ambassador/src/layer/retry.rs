@@ -20,7 +20,7 @@ use crate::{
         Request, Response, Reuse,
         body::Body,
         error::ProxyError,
-        facts::{outcome_of, retry_outcome_of},
+        facts::{given_up_reason_of, outcome_of, retry_outcome_of},
         interim::InterimSink,
         plan::Plan,
         replay::ReplayBody,
@@ -37,7 +37,7 @@ use crate::{
         retry_after::retry_after,
     },
     telemetry::{
-        event::{self, Retried, RetryGivenUp},
+        event::{self, Retried},
         labels::{GivenUpReason, RetryOutcome, ShadowDecision},
     },
     upstream::pool,
@@ -98,6 +98,9 @@ impl Retries {
             let ended = Ended { result, outcome };
             if let Some(outcome) = ended.retry_outcome().filter(|_| retried) {
                 self.say(outcome);
+                if outcome == RetryOutcome::CircuitOpen {
+                    self.plan.give_up(GivenUpReason::CircuitOpen);
+                }
             }
             if !retry::is_due(self.policy(), outcome, stale_retried) {
                 return ended.holding(retry_permit);
@@ -186,14 +189,9 @@ impl Retries {
         if let Some(outcome) = retry_outcome_of(reason) {
             self.say(outcome);
         }
-        let reason = match reason {
-            GiveUp::BodyNotReplayable => GivenUpReason::BodyOverCap,
-            GiveUp::UnsafeMethod => GivenUpReason::NotIdempotent,
-            GiveUp::BoundConnection => GivenUpReason::BoundConnection,
-            _ => return,
-        };
-        let route = Arc::clone(&self.plan.state.route.name);
-        self.plan.state.telemetry.emit(&RetryGivenUp { route, reason }.into());
+        if let Some(reason) = given_up_reason_of(reason) {
+            self.plan.give_up(reason);
+        }
     }
 
     fn say(&self, outcome: RetryOutcome) {

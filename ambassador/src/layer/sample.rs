@@ -18,10 +18,13 @@ use crate::{
         plan::Plan,
         stage::{Reply, Serve, Stage},
     },
-    policy::classify::{AttemptOutcome, Written},
+    policy::{
+        classify::{AttemptOutcome, Written},
+        retry::is_due,
+    },
     telemetry::{
         event::{AttemptFinished, ConnectFinished},
-        labels::ErrorType,
+        labels::{ErrorType, GivenUpReason},
     },
     upstream::admission::Permits,
 };
@@ -107,14 +110,30 @@ impl Measured {
         response.body = response.body.on_end(Box::new(move |end| match end.clean {
             Ok(()) | Err(BodyErrorKind::Abandoned) => {
                 let outcome = end.grpc_status.map_or(outcome, AttemptOutcome::Grpc);
+                if end.grpc_status.is_some() {
+                    self.say_if_beyond_retry(outcome);
+                }
                 self.finish(status, outcome, None, end.at);
             }
             Err(error) => {
                 let cut = AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: true };
+                if error != BodyErrorKind::Overdue {
+                    let before =
+                        AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: false };
+                    self.say_if_beyond_retry(before);
+                }
                 self.finish(status, cut, Some(error.into()), end.at);
             }
         }));
         response
+    }
+
+    /// The reply failed when the program had its head; `outcome` is what the same would have been before.
+    fn say_if_beyond_retry(&self, outcome: AttemptOutcome) {
+        let route = self.plan.route();
+        if route.mode.decides() && is_due(&route.retry, outcome, true) {
+            self.plan.give_up(GivenUpReason::ReplyStarted);
+        }
     }
 
     fn finish(self, status: Option<u16>, outcome: AttemptOutcome, error: Option<ErrorType>, at: Instant) {

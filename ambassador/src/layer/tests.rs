@@ -2,17 +2,12 @@
 //! The stages around a mock of the upstream that plays a list of outcomes.
 
 use std::{
-    collections::VecDeque,
-    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::Frame;
 use http_body_util::BodyExt;
 
 use super::{
@@ -22,12 +17,12 @@ use super::{
 use crate::{
     http1::head,
     message::{
-        Request, RequestHead, Response, ResponseHead,
-        body::{Body, BodyError, BodySource},
-        error::{ProxyError, Sent},
+        Request, RequestHead, Response,
+        body::{Body, BodyError},
+        error::ProxyError,
         flow::{Flow, FlowId},
         interim::InterimSink,
-        stage::{Reply, Serve, Stage},
+        stage::Stage,
     },
     net::{
         dial::{Dialer, LocalSockets},
@@ -49,91 +44,6 @@ use crate::{
     },
     upstream::{endpoints::Endpoints, state::States},
 };
-
-/// What the upstream does with one attempt.
-enum Play {
-    /// Answers with this status and a body that ends when it is dropped.
-    Status(u16),
-    /// Ends a connection that has carried a request before.
-    Stale,
-    /// Ends a fresh connection.
-    Reset,
-    /// Answers 200 with this `grpc-status` in the trailers.
-    Grpc(&'static str),
-    /// Answers 200 with a body that never ends.
-    Endless,
-    /// Never answers.
-    Silence,
-}
-
-/// Plays a list and keeps where each attempt was sent.
-struct Mock {
-    plays: Mutex<VecDeque<Play>>,
-    seen: Arc<Mutex<Vec<SocketAddr>>>,
-}
-
-impl Serve for Mock {
-    fn serve(&self, request: Box<Request>) -> Reply {
-        self.seen.lock().expect("no panic").push(request.destination());
-        let play = self.plays.lock().expect("no panic").pop_front().expect("no more attempts");
-        let disconnected = |reused| ProxyError::Disconnected {
-            reused,
-            sent: Sent::Fully,
-            replied: false,
-            source: io::ErrorKind::ConnectionReset.into(),
-        };
-        if matches!(play, Play::Silence) {
-            return Box::pin(std::future::pending());
-        }
-        Box::pin(std::future::ready(match play {
-            Play::Silence => unreachable!("handled above"),
-            Play::Grpc(status) => {
-                let (parts, ()) = http::Response::new(()).into_parts();
-                Ok(Response::new(ResponseHead::Http2(Box::new(parts)), Body::source(Trailers(Some(status)))))
-            }
-            Play::Endless => {
-                let (parts, ()) = http::Response::new(()).into_parts();
-                Ok(Response::new(ResponseHead::Http2(Box::new(parts)), Body::source(Endless)))
-            }
-            Play::Status(status) => {
-                let wire = format!("HTTP/1.1 {status} X\r\ncontent-length: 1\r\n\r\n");
-                let head = head::ResponseHead::parse(wire.as_bytes(), "GET").expect("a head").expect("whole");
-                Ok(Response::new(ResponseHead::Http1(head), Body::whole(Bytes::from_static(b"x"))))
-            }
-            Play::Stale => Err(disconnected(true)),
-            Play::Reset => Err(disconnected(false)),
-        }))
-    }
-}
-
-/// A body of nothing but trailers.
-struct Trailers(Option<&'static str>);
-
-impl BodySource for Trailers {
-    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(self.0.take().map(|status| {
-            let status = HeaderValue::from_static(status);
-            Ok(Frame::trailers(HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), status)])))
-        }))
-    }
-
-    fn is_ended(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-/// A body that never ends.
-struct Endless;
-
-impl BodySource for Endless {
-    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Pending
-    }
-
-    fn is_ended(&self) -> bool {
-        false
-    }
-}
 
 /// A route's stages around the mock.
 struct World {
@@ -192,7 +102,11 @@ fn retrying(attempts: u32) -> RetryPolicy {
     RetryPolicy { attempts, retry_on, ..RetryPolicy::default() }
 }
 
+mod given_up;
 mod limits;
+mod mock;
+
+use mock::{Mock, Play};
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_connection_is_retried_in_every_mode_and_nothing_else_in_mode_off() {

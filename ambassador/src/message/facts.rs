@@ -15,7 +15,7 @@ use crate::{
     },
     telemetry::{
         event::Caller,
-        labels::{BreakerCause, BreakerState, ErrorType, Protocol, RetryOutcome},
+        labels::{BreakerCause, BreakerState, ErrorType, GivenUpReason, Protocol, RetryOutcome},
     },
 };
 
@@ -161,6 +161,23 @@ pub(crate) fn retry_outcome_of(give_up: GiveUp) -> Option<RetryOutcome> {
         GiveUp::BreakerOpen => Some(RetryOutcome::CircuitOpen),
         GiveUp::TooManyRetries => Some(RetryOutcome::Overflow),
     }
+}
+
+/// Why a request that its route would retry is not tried again; `None` if there is nothing to retry.
+pub(crate) fn given_up_reason_of(give_up: GiveUp) -> Option<GivenUpReason> {
+    Some(match give_up {
+        GiveUp::NotRetriable => return None,
+        GiveUp::UnsafeMethod => GivenUpReason::NotIdempotent,
+        GiveUp::BodyNotReplayable => GivenUpReason::BodyOverCap,
+        GiveUp::BoundConnection => GivenUpReason::BoundConnection,
+        GiveUp::AttemptsExhausted => GivenUpReason::LimitExceeded,
+        GiveUp::PushedBack => GivenUpReason::PushedBack,
+        GiveUp::RetryAfterBeyondDeadline => GivenUpReason::RetryAfterTooLong,
+        GiveUp::DeadlineTooClose => GivenUpReason::DeadlineExceeded,
+        GiveUp::BudgetExhausted => GivenUpReason::BudgetExhausted,
+        GiveUp::BreakerOpen => GivenUpReason::CircuitOpen,
+        GiveUp::TooManyRetries => GivenUpReason::Overflow,
+    })
 }
 
 impl From<&App> for Caller {

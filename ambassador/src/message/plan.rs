@@ -18,8 +18,8 @@ use super::{RequestHead, flow::Flow};
 use crate::{
     policy::{deadline::Deadline, route::Route},
     telemetry::{
-        event::{Destination, RetryReason},
-        labels::ErrorType,
+        event::{Destination, RetryGivenUp, RetryReason},
+        labels::{ErrorType, GivenUpReason},
         shadow::SharedShadow,
     },
     upstream::state::RouteState,
@@ -56,6 +56,13 @@ impl Plan {
         }
     }
 
+    /// Says why the request is not tried again although its route retries what it ended with.
+    pub fn give_up(&self, reason: GivenUpReason) {
+        self.trail.give_up_because(reason);
+        let route = Arc::clone(&self.state.route.name);
+        self.state.telemetry.emit(&RetryGivenUp { route, reason }.into());
+    }
+
     /// A failure is the program's to see as it is: nothing is configured that would answer it.
     pub fn passes_failures(&self) -> bool {
         self.route().transparent || !self.route().mode.acts()
@@ -72,6 +79,7 @@ impl Plan {
 pub struct Trail {
     attempts: AtomicU32,
     retry_reason: AtomicU32,
+    given_up: AtomicU32,
     sent: AtomicU64,
     /// Where the first attempt went, and the last one if it was another.
     first: OnceLock<SocketAddr>,
@@ -129,6 +137,17 @@ impl Trail {
             3 => ErrorType::ALL.iter().copied().find(|error| *error as u32 == value).map(RetryReason::Error),
             _ => None,
         }
+    }
+
+    /// Notes why the request is not tried again.
+    fn give_up_because(&self, reason: GivenUpReason) {
+        self.given_up.store(reason as u32 + 1, Relaxed);
+    }
+
+    /// Why it is not tried again.
+    pub fn given_up(&self) -> Option<GivenUpReason> {
+        let word = self.given_up.load(Relaxed);
+        GivenUpReason::ALL.iter().copied().find(|reason| *reason as u32 + 1 == word)
     }
 
     /// Notes bytes that came from the program.

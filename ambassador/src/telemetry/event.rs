@@ -114,6 +114,8 @@ pub struct RequestFinished<'a> {
     pub attempts: u32,
     /// What made the last further attempt necessary; with a single attempt, what would have in mode shadow.
     pub retry_reason: Option<RetryReason>,
+    /// Why it was not tried again, or not once more, although its route retries what it ended with.
+    pub given_up: Option<GivenUpReason>,
     /// A retry turned a failure into a success.
     pub rescued: bool,
     /// What policies in mode shadow would have done.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::telemetry::event::{Caller, FlowFinished, RequestFinished};
-use crate::telemetry::labels::{ErrorType, ShadowDecision};
+use crate::telemetry::labels::{ErrorType, GivenUpReason, ShadowDecision};
 use crate::telemetry::safe_json;
 use crate::telemetry::shadow::Shadowed;
 use crate::telemetry::units::milliseconds;
@@ -31,6 +31,7 @@ pub(super) fn request(request: &RequestFinished<'_>, now: Timestamp) -> String {
         duration_ms: milliseconds(request.duration),
         attempts: request.attempts,
         retry_reason: request.retry_reason.map(|reason| reason.to_string()),
+        retry_given_up: request.given_up.map(GivenUpReason::as_str),
         shadow: words(request.shadow),
         bytes_sent: request.bytes_sent,
         bytes_received: request.bytes_received,
@@ -57,6 +58,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, now: Timestamp) -> String {
         duration_ms: milliseconds(flow.duration),
         attempts: flow.attempts,
         retry_reason: None,
+        retry_given_up: None,
         shadow: words(flow.shadow),
         bytes_sent: flow.bytes_sent,
         bytes_received: flow.bytes_received,
@@ -88,6 +90,8 @@ struct Line<'a> {
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_given_up: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<&'static str>,
     bytes_sent: u64,

@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::telemetry::event::{MissingDestination, RequestFinished};
 use crate::telemetry::fixtures::{dead_redis, refused, rescued, tls};
-use crate::telemetry::labels::ErrorType;
+use crate::telemetry::labels::{ErrorType, GivenUpReason};
 
 fn lines(format: Format, events: &[Event<'_>]) -> String {
     let now = Timestamp::from_millisecond(1_795_168_500_007).unwrap();
@@ -51,6 +51,14 @@ fn json_lines() {
         Format::Json,
         &[rescued().into(), refused().into(), tls().into(), dead_redis().into()]
     ));
+}
+
+#[test]
+fn why_there_was_no_retry_is_a_field_of_json() {
+    let given_up = Some(GivenUpReason::NotIdempotent);
+    let line = lines(Format::Json, &[RequestFinished { given_up, ..rescued() }.into()]);
+    assert!(line.contains(r#","retry_given_up":"not_idempotent","#), "{line}");
+    assert!(!lines(Format::Json, &[rescued().into()]).contains("given_up"));
 }
 
 #[test]
