@@ -197,7 +197,8 @@ impl Connection {
         let stack = self.context.stack.clone();
         let Self { client, flow, context, .. } = self;
         let served = if protocol == Protocol::Http2 {
-            Ok(Box::pin(http2::serve(client, from_client, flow, stack, spare)).await)
+            let bytes = context.telemetry.wire_bytes(protocol.into());
+            Ok(Box::pin(http2::serve(client, from_client, flow, stack, spare, bytes)).await)
         } else {
             let unclear = unclear(&context, &flow);
             let served =

@@ -27,21 +27,23 @@ use crate::{
         stream::ProgramStream,
     },
     message::{Stack, flow::Flow},
+    telemetry::WireBytes,
     upstream::pool::{self, FlowConnections, Spare},
 };
 
 /// Serves the streams of a flow whose first bytes, `prefix`, have been read; `spare` is a connection to its
-/// original destination that was dialled in advance.
+/// original destination that was dialled in advance. What the program's connection carries is counted in `bytes`.
 pub async fn serve(
     stream: TcpStream,
     prefix: BytesMut,
     flow: Arc<Flow>,
     stack: Stack,
     spare: Option<(SocketAddr, Spare)>,
+    bytes: WireBytes,
 ) -> FlowEnd {
     let connections = FlowConnections::open(&flow, spare);
     let ending = pool::ending(flow.id).unwrap_or_default();
-    let (socket, farewell) = Socket::new(stream, prefix, Arc::clone(&ending));
+    let (socket, farewell) = Socket::new(stream, prefix, Arc::clone(&ending), bytes);
     let end = match limits::server().handshake(HeardOut::new(socket)).await {
         Ok(connection) => {
             let streams = JoinSet::new();

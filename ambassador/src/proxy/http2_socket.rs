@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     http1::wire,
     http2::ending::{Ending, Wish},
+    telemetry::WireBytes,
 };
 
 /// A program's socket. When it is dropped it is reset, if that is what its flow's ending asks for.
@@ -28,15 +29,22 @@ pub(super) struct Socket {
     ending: Arc<Ending>,
     /// The program has not ended its side yet; for whom the socket is kept then.
     farewell: Option<oneshot::Sender<socket2::Socket>>,
+    bytes: WireBytes,
 }
 
 /// What is left of a socket whose program may still send.
 pub(super) struct Farewell(oneshot::Receiver<socket2::Socket>);
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, prefix: BytesMut, ending: Arc<Ending>) -> (Self, Farewell) {
+    pub(super) fn new(
+        stream: TcpStream,
+        prefix: BytesMut,
+        ending: Arc<Ending>,
+        bytes: WireBytes,
+    ) -> (Self, Farewell) {
         let (kept, farewell) = oneshot::channel();
-        (Self { stream, prefix, ending, farewell: Some(kept) }, Farewell(farewell))
+        bytes.sent(prefix.len());
+        (Self { stream, prefix, ending, farewell: Some(kept), bytes }, Farewell(farewell))
     }
 }
 
@@ -75,9 +83,11 @@ impl AsyncRead for Socket {
         if self.prefix.is_empty() {
             let before = buf.filled().len();
             let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
-            if read.is_err() || buf.filled().len() == before {
+            let count = buf.filled().len() - before;
+            if read.is_err() || count == 0 {
                 self.farewell = None;
             }
+            self.bytes.sent(count);
             return Poll::Ready(read);
         }
         let count = self.prefix.len().min(buf.remaining());
@@ -92,7 +102,8 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        Poll::Ready(written.inspect(|count| self.bytes.received(*count)))
     }
 
     fn poll_write_vectored(
@@ -100,7 +111,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        Poll::Ready(written.inspect(|count| self.bytes.received(*count)))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 use thiserror::Error;
 
 use crate::telemetry::access_log::{self, AccessLog, Format, Lines, Writer};
 use crate::telemetry::event::Event;
-use crate::telemetry::labels::Protocol;
+use crate::telemetry::labels::{Direction, Protocol};
 use crate::telemetry::operator_log;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::registry::{KernelCounters, Metrics};
@@ -117,6 +117,11 @@ impl Telemetry {
         }))
     }
 
+    /// Counts what connections of `protocol` carry, where requests do not tell it.
+    pub fn wire_bytes(&self, protocol: Protocol) -> WireBytes {
+        WireBytes(self.live().map(|live| live.metrics.tcp_bytes(protocol).clone()))
+    }
+
     /// Sets where the kernel programs' counters are read at each scrape. Only the first call counts.
     pub fn set_kernel_counters(&self, counters: KernelCounters) {
         if let Some(live) = self.live() {
@@ -173,6 +178,28 @@ impl Drop for Guard {
             && !writer.finish(FLUSH_LIMIT)
         {
             tracing::warn!("access log lines were lost at exit: nobody reads the log");
+        }
+    }
+}
+
+/// Bytes of a program's connection in `ambassador_tcp_bytes_total`.
+#[derive(Clone, Debug, Default)]
+pub struct WireBytes(Option<[IntCounter; 2]>);
+
+impl WireBytes {
+    /// The program has sent so many.
+    pub fn sent(&self, bytes: usize) {
+        self.add(Direction::Sent, bytes);
+    }
+
+    /// The program was sent so many.
+    pub fn received(&self, bytes: usize) {
+        self.add(Direction::Received, bytes);
+    }
+
+    fn add(&self, direction: Direction, bytes: usize) {
+        if let Some(counters) = &self.0 {
+            counters[direction as usize].inc_by(bytes as u64);
         }
     }
 }

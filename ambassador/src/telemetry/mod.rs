@@ -29,6 +29,6 @@ pub mod shadow;
 pub mod summary;
 mod units;
 
-pub use facade::{ActiveConnection, Guard, Options, Telemetry, TelemetryError};
+pub use facade::{ActiveConnection, Guard, Options, Telemetry, TelemetryError, WireBytes};
 pub use recorder::Recorder;
 pub use registry::KernelCounters;

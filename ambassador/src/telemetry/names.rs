@@ -64,7 +64,7 @@ pub(crate) const SELF_TESTS: Name = name(
 pub(crate) const CONNECT_DURATION: Name =
     name("ambassador_connect_duration_seconds", "Time of successful dials to upstreams.");
 pub(crate) const TCP_BYTES: Name =
-    name("ambassador_tcp_bytes_total", "Bytes relayed from the program (sent) and to it (received).");
+    name("ambassador_tcp_bytes_total", "Bytes that programs sent over their connections, and received.");
 pub(crate) const HOST_MISMATCH: Name = name(
     "ambassador_host_mismatch_total",
     "Requests whose Host header claims a route that the dialled address does not belong to.",

@@ -82,7 +82,10 @@ impl Metrics {
             };
             self.timeout(&request.route, timeout, Enforcement::Shadow);
         }
-        self.bytes(request.protocol, request.bytes_sent, request.bytes_received);
+        // The frames of HTTP/2 belong to its connection, which counts them itself.
+        if request.protocol != Protocol::Http2 {
+            self.bytes(request.protocol, request.bytes_sent, request.bytes_received);
+        }
     }
 
     /// Counts `error` if it is a time limit that was reached.
@@ -186,8 +189,9 @@ impl Metrics {
     }
 
     fn bytes(&self, protocol: Protocol, sent: u64, received: u64) {
-        self.tcp_bytes(protocol, Direction::Sent).inc_by(sent);
-        self.tcp_bytes(protocol, Direction::Received).inc_by(received);
+        let counters = self.tcp_bytes(protocol);
+        counters[Direction::Sent as usize].inc_by(sent);
+        counters[Direction::Received as usize].inc_by(received);
     }
 
     fn count(&self, key: CounterKey, resolve: impl FnOnce() -> prometheus::IntCounter) {

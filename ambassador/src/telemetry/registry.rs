@@ -184,8 +184,8 @@ impl Metrics {
         (&self.connections[protocol as usize], &self.connections_active[protocol as usize])
     }
 
-    pub(crate) fn tcp_bytes(&self, protocol: Protocol, direction: Direction) -> &IntCounter {
-        &self.tcp_bytes[protocol as usize][direction as usize]
+    pub(crate) fn tcp_bytes(&self, protocol: Protocol) -> &[IntCounter; 2] {
+        &self.tcp_bytes[protocol as usize]
     }
 }
 

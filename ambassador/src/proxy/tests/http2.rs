@@ -15,7 +15,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::*;
-use crate::proxy::http2::serve;
+use crate::{
+    proxy::http2::serve,
+    telemetry::{Options, Telemetry, WireBytes, labels::Protocol},
+};
 
 pub(super) type Reply = Response<BoxBody<Bytes, Infallible>>;
 
@@ -35,7 +38,7 @@ where
 
 async fn client_of(origin: SocketAddr) -> SendRequest<Full<Bytes>> {
     let ((client, stream), flow) = accepted(origin).await;
-    tokio::spawn(serve(stream, BytesMut::new(), flow, stack(), None));
+    tokio::spawn(serve(stream, BytesMut::new(), flow, stack(), None, WireBytes::default()));
     let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     let (sender, connection) = builder.handshake(TokioIo::new(client)).await.expect("handshake");
     tokio::spawn(connection);
@@ -118,6 +121,41 @@ async fn a_refused_dial_ends_the_whole_connection() {
     assert!(within(program.send_request(call("x"))).await.is_err());
     assert!(program.is_closed());
 }
+
+/// Frames and compressed heads are bytes of the connection, too: the metric counts what its ends do.
+#[tokio::test]
+async fn the_bytes_of_the_connection_are_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let ((mut client, stream), flow) = accepted(listener.local_addr().expect("address")).await;
+    let empty = |_| async { Ok::<_, h2::Error>(Response::new(Empty::new().boxed())) };
+    tokio::spawn(serve_origin(listener, service_fn(empty)));
+    let (telemetry, _guard) = Telemetry::new(Options::default()).expect("telemetry");
+    // Detection has read the first bytes.
+    let mut prefix = BytesMut::zeroed(PREFACE.len());
+    let (program, mut wire) = tokio::io::duplex(1 << 16);
+    let relay = tokio::spawn(async move { tokio::io::copy_bidirectional(&mut wire, &mut client).await });
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = builder.handshake(TokioIo::new(program)).await.expect("handshake");
+    tokio::spawn(connection);
+    let mut stream = stream;
+    stream.read_exact(&mut prefix).await.expect("a preface");
+    let bytes = telemetry.wire_bytes(Protocol::Http2);
+    let served = tokio::spawn(serve(stream, prefix, flow, stack(), None, bytes));
+
+    assert_eq!(within(sender.send_request(call("x"))).await.expect("reply").status(), 200);
+    drop(sender);
+    let (sent, received) = within(relay).await.expect("relay").expect("both ends");
+    within(served).await.expect("the flow");
+    let page = telemetry.metrics_page().expect("a page");
+    for (direction, count) in [("sent", sent), ("received", received)] {
+        let line =
+            format!("ambassador_tcp_bytes_total{{direction=\"{direction}\",protocol=\"http2\"}} {count}\n");
+        assert!(page.contains(&line), "wanted {line}{page}");
+    }
+}
+
+/// RFC 9113 §3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn reason_of(error: &hyper::Error) -> Option<h2::Reason> {
     std::error::Error::source(error)?.downcast_ref::<h2::Error>()?.reason()
