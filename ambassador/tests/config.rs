@@ -68,6 +68,26 @@ fn the_sample_compiles_to_what_it_says() {
     assert_eq!(config.telemetry.access_log, Some(log));
 }
 
+/// The breaker that routes share refuses as soon as one of them lets it.
+#[test]
+fn an_upstream_has_the_mode_of_the_route_that_does_most() {
+    let text = "\
+version: v1
+defaults: {mode: shadow}
+routes:
+  - {name: a, match: {ports: [1]}, upstream: watched}
+  - {name: b, match: {ports: [2]}, upstream: mixed}
+  - {name: c, match: {ports: [3]}, upstream: mixed, mode: enforce}
+  - {name: d, match: {ports: [4]}, upstream: off, mode: off}
+upstreams: [{name: watched}, {name: mixed}, {name: off}]
+";
+    let config = compiled(text, &PolicyFlags::default());
+    let modes: Vec<Mode> = config.upstreams.iter().map(|upstream| upstream.mode).collect();
+    assert_eq!(modes, [Mode::Shadow, Mode::Enforce, Mode::Off]);
+    let flags = PolicyFlags { mode: Some(Mode::Enforce), ..PolicyFlags::default() };
+    assert_eq!(compiled(text, &flags).upstreams[0].mode, Mode::Enforce);
+}
+
 #[test]
 fn zero_configuration_changes_nothing() {
     let config = from_flags(&PolicyFlags::default()).unwrap().config;

@@ -88,12 +88,18 @@ fn metrics_count_what_happened_and_promtool_likes_them() -> Result<()> {
 #[test]
 fn the_breakers_of_a_route_and_of_its_upstream_are_told_apart() -> Result<()> {
     let link = Link::new()?;
-    let failing = FaultUpstream::start(&link.server, Link::v4(8081), |_| Answer::status(503).into())?;
+    let _failing = FaultUpstream::start(&link.server, Link::v4(8081), |_| Answer::status(503).into())?;
     let policy = "version: v1
 telemetry:
   metrics: {listen: '127.0.0.1:9464'}
 routes:
   - name: strict
+    match: {ports: [8081], hosts: ['*']}
+    upstream: shop
+    circuitBreaker: {consecutiveFailures: 2}
+  - name: watched
+    mode: shadow
+    match: {hosts: ['*']}
     upstream: shop
     circuitBreaker: {consecutiveFailures: 2}
 upstreams:
@@ -103,13 +109,19 @@ upstreams:
 ";
     let ambassador = Ambassador::with_policy("-q", policy)?;
     let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
-    for _ in 0..3 {
-        driver.get(failing.address(), "/")?;
+    for port in [8081, 8082] {
+        for _ in 0..3 {
+            driver.get(Link::v4(port), "/")?;
+        }
     }
     let text = curl(&link, "/metrics")?;
-    let state = "ambassador_circuit_breaker_state";
-    ensure!(sample(&text, state, "{route=\"\",state=\"closed\",upstream=\"shop\"}")? == 1, "{text}");
-    ensure!(sample(&text, state, "{route=\"strict\",state=\"open\",upstream=\"shop\"}")? == 1, "{text}");
+    // Nothing is refused by the breaker of a route in mode shadow. One that routes share refuses what is not.
+    for (mode, route, state) in
+        [("enforce", "", "closed"), ("enforce", "strict", "open"), ("shadow", "watched", "open")]
+    {
+        let labels = format!("{{mode=\"{mode}\",route=\"{route}\",state=\"{state}\",upstream=\"shop\"}}");
+        ensure!(sample(&text, "ambassador_circuit_breaker_state", &labels)? == 1, "{labels}: {text}");
+    }
     driver.finish()?.expect_success()?;
     Ok(())
 }

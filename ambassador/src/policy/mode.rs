@@ -4,8 +4,8 @@
 //! Shadow exists so that an operator can see a policy's effect before it has one. A shadowed policy must never change
 //! what the program sees.
 
-/// How much a route's policies may do (`mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// How much a route's policies may do (`mode`), most first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// Policies act.
     #[default]

@@ -101,6 +101,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Its endpoints; none means the original destination.
     pub endpoints: Vec<Endpoint>,
+    /// The mode of the route to it whose policies may do most: what its breaker and limits may do.
+    pub mode: Mode,
     /// Its breaker, shared by all routes to it.
     pub breaker: Option<BreakerPolicy>,
     /// Its limits, shared by all routes to it.
@@ -116,6 +118,7 @@ impl Default for Upstream {
         Self {
             name: Arc::from(""),
             endpoints: Vec::new(),
+            mode: Mode::default(),
             breaker: None,
             limits: BulkheadLimits::default(),
             keep_idle: None,

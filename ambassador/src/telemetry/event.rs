@@ -234,6 +234,8 @@ pub struct BreakerCreated {
     pub destination: Destination,
     /// The route whose own it is; `None` for that of an upstream, which its routes share.
     pub route: Option<Arc<str>>,
+    /// Whether it refuses anything, or only would.
+    pub enforcement: Enforcement,
     /// Its first state.
     pub state: BreakerState,
 }
@@ -245,8 +247,10 @@ pub struct BreakerTransition<'a> {
     pub destination: Destination,
     /// The route whose own it is; `None` for that of an upstream, which its routes share.
     pub route: Option<Arc<str>>,
-    /// The route whose call caused it, and whether that is in mode shadow, where nothing is refused.
-    pub by: (Arc<str>, Enforcement),
+    /// Whether it refuses anything, or only would.
+    pub enforcement: Enforcement,
+    /// The route whose call caused it.
+    pub by: Arc<str>,
     /// Host or SNI of that call: the row of the summary.
     pub host: Option<Cow<'a, str>>,
     /// The state that it left.

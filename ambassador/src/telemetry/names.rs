@@ -31,7 +31,7 @@ pub(crate) const RETRY_GIVEN_UP: Name = name(
 );
 pub(crate) const BREAKER_STATE: Name = name(
     "ambassador_circuit_breaker_state",
-    "1 for the state that the circuit breaker of an upstream is in, 0 for the others. In mode shadow it refuses nothing.",
+    "1 for the state that the circuit breaker of an upstream is in, 0 for the others. With mode=shadow it refuses nothing.",
 );
 pub(crate) const BREAKER_TRANSITIONS: Name =
     name("ambassador_circuit_breaker_transitions_total", "State changes of circuit breakers.");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::telemetry::event::{
-    AttemptFinished, BreakerTransition, ConnectFinished, Destination, Event, Rejected, RequestFinished,
+    AttemptFinished, BreakerCreated, BreakerTransition, ConnectFinished, Event, Rejected, RequestFinished,
 };
 use crate::telemetry::handles::{CallKey, CounterKey, LabelId, OTHER, with_handles};
 use crate::telemetry::labels::{
@@ -25,7 +25,9 @@ impl Metrics {
             }
             Event::ConnectFinished(dial) => self.dial(dial),
             Event::BreakerCreated(breaker) => {
-                self.breaker_state(&breaker.destination, breaker.route.as_deref(), breaker.state);
+                let BreakerCreated { destination, route, enforcement, state } = breaker;
+                let upstream = self.upstream(destination);
+                self.breaker_state(&upstream, route.as_deref().unwrap_or_default(), *enforcement, *state);
             }
             Event::BreakerTransition(transition) => self.transition(transition),
             Event::Rejected(rejected) => self.rejected(rejected),
@@ -170,19 +172,19 @@ impl Metrics {
     fn transition(&self, transition: &BreakerTransition<'_>) {
         let upstream = self.upstream(&transition.destination);
         let route = transition.route.as_deref().unwrap_or_default();
-        let labels = [&*upstream.text, route, transition.from.as_str(), transition.to.as_str()];
+        let mode = transition.enforcement.as_str();
+        let labels = [&*upstream.text, route, mode, transition.from.as_str(), transition.to.as_str()];
         self.breaker_transitions.with_label_values(&labels).inc();
-        self.breaker_state(&transition.destination, transition.route.as_deref(), transition.to);
+        self.breaker_state(&upstream, route, transition.enforcement, transition.to);
     }
 
     /// Breakers that share the label `other` have no common state, so it is not shown.
-    fn breaker_state(&self, destination: &Destination, route: Option<&str>, now: BreakerState) {
-        let upstream = self.upstream(destination);
+    fn breaker_state(&self, upstream: &Label, route: &str, enforcement: Enforcement, now: BreakerState) {
         if upstream.id == OTHER {
             return;
         }
         for state in BreakerState::ALL {
-            let labels = [&*upstream.text, route.unwrap_or_default(), state.as_str()];
+            let labels = [&*upstream.text, route, enforcement.as_str(), state.as_str()];
             let gauge = self.breaker_state.with_label_values(&labels);
             gauge.set(i64::from(*state == now));
         }

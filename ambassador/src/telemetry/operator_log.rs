@@ -63,9 +63,8 @@ fn breaker(transition: &BreakerTransition<'_>) {
     let (upstream, endpoint) = (destination.upstream.as_deref(), destination.endpoint);
     let host = host.as_deref().map(|host| access_log::escape(host).to_string());
     let open_for = open_for.map(tracing::field::debug);
-    let (route, enforcement) = &transition.by;
-    let (route, from, to_word) = (&**route, from.as_str(), to.as_str());
-    let message = match (enforcement, to) {
+    let (route, from, to_word) = (&*transition.by, from.as_str(), to.as_str());
+    let message = match (transition.enforcement, to) {
         (Enforcement::Enforce, BreakerState::Open) => "circuit breaker opened",
         (Enforcement::Enforce, BreakerState::HalfOpen) => "circuit breaker is half-open: it probes",
         (Enforcement::Enforce, BreakerState::Closed) => "circuit breaker closed",

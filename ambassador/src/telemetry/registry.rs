@@ -102,8 +102,11 @@ impl Metrics {
             retries: counters(names::RETRIES, &["route", "outcome"])?,
             rejected: counters(names::REJECTED, &["route", "reason", "mode"])?,
             timeouts: counters(names::TIMEOUTS, &["route", "timeout", "mode"])?,
-            breaker_state: gauges(names::BREAKER_STATE, &["upstream", "route", "state"])?,
-            breaker_transitions: counters(names::BREAKER_TRANSITIONS, &["upstream", "route", "from", "to"])?,
+            breaker_state: gauges(names::BREAKER_STATE, &["upstream", "route", "mode", "state"])?,
+            breaker_transitions: counters(
+                names::BREAKER_TRANSITIONS,
+                &["upstream", "route", "mode", "from", "to"],
+            )?,
             host_mismatch: counters(names::HOST_MISMATCH, &["route"])?,
             missing_destination: plain(&registry, names::MISSING_DESTINATION)?,
             access_log_dropped: plain(&registry, names::ACCESS_LOG_DROPPED)?,

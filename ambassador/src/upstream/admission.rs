@@ -113,13 +113,13 @@ impl RouteState {
         request: Option<&RequestHead>,
     ) {
         let Some(Transition { from, to, cause }) = transition else { return };
-        let mode = if self.route.mode == Mode::Shadow { Enforcement::Shadow } else { Enforcement::Enforce };
         let wait = self.breakers[position].policy().wait_duration_in_open_state;
         self.telemetry.emit(
             &BreakerTransition {
                 destination: self.destination(endpoint),
                 route: self.owner(position),
-                by: (Arc::clone(&self.route.name), mode),
+                enforcement: self.enforcement(position),
+                by: Arc::clone(&self.route.name),
                 host: request.and_then(RequestHead::authority).map(Cow::Borrowed),
                 from: from.into(),
                 to: to.into(),

@@ -22,12 +22,13 @@ use crate::{
         breaker::{Breaker, BreakerPolicy},
         budget::Budget,
         bulkhead::{Bulkhead, BulkheadLimits},
+        mode::Mode,
         route::Route,
     },
     telemetry::{
         Telemetry,
         event::{BreakerCreated, Destination},
-        labels::BreakerState,
+        labels::{BreakerState, Enforcement},
     },
 };
 
@@ -60,6 +61,12 @@ impl RouteState {
     pub fn owner(&self, position: usize) -> Option<Arc<str>> {
         let shared = self.route.upstream.as_ref().is_some_and(|upstream| upstream.breaker.is_some());
         (position > 0 || !shared).then(|| Arc::clone(&self.route.name))
+    }
+
+    /// Whether the breaker at `position` refuses anything. One that routes share does as soon as one of them lets it.
+    pub fn enforcement(&self, position: usize) -> Enforcement {
+        let owner = if self.owner(position).is_some() { None } else { self.route.upstream.as_ref() };
+        enforcement_of(owner.map_or(self.route.mode, |upstream| upstream.mode))
     }
 
     /// What a flow or request to `endpoint` is accounted to.
@@ -159,11 +166,14 @@ impl States {
         }
         let breaker_of = |policy: &Option<BreakerPolicy>, owner: Option<Arc<str>>| {
             let breaker = policy.clone().map(|policy| Arc::new(Breaker::new(policy)));
-            if breaker.is_some() {
+            let shared = if owner.is_none() { route.upstream.as_ref() } else { None };
+            let mode = shared.map_or(route.mode, |upstream| upstream.mode);
+            if breaker.is_some() && mode.decides() {
+                let enforcement = enforcement_of(mode);
                 let name = route.upstream.as_ref().map(|upstream| Arc::clone(&upstream.name));
                 let destination = Destination { upstream: name, endpoint: original_dst };
-                self.telemetry
-                    .emit(&BreakerCreated { destination, route: owner, state: BreakerState::Closed }.into());
+                let state = BreakerState::Closed;
+                self.telemetry.emit(&BreakerCreated { destination, route: owner, enforcement, state }.into());
             }
             breaker
         };
@@ -197,6 +207,10 @@ impl States {
         shared.routes.insert((Arc::clone(&route.name), key), Arc::clone(&state));
         state
     }
+}
+
+fn enforcement_of(mode: Mode) -> Enforcement {
+    if mode.acts() { Enforcement::Enforce } else { Enforcement::Shadow }
 }
 
 impl Shared {

@@ -78,18 +78,24 @@ fn upstreams(
 ) -> Vec<Arc<Upstream>> {
     let Some(written) = &raw.upstreams else { return Vec::new() };
     unique("upstreams", written.value.iter().filter_map(|at| at.value.name.as_ref()), reader);
-    let used = |name: &Name| {
-        let mut routes = raw.routes.iter().flat_map(|routes| &routes.value);
-        routes.any(|route| route.value.upstream.as_ref().is_some_and(|upstream| upstream.value == *name))
+    // The modes of the routes to an upstream.
+    let modes = |name: &Name| {
+        let routes = raw.routes.iter().flat_map(|routes| &routes.value).map(|route| &route.value);
+        let routes = routes.filter(|route| route.upstream.as_ref().is_some_and(|to| to.value == *name));
+        let inherited = inherited.iter().find_map(|layer| layer.mode);
+        let modes = routes.map(|route| route.mode.as_ref().or(inherited).map(|at| at.value.0));
+        modes.map(Option::unwrap_or_default).min()
     };
     let mut upstreams = Vec::new();
     for (position, at) in written.value.iter().enumerate() {
-        if let Some(name) = at.value.name.as_ref().filter(|name| !used(&name.value)) {
+        let mode = at.value.name.as_ref().and_then(|name| modes(&name.value));
+        if let Some(name) = at.value.name.as_ref().filter(|_| mode.is_none()) {
             reader.problem(name.place, Problem::UnusedUpstream { name: name.value.0.clone() });
         }
         let scope = Scope::Upstream(position);
         let mut layers = Layers { scope, stack: inherited.to_vec(), origins, reader };
-        upstreams.push(Arc::new(upstream::upstream(&mut layers, &at.value)));
+        let upstream = upstream::upstream(&mut layers, &at.value);
+        upstreams.push(Arc::new(Upstream { mode: mode.unwrap_or_default(), ..upstream }));
     }
     upstreams
 }

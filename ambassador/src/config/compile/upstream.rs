@@ -28,6 +28,7 @@ pub(super) fn upstream(layers: &mut Layers<'_, '_>, raw: &RawUpstream) -> Upstre
         breaker: written.map(|written| breaker::breaker(layers, &written)),
         limits,
         keep_idle,
+        ..Upstream::default()
     }
 }
 

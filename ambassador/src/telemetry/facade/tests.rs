@@ -40,12 +40,17 @@ fn everything() -> Vec<Event<'static>> {
         duration: Duration::from_micros(400),
         error: None,
     };
-    let created =
-        BreakerCreated { destination: upstream("payments"), route: None, state: BreakerState::Closed };
+    let created = BreakerCreated {
+        destination: upstream("payments"),
+        route: None,
+        enforcement: Enforcement::Enforce,
+        state: BreakerState::Closed,
+    };
     let opened = BreakerTransition {
         destination: upstream("payments"),
         route: None,
-        by: (Arc::from("payments"), Enforcement::Enforce),
+        enforcement: Enforcement::Enforce,
+        by: Arc::from("payments"),
         host: None,
         from: BreakerState::Closed,
         to: BreakerState::Open,
@@ -131,7 +136,15 @@ fn destinations_beyond_the_cap_share_one_label() {
     for host in 1..=9 {
         let destination = original(&format!("192.0.2.{host}:80"));
         telemetry.emit(&RequestFinished { destination: destination.clone(), ..rescued() }.into());
-        telemetry.emit(&BreakerCreated { destination, route: None, state: BreakerState::Closed }.into());
+        telemetry.emit(
+            &BreakerCreated {
+                destination,
+                route: None,
+                enforcement: Enforcement::Enforce,
+                state: BreakerState::Closed,
+            }
+            .into(),
+        );
     }
     let page = telemetry.metrics_page().unwrap();
     let count = |upstream: &str| {

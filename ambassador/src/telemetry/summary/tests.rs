@@ -21,7 +21,8 @@ fn opened(host: Option<&'static str>) -> Event<'static> {
     Event::from(BreakerTransition {
         route: None,
         destination: upstream("payments"),
-        by: (Arc::from("payments"), Enforcement::Enforce),
+        enforcement: Enforcement::Enforce,
+        by: Arc::from("payments"),
         host: host.map(Cow::Borrowed),
         from: BreakerState::Closed,
         to: BreakerState::Open,
