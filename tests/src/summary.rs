@@ -46,15 +46,6 @@ pub fn destination(stderr: &str, name: &str) -> Result<Destination> {
     found.with_context(|| format!("no destination {name:?} in the summary:\n{stderr}"))
 }
 
-/// How many requests to the endpoint ending in `endpoint` an open breaker refused, from the line of each request.
-pub fn refused_by_breaker(stderr: &str, endpoint: &str) -> usize {
-    let requests = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let refused = requests.filter(|request| request["error"] == "circuit_open");
-    refused
-        .filter(|request| request["endpoint"].as_str().is_some_and(|name| name.ends_with(endpoint)))
-        .count()
-}
-
 /// What the breaker of the endpoint ending in `endpoint` did, in order: the fields of each message about it.
 pub fn breaker_messages(stderr: &str, endpoint: &str) -> Vec<Value> {
     let messages = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

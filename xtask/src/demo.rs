@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `cargo xtask demo`: an unmodified client and a flaky upstream, first directly, then under `ambassador run`.
+//! `cargo xtask demo`: an unmodified client and three bad upstreams, first directly, then under `ambassador run`.
 //!
 //! Everything lives in two network namespaces of its own and is gone afterwards, also after Ctrl-C or a failure.
 
@@ -14,6 +14,7 @@ use ambassador_tests::{Ambassador, Finished, Link, Process};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::setup;
 use crate::steps::{built, cargo, is_root, run_command};
 use report::Run;
 use upstream::Upstreams;
@@ -23,29 +24,33 @@ pub(crate) fn run() -> Result<()> {
     if !is_root() {
         bail!("the demo loads kernel programs and makes network namespaces: sudo -E cargo xtask demo");
     }
-    println!("Building ambassador …");
-    run_command(&mut cargo(&["build", "--quiet", "--package", "ambassador"]))?;
+    setup::of(&["curl", "iproute2", "util-linux"])?;
+    println!("Building ambassador: some minutes the first time, then seconds.");
+    run_command(&mut cargo(&["build", "--package", "ambassador"]))?;
     let interrupted = catch_signals()?;
 
-    let client = client::script()?;
-    println!("The client is {}; it dials {} and {}.", client.name, upstream::FLAKY, upstream::RESTARTING);
-    println!("1. directly …");
+    let script = client::script();
+    println!("\nThe client is curl, unmodified. It makes the same requests twice, to");
+    for (host, what) in upstream::ALL {
+        println!("  {host:<24}{what}");
+    }
+    println!("1. directly: some 25 s …");
     let direct =
-        measure(&interrupted, |link| Process::spawn(link.client.command("sh").args(["-c", &client.script])))?;
+        measure(&interrupted, |link| Process::spawn(link.client.command("sh").args(["-c", &script])))?;
 
-    let ambassador =
-        Ambassador::with_policy(FLAGS, POLICY)?.program(built("ambassador")).env("AMBASSADOR_LOG", "info");
-    println!("2. ambassador run {FLAGS} -c demo.yaml -- {} …", client.name);
-    let under = measure(&interrupted, |link| ambassador.spawn(&link.client, &["sh", "-c", &client.script]))?;
+    let ambassador = Ambassador::with_policy(FLAGS, POLICY)?.program(built("ambassador"));
+    println!("2. ambassador run {FLAGS} -c demo.yaml -- sh client.sh …");
+    let under = measure(&interrupted, |link| ambassador.spawn(&link.client, &["sh", "-c", &script]))?;
 
-    let direct = Run::of_direct(&direct.text())?;
-    let under = Run::of_ambassador(&under.text(), &under.errors())?;
-    println!("\ndemo.yaml:\n{POLICY}\n{}\n{BREAKER}\n\n{NEXT}", report::side_by_side(&direct, &under));
+    let direct = Run::of_direct(&direct.finished.text(), direct.hung)?;
+    let under = Run::of_ambassador(&under.finished.text(), &under.finished.errors(), under.hung)?;
+    println!("\ndemo.yaml:\n{POLICY}\n{}\n{WHY}\n\n{NEXT}", report::side_by_side(&direct, &under));
     Ok(())
 }
 
-/// Runs a client against upstreams that start from the same state each time.
-fn measure(interrupted: &AtomicBool, start: impl FnOnce(&Link) -> Result<Process>) -> Result<Finished> {
+/// Runs a client against upstreams that start from the same state each time; what it printed, and what reached the
+/// upstream that hangs.
+fn measure(interrupted: &AtomicBool, start: impl FnOnce(&Link) -> Result<Process>) -> Result<Measured> {
     let mut link = Link::new()?;
     link.client.set_hosts(&upstream::HOSTS)?;
     let mut upstreams = Upstreams::start(&link)?;
@@ -56,10 +61,16 @@ fn measure(interrupted: &AtomicBool, start: impl FnOnce(&Link) -> Result<Process
         }
         upstreams.tick(&link)?;
     }
-    client
-        .finish(ambassador_tests::ambassador::LONG)?
-        .expect_success()
-        .context("the client did not run through")
+    let finished = client.finish(ambassador_tests::ambassador::LONG)?;
+    let finished = finished.expect_success().context("the client did not run through")?;
+    Ok(Measured { finished, hung: upstreams.hung() })
+}
+
+/// One run of the client.
+struct Measured {
+    finished: Finished,
+    /// Requests that the upstream that hangs has seen.
+    hung: usize,
 }
 
 /// From now on Ctrl-C sets a flag, so that the guards of everything that was started run.
@@ -75,17 +86,23 @@ fn catch_signals() -> Result<Arc<AtomicBool>> {
     Ok(interrupted)
 }
 
-const FLAGS: &str = "--retry 3 --per-try-timeout 400ms --breaker 5 -o json";
+const FLAGS: &str = "--retry 3 --per-try-timeout 400ms -o json";
 const POLICY: &str = "version: v1
 routes:
-  - name: inventory
+  - name: inventory   # it restarts now and then, which takes a moment: wait for it
     match: {ports: [8081]}
-    circuitBreaker: {consecutiveFailures: 5, waitDurationInOpenState: 500ms}
+    retry: {attempts: 20, backoff: {base: 100ms, max: 500ms}}
+  - name: reports     # when it hangs, waiting is in vain: find that out three times, then leave it alone
+    match: {ports: [8082]}
+    timeouts: {request: 300ms}
+    retry: {attempts: 0}
+    circuitBreaker: {consecutiveFailures: 3, waitDurationInOpenState: 30s}
 ";
-const BREAKER: &str =
-    "A circuit breaker saves no request of an outage: it makes failing quick, and spares who is down.";
+const WHY: &str = "Retries hide what passes, short faults and a restart alike, for the price of some time. A circuit breaker
+saves no request: where nothing helps, it makes failing quick and spares who is down. (This is a debug build: what
+ambassador adds to the times is several times what a release does.)";
 const NEXT: &str = "Where to look next:
   target/debug/ambassador run --help               your own program: sudo target/debug/ambassador run -- CMD
   target/debug/ambassador explain HOST:PORT -c F   which route and which values apply
-  deploy/ambassador.yaml                           a commented configuration
+  deploy/ambassador.yaml                           a configuration with every field, commented
   ARCHITECTURE.md                                  how a connection travels";

@@ -33,7 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Shows in under a minute what ambassador does: a flaky upstream, directly and under `ambassador run`.
+    /// Shows in a minute what ambassador does: three bad upstreams, directly and under `ambassador run`.
     Demo,
     /// Everything that CI checks.
     Test {

@@ -18,6 +18,17 @@ pub(crate) fn run() -> Result<()> {
         println!("setup: nothing lacks");
         return Ok(());
     }
+    install(&packages)
+}
+
+/// Installs those of `packages` that lack, and only says something if one does.
+pub(crate) fn of(packages: &[&str]) -> Result<()> {
+    let mut lacking = missing();
+    lacking.retain(|package| packages.contains(package));
+    if lacking.is_empty() { Ok(()) } else { install(&lacking) }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
     if !is_root() {
         bail!("setup installs packages: sudo -E cargo xtask setup (missing: {})", packages.join(" "));
     }
@@ -26,7 +37,7 @@ pub(crate) fn run() -> Result<()> {
     run_command(Command::new("apt-get").args(["update", "-qq"]))?;
     println!("setup: apt-get install {}", packages.join(" "));
     let mut install = Command::new("apt-get");
-    install.args(["install", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"]).args(&packages);
+    install.args(["install", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"]).args(packages);
     run_command(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
     println!("setup: installed {}", packages.join(" "));
     Ok(())

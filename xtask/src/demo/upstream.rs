@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The upstreams of the demo: one that fails now and then, and one that restarts in the middle.
+//! The upstreams of the demo: one that fails now and then, one that restarts in the middle, and one that hangs.
 //!
 //! What fails is a function of the request, so that the direct run and the run under ambassador meet the same faults.
 
@@ -16,19 +16,29 @@ use anyhow::Result;
 pub(super) const FLAKY: &str = "payments.example:8080";
 /// The upstream that refuses connections for a while.
 pub(super) const RESTARTING: &str = "inventory.example:8081";
+/// The upstream that accepts, and answers nobody who waits for it.
+pub(super) const HANGING: &str = "reports.example:8082";
+/// All of them, and what is wrong with each.
+pub(super) const ALL: [(&str, &str); 3] = [
+    (FLAKY, "503s, resets, a slow path"),
+    (RESTARTING, "restarts: refuses connects for 1.5 s"),
+    (HANGING, "hangs: accepts, and does not answer"),
+];
 /// The lines of the client's hosts file.
-pub(super) const HOSTS: [&str; 2] = ["10.77.0.2 payments.example", "10.77.0.2 inventory.example"];
+pub(super) const HOSTS: [&str; 3] =
+    ["10.77.0.2 payments.example", "10.77.0.2 inventory.example", "10.77.0.2 reports.example"];
 
-/// Both upstreams, running.
+/// All upstreams, running.
 pub(super) struct Upstreams {
     _flaky: FaultUpstream,
     restarting: FaultUpstream,
+    hanging: FaultUpstream,
     restart: Receiver<()>,
     back_at: Option<Instant>,
 }
 
 impl Upstreams {
-    /// Starts both in the server's namespace.
+    /// Starts all in the server's namespace.
     pub(super) fn start(link: &Link) -> Result<Self> {
         let seen = Mutex::new(HashMap::<String, u32>::new());
         let flaky = FaultUpstream::start(&link.server, Link::v4(8080), move |arrival| {
@@ -44,7 +54,14 @@ impl Upstreams {
             }
             Answer::status(200).into()
         })?;
-        Ok(Self { _flaky: flaky, restarting, restart, back_at: None })
+        let hanging =
+            FaultUpstream::start(&link.server, Link::v4(8082), |_| Answer::status(200).after(HANGS).into())?;
+        Ok(Self { _flaky: flaky, restarting, hanging, restart, back_at: None })
+    }
+
+    /// How many requests have come to the one that hangs.
+    pub(super) fn hung(&self) -> usize {
+        self.hanging.count()
     }
 
     /// Goes down when it was asked to, and up again when its time has come.
@@ -80,4 +97,6 @@ fn number(arrival: &Arrival) -> u32 {
 }
 
 const RESTART_AT: u32 = 15;
+/// Longer than the client waits.
+const HANGS: Duration = Duration::from_secs(3);
 const DOWN: Duration = Duration::from_millis(1500);
