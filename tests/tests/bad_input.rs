@@ -147,6 +147,16 @@ fn without_capabilities_the_missing_one_is_named() -> Result<()> {
     Ok(())
 }
 
+/// Root of a rootless container has every capability, and none that bpf(2) asks for.
+#[test]
+fn root_of_a_user_namespace_is_told_so() -> Result<()> {
+    let namespace = Namespace::new("bad")?;
+    let mut unshare = namespace.command("unshare");
+    unshare.args(["--user", "--map-root-user"]).arg(binary()).args(["run", "--", "true"]);
+    let words = ["in a user namespace of its own", "run it as root of the machine"];
+    check_one_line(&Process::run(&mut unshare, LONG)?.expect_code(125)?, &words)
+}
+
 #[test]
 fn a_namespace_that_is_not_there_or_is_none_is_named() -> Result<()> {
     let namespace = Namespace::new("bad")?;

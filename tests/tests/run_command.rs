@@ -47,6 +47,15 @@ fn a_missing_command_is_127_in_one_line() -> Result<()> {
 }
 
 #[test]
+fn a_line_of_the_shell_that_was_given_as_one_word_is_told_so() -> Result<()> {
+    let finished = run("", &["true | cat"])?.expect_code(127)?;
+    check_one_line(&finished, &["true | cat: no such command", "`sh -c LINE`"])?;
+    let finished = run("", &["no-such-command-at-all"])?.expect_code(127)?;
+    ensure!(!finished.errors().contains("sh -c"), "{}", finished.errors());
+    Ok(())
+}
+
+#[test]
 fn a_command_that_cannot_be_executed_is_126_in_one_line() -> Result<()> {
     let finished = run("-q", &["/etc/passwd"])?.expect_code(126)?;
     check_one_line(&finished, &["/etc/passwd", "denied"])

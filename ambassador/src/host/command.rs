@@ -7,12 +7,15 @@
 #![allow(unsafe_code, reason = "std's pre_exec, and the system calls that are safe between fork and exec")]
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::{
+            ffi::OsStrExt as _,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
     process::{Child, Command},
     sync::mpsc,
@@ -42,7 +45,7 @@ pub struct CommandSpec {
 #[derive(Debug, Error)]
 pub enum LaunchError {
     /// There is no such program (exit code 127, as env(1)).
-    #[error("{}: no such command, or its interpreter is missing", .command.display())]
+    #[error("{}: no such command, or its interpreter is missing{}", .command.display(), shell_hint(.command))]
     NotFound {
         /// CMD.
         command: OsString,
@@ -65,6 +68,12 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What to do where a line of the shell was given as one word.
+fn shell_hint(command: &OsStr) -> &'static str {
+    let line = command.as_bytes().iter().any(|byte| b" \t\n|&;<>".contains(byte));
+    if line { "; a line of the shell is run by `sh -c LINE`" } else { "" }
 }
 
 impl LaunchError {

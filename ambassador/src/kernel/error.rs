@@ -27,6 +27,18 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// The capabilities are those of another user namespace than the machine's.
+    #[error(
+        "the kernel refused to {operation}: this process is in a user namespace of its own (a rootless container, \
+         unshare --user), and its capabilities count for nothing outside of it; run it as root of the machine"
+    )]
+    UserNamespace {
+        /// What was tried.
+        operation: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
     /// The kernel is too old.
     #[error("Linux {found} is too old: ambassador needs 5.15, and 6.1 for all of it")]
     KernelTooOld {

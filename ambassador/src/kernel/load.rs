@@ -227,7 +227,7 @@ fn object_error(error: EbpfError) -> KernelError {
         && is_permission(io_error)
     {
         let source = io::Error::from_raw_os_error(io_error.raw_os_error().unwrap_or(libc::EPERM));
-        return KernelError::Forbidden { operation: format!("create the map {name}"), source };
+        return forbidden(format!("create the map {name}"), source);
     }
     KernelError::Object(Box::new(error))
 }
@@ -238,7 +238,7 @@ fn program_error(program: &'static str, error: ProgramError) -> KernelError {
         && verifier_log.to_string().trim().is_empty()
     {
         let source = io::Error::from_raw_os_error(io_error.raw_os_error().unwrap_or(libc::EPERM));
-        return KernelError::Forbidden { operation: format!("load the program {program}"), source };
+        return forbidden(format!("load the program {program}"), source);
     }
     let source = Box::new(error);
     if has_perfmon() {
@@ -265,6 +265,18 @@ fn require_capabilities() -> Result<(), KernelError> {
 /// What the verifier lets do more, and what newer kernels show the caller's name to.
 fn has_perfmon() -> bool {
     may(Capability::CAP_PERFMON)
+}
+
+/// Why bpf(2) is not allowed although the capabilities are there.
+fn forbidden(operation: String, source: std::io::Error) -> KernelError {
+    // In the machine's own user namespace, and only there, every id stands for itself (user_namespaces(7)).
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let whole = ["0", "0", "4294967295"];
+    if map.is_empty() || map.split_whitespace().eq(whole) {
+        KernelError::Forbidden { operation, source }
+    } else {
+        KernelError::UserNamespace { operation, source }
+    }
 }
 
 /// Whether bpf(2) sees a capability: `CAP_SYS_ADMIN` stands for each of its own.
