@@ -26,7 +26,7 @@ use crate::{
     },
     policy::{matcher::Protocol, route::ConnectMode},
     telemetry::{
-        event::{ConnectHeld, FlowFinished},
+        event::{ConnectFinished, ConnectHeld, FlowFinished},
         labels::{ErrorType, HoldOutcome, RejectReason},
     },
     upstream::state::RouteState,
@@ -184,9 +184,13 @@ impl Held {
         let error = match report.outcome {
             Outcome::Answered(Answer::Refuse) => course.rejected().unwrap_or(ErrorType::ConnectRefused),
             Outcome::Answered(_) => ErrorType::ConnectUnreachable,
-            Outcome::Abandoned => ErrorType::ClientGone,
+            Outcome::Abandoned => course.abandoned(),
             _ => return,
         };
+        if error == ErrorType::ConnectUnanswered {
+            let (destination, error) = (destination.clone(), Some(error));
+            telemetry.emit(&ConnectFinished { destination, duration: report.held, error }.into());
+        }
         telemetry.emit(
             &FlowFinished {
                 route: Arc::clone(&state.route.name),

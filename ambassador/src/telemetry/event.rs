@@ -340,7 +340,7 @@ into_event!(
 );
 
 fn is_failure(error: Option<ErrorType>) -> bool {
-    error.is_some_and(|error| error != ErrorType::ClientGone)
+    error.is_some_and(|error| !matches!(error, ErrorType::ClientGone | ErrorType::ConnectUnanswered))
 }
 
 /// UNKNOWN, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and `DATA_LOSS`: those that

@@ -96,6 +96,8 @@ label_set! {
         ConnectUnreachable => "connect_unreachable",
         /// The dial failed in any other way, e.g. no free local port.
         ConnectFailed => "connect_failed",
+        /// The program gave up a connect that nothing had answered.
+        ConnectUnanswered => "connect_unanswered",
         /// The upstream reset the connection.
         Reset => "reset",
         /// The upstream closed the connection before its reply was complete.

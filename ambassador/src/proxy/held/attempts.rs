@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,7 @@ use crate::{
 pub(super) struct Course {
     attempts: AtomicU32,
     rejected: OnceLock<ErrorType>,
+    answered: AtomicBool,
     /// What mode shadow did not do.
     pub(super) shadow: SharedShadow,
 }
@@ -57,6 +58,15 @@ impl Course {
     /// Why the last one was refused here, if it was.
     pub(super) fn rejected(&self) -> Option<ErrorType> {
         self.rejected.get().copied()
+    }
+
+    /// Why it failed, if the program gave it up now.
+    pub(super) fn abandoned(&self) -> ErrorType {
+        if self.answered.load(Ordering::Relaxed) {
+            ErrorType::ClientGone
+        } else {
+            ErrorType::ConnectUnanswered
+        }
     }
 
     /// It is refused here.
@@ -114,6 +124,9 @@ impl Held {
         let result = flow.dialer.dial(&*flow.sockets, &flow.source, dst, limit).await;
         let duration = started.elapsed();
         if let Err(error) = &result {
+            if matches!(error.failure, DialFailure::Refused | DialFailure::Unreachable) {
+                course.answered.store(true, Ordering::Relaxed);
+            }
             // A success is told by the flow that uses the connection: it is one call, not two.
             if let Some(permits) = permits {
                 if permits.were_refused() && prospect.certainty == Certainty::Decided {

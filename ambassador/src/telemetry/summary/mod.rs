@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::telemetry::event::{BreakerTransition, Event, FlowFinished, RequestFinished};
 use crate::telemetry::interner::Interner;
-use crate::telemetry::labels::Protocol;
+use crate::telemetry::labels::{ErrorType, Protocol};
 
 use histogram::Histogram;
 pub use report::{Row, Summary};
@@ -60,6 +60,7 @@ impl Destinations {
         let call = Call {
             protocol: request.protocol,
             failures: u64::from(request.is_failure()),
+            unanswered: 0,
             rescues: u64::from(request.rescued),
             bytes: (request.bytes_sent, request.bytes_received),
             duration: request.duration,
@@ -77,6 +78,7 @@ impl Destinations {
         let call = Call {
             protocol: flow.protocol,
             failures: u64::from(flow.is_failure()),
+            unanswered: u64::from(flow.error == Some(ErrorType::ConnectUnanswered)),
             rescues: u64::from(flow.rescued),
             bytes: (flow.bytes_sent, flow.bytes_received),
             duration: flow.duration,
@@ -110,6 +112,7 @@ impl Destinations {
 struct Call {
     protocol: Protocol,
     failures: u64,
+    unanswered: u64,
     rescues: u64,
     bytes: (u64, u64),
     duration: Duration,
@@ -120,6 +123,7 @@ struct Call {
 struct Counts {
     requests: AtomicU64,
     failures: AtomicU64,
+    unanswered: AtomicU64,
     rescues: AtomicU64,
     breaker_events: AtomicU64,
     bytes_sent: AtomicU64,
@@ -135,6 +139,7 @@ impl Counts {
         Self {
             requests: zero(),
             failures: zero(),
+            unanswered: zero(),
             rescues: zero(),
             breaker_events: zero(),
             bytes_sent: zero(),
@@ -148,6 +153,7 @@ impl Counts {
         self.requests.fetch_add(1, Ordering::Relaxed);
         for (counter, amount) in [
             (&self.failures, call.failures),
+            (&self.unanswered, call.unanswered),
             (&self.rescues, call.rescues),
             (&self.bytes_sent, call.bytes.0),
             (&self.bytes_received, call.bytes.1),
@@ -172,6 +178,7 @@ impl Counts {
             protocols: Protocol::ALL.iter().copied().filter(|p| protocols & (1 << *p as u8) != 0).collect(),
             requests: of(&self.requests),
             failures: of(&self.failures),
+            unanswered: of(&self.unanswered),
             rescues: of(&self.rescues),
             breaker_events: of(&self.breaker_events),
             bytes_sent: of(&self.bytes_sent),

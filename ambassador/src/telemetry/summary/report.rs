@@ -21,6 +21,8 @@ pub struct Row {
     pub requests: u64,
     /// Those that failed in the end.
     pub failures: u64,
+    /// Connects that the program gave up while nothing answered them; no failures, because its own time ended them.
+    pub unanswered: u64,
     /// Those that a retry turned from a failure into a success.
     pub rescues: u64,
     /// State changes of its circuit breaker.
@@ -82,6 +84,7 @@ impl Summary {
             total: JsonTotal {
                 requests: self.total(|row| row.requests),
                 failures: self.total(|row| row.failures),
+                connects_unanswered: self.total(|row| row.unanswered),
                 rescued_by_retry: self.total(|row| row.rescues),
                 breaker_events: self.total(|row| row.breaker_events),
                 bytes_sent: self.total(|row| row.bytes_sent),
@@ -121,6 +124,7 @@ struct JsonSummary<'a> {
 struct JsonTotal {
     requests: u64,
     failures: u64,
+    connects_unanswered: u64,
     rescued_by_retry: u64,
     breaker_events: u64,
     bytes_sent: u64,
@@ -133,6 +137,7 @@ struct JsonRow<'a> {
     protocols: Vec<&'static str>,
     requests: u64,
     failures: u64,
+    connects_unanswered: u64,
     rescued_by_retry: u64,
     breaker_events: u64,
     bytes_sent: u64,
@@ -148,6 +153,7 @@ impl<'a> JsonRow<'a> {
             protocols: row.protocols.iter().map(|protocol| protocol.as_str()).collect(),
             requests: row.requests,
             failures: row.failures,
+            connects_unanswered: row.unanswered,
             rescued_by_retry: row.rescues,
             breaker_events: row.breaker_events,
             bytes_sent: row.bytes_sent,
