@@ -96,10 +96,14 @@ impl Summary {
     }
 
     fn headline(&self) -> String {
+        let unanswered = match self.total(|row| row.unanswered) {
+            0 => String::new(),
+            count => format!(", {} that nothing answered", counted(count, "connect")),
+        };
         match self.rows.len() {
             0 => String::from("ambassador: no intercepted connections\n"),
             count => format!(
-                "ambassador: {} to {}, {} failed, {} saved by a retry\n",
+                "ambassador: {} to {}, {} failed{unanswered}, {} saved by a retry\n",
                 counted(self.total(|row| row.requests), "request"),
                 counted(count as u64, "destination"),
                 self.total(|row| row.failures),
@@ -197,7 +201,10 @@ fn cells(row: &Row) -> [String; 10] {
         escape(&row.name).into_owned(),
         protocols.join(","),
         row.requests.to_string(),
-        row.failures.to_string(),
+        match row.unanswered {
+            0 => row.failures.to_string(),
+            unanswered => format!("{}, {unanswered} unanswered", row.failures),
+        },
         row.rescues.to_string(),
         row.breaker_events.to_string(),
         units::bytes(row.bytes_sent),

@@ -52,6 +52,14 @@ fn table() {
     assert_snapshot!("table_json", summary.to_json());
 }
 
+/// Such a connect is no failure of the destination, and whoever reads "0 failed" would believe that all was well.
+#[test]
+fn connects_that_nothing_answered_are_told_where_there_are_some() {
+    let unanswered = FlowFinished { error: Some(ErrorType::ConnectUnanswered), ..dead_redis() };
+    let text = counted(8, &[unanswered.clone().into(), unanswered.into(), rescued().into()]).to_text();
+    assert_snapshot!(text);
+}
+
 #[test]
 fn a_run_without_connections_says_so() {
     assert_snapshot!(counted(8, &[]).to_text());
