@@ -7,7 +7,10 @@
 use std::{
     future::poll_fn,
     io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -18,7 +21,7 @@ use super::wire::{self, Follows};
 /// The program's end of a flow.
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
-    half_closed: AtomicBool,
+    half_closed: Arc<AtomicBool>,
     reset: AtomicBool,
     strayed: AtomicBool,
     spent: AtomicBool,
@@ -26,10 +29,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    /// `half_closed` is what others see of the program's FIN.
+    pub(crate) fn new(stream: TcpStream, half_closed: Arc<AtomicBool>) -> Self {
         Self {
             stream,
-            half_closed: AtomicBool::new(false),
+            half_closed,
             reset: AtomicBool::new(false),
             strayed: AtomicBool::new(false),
             spent: AtomicBool::new(false),

@@ -140,8 +140,11 @@ impl Entry {
         );
     }
 
+    /// What was answered to a program that was gone by then is no success: it did not read it.
     fn finish(&self, answer: Answer, at: Instant) {
         let Plan { head, flow, trail, .. } = &*self.plan;
+        let left = || flow.program_has_left().then_some(ErrorType::ClientGone);
+        let answer = Answer { error: answer.error.or_else(left), ..answer };
         let retry_reason = trail.retry_reason();
         self.plan.state.telemetry.emit(
             &RequestFinished {

@@ -61,7 +61,7 @@ pub async fn serve(
         return context.sentinel.answer(client).await;
     }
     let claim = context.claim(peer, listener, &origin).await;
-    let flow = Arc::new(context.flow_from(peer, origin, sockets));
+    let flow = Arc::new(context.flow_from(peer, listener, origin, sockets));
     Connection { client, flow, context, arrived }.serve(claim).await;
 }
 

@@ -89,7 +89,13 @@ impl Context {
     }
 
     /// A flow of `client` that `origin` tells of.
-    pub(super) fn flow_from(&self, client: SocketAddr, origin: Origin, sockets: Arc<dyn Sockets>) -> Flow {
+    pub(super) fn flow_from(
+        &self,
+        client: SocketAddr,
+        listener: SocketAddr,
+        origin: Origin,
+        sockets: Arc<dyn Sockets>,
+    ) -> Flow {
         let source = Source::new(client, origin.netns_cookie);
         if origin.bound {
             source.spend_port();
@@ -103,6 +109,8 @@ impl Context {
             sockets,
             dialer: self.dialer.clone(),
             verdicts: self.holds.as_ref().map(|holds| Arc::clone(&holds.verdicts)),
+            socket: (FlowKey::new(client, listener, origin.netns_cookie), origin.socket_cookie),
+            half_closed: Arc::default(),
         }
     }
 

@@ -138,7 +138,12 @@ impl Held {
             let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
             return;
         }
-        let flow = Arc::new(self.context.flow_from(key.client(), origin, Arc::clone(&ground.sockets)));
+        let flow = Arc::new(self.context.flow_from(
+            key.client(),
+            key.listener(),
+            origin,
+            Arc::clone(&ground.sockets),
+        ));
         let prospect = self.context.syn_prospect(&flow);
         if prospect.mode == ConnectMode::Eager {
             let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);

@@ -24,6 +24,9 @@ pub trait Verdicts: Send + Sync {
     /// Lets the next SYN of this flow and socket through to the listener. `false` if the program has given it up.
     fn allow(&self, key: &FlowKey, socket_cookie: u64) -> io::Result<bool>;
 
+    /// Whether the program still has this socket, waiting or connected; where that cannot be told, it has.
+    fn is_open(&self, key: &FlowKey, socket_cookie: u64) -> bool;
+
     /// Notes that `dst` accepts, seen from the network namespace: for a while its SYNs need not be held. `near` tells
     /// the own end of the connection that shows it.
     fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>);

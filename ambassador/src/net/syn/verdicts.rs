@@ -43,6 +43,13 @@ impl Verdicts for KernelVerdicts {
         self.maps.admit(&key.into(), socket_cookie).map_err(io::Error::other)
     }
 
+    fn is_open(&self, key: &FlowKey, socket_cookie: u64) -> bool {
+        self.maps.is_open(&key.into(), socket_cookie).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the kernel does not tell whether a connection is open");
+            true
+        })
+    }
+
     fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>) {
         let epoch = self.failures.epoch.load(Ordering::Relaxed);
         if !is_news((netns_cookie, dst), epoch) || is_same_host(dst, near()) {

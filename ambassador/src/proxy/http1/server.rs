@@ -62,7 +62,7 @@ pub async fn serve(
     unclear: Unclear,
 ) -> Result<FlowEnd, Unread> {
     let connections = FlowConnections::open(&flow, spare);
-    let peer = Arc::new(Peer::new(stream));
+    let peer = Arc::new(Peer::new(stream, Arc::clone(&flow.half_closed)));
     let inbound = Inbound::new(peer.clone(), prefix, unclear);
     let end = Server { peer, inbound, flow, stack, timer: None }.run().await;
     drop(connections);

@@ -37,6 +37,7 @@ use crate::{
         dial::{Dialer, LocalSockets},
         orig_dst::App,
         source::Source,
+        syn::FlowKey,
     },
     upstream::exchange::Exchange,
 };
@@ -130,6 +131,8 @@ async fn accepted(origin: SocketAddr) -> ((TcpStream, TcpStream), Arc<Flow>) {
         sockets: Arc::new(LocalSockets),
         dialer: Dialer::unmarked(),
         verdicts: None,
+        socket: (FlowKey::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), 1), 1),
+        half_closed: Arc::default(),
     };
     ((client, stream), Arc::new(flow))
 }

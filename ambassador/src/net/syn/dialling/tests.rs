@@ -67,6 +67,10 @@ impl Verdicts for World {
         Ok(!self.gone)
     }
 
+    fn is_open(&self, _: &FlowKey, _: u64) -> bool {
+        !self.gone
+    }
+
     fn good(&self, netns_cookie: u64, dst: SocketAddr, _: Near<'_>) {
         assert_eq!(netns_cookie, NETNS);
         self.say(Said::Good(dst));
