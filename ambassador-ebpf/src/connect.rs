@@ -6,6 +6,7 @@ use ambassador_ebpf::{
     counter::Counter,
     decide::{Facts, Reason, Verdict, decide},
     landing::{Endpoint, Landing},
+    mark::BYPASSED,
     refusal::Refusal,
     settings::{Heartbeat, INTERCEPT_LOOPBACK, Setting},
 };
@@ -166,7 +167,7 @@ fn remember(address: &SocketAddress, destination: &Endpoint, admission: Admissio
     origin.port_be = destination.port_be;
     origin.bound = u8::from(address.has_port());
     origin.netns_cookie = address.netns_cookie();
-    origin.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    origin.pid = pid();
     origin.uid = bpf_get_current_uid_gid() as u32;
     // SAFETY: the helper only reads the context.
     origin.socket_cookie = unsafe { bpf_get_socket_cookie(address.raw()) };
@@ -209,7 +210,14 @@ impl Facts for Attempt<'_> {
 
     #[inline(always)]
     fn is_marked(&self) -> bool {
-        !storage::get(&BYPASS_SK, self.address.socket()).is_null()
+        let mark = storage::get(&BYPASS_SK, self.address.socket());
+        if mark.is_null() {
+            // A number that belongs to nobody else for as long as the programs are attached, which ends with the proxy.
+            let proxy = setting(Setting::ProxyPid);
+            return proxy != 0 && proxy == u64::from(pid());
+        }
+        // SAFETY: a non-null result points to a value of the map's type, alive as long as the socket.
+        unsafe { mark.read() == BYPASSED }
     }
 
     #[inline(always)]
@@ -258,6 +266,12 @@ impl Facts for Attempt<'_> {
     fn good_until_ns(&self) -> u64 {
         good_until_ns(self.address.netns_cookie(), &self.destination)
     }
+}
+
+/// The calling process.
+#[inline(always)]
+fn pid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
 /// An address as the log formats it.

@@ -21,7 +21,7 @@ pub trait Facts {
     fn destination(&self) -> Endpoint;
     /// Whether loopback destinations are intercepted like any other.
     fn intercepts_loopback(&self) -> bool;
-    /// Whether the proxy marked the socket as its own.
+    /// Whether the proxy makes it, for itself.
     fn is_marked(&self) -> bool;
     /// Whether the configuration excludes the destination.
     fn is_excluded(&self) -> bool;

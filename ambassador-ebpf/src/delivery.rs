@@ -6,17 +6,20 @@
 //! getpeername of an MPTCP socket needs it. `sock_ops` programs run about ten times in the life of every connection:
 //! the event is tested first.
 
+use core::ptr::addr_of;
+
 use ambassador_ebpf::{admission::Admission, counter::Counter, flow::Flow, tuple::Tuple};
 use aya_ebpf::{bindings::BPF_SOCK_OPS_STATE_CB_FLAG, macros::sock_ops, programs::SockOpsContext};
 use aya_log_ebpf::debug;
 
 use crate::{
     counters::count,
-    events, flows, lookup,
-    maps::{ACC_SK, NS, ORIG_SK, VERDICT},
+    events, flows,
+    maps::{ACC_SK, NS, ORIG_SK},
     socket::SocketEvent,
     storage,
     variant::{LINES, SILENT},
+    verdicts,
 };
 
 /// On the intercepted cgroup: announces a redirected connection, and takes the announcement back when it closes.
@@ -94,8 +97,8 @@ fn note_isn(ctx: &SockOpsContext) {
     kept.has_isn = 1;
 }
 
-/// The entry goes first and the verdict after it: user space writes the verdict first and looks for the entry after
-/// that, so one of the two sees the other and no verdict outlives its connection.
+/// The entry goes first and the verdict after it. User space writes a verdict first, and then looks for the entry or is
+/// told here that it is gone: so one of the two sees the other, and no verdict outlives its connection.
 #[inline(always)]
 fn withdraw(ctx: &SockOpsContext) {
     let Some(event) = SocketEvent::new(ctx) else { return };
@@ -106,11 +109,11 @@ fn withdraw(ctx: &SockOpsContext) {
     let key = tuple(&event, kept);
     let Some(flow) = flows::find_own(&key, kept.origin.socket_cookie) else {
         flows::forget_lost(&key);
-        forget_verdict(kept);
+        was_admitted(kept, kept);
         return;
     };
     flows::remove(&key);
-    let admitted = kept.admission != HELD || forget_verdict(kept);
+    let admitted = was_admitted(kept, flow);
     // A client that resets at once may be gone before its handshake's last segment is at the listener.
     let is_undelivered = event.first_argument() == TCP_SYN_SENT || flow.delivered == 0;
     if is_undelivered && flow.told != 0 {
@@ -118,10 +121,14 @@ fn withdraw(ctx: &SockOpsContext) {
     }
 }
 
-/// Whether there was one. Only held connections have any.
+/// Whether a connection was let in, and no verdict on it is left. The filter notes in its entry that it was, and gives
+/// the verdict back after that: who finds it gone sees the note.
 #[inline(always)]
-fn forget_verdict(kept: &Flow) -> bool {
-    kept.admission == HELD && lookup::remove(&VERDICT, [kept.origin.socket_cookie])
+fn was_admitted(kept: &Flow, entry: &Flow) -> bool {
+    let socket_cookie = kept.origin.socket_cookie;
+    // SAFETY: a reference to a byte, which the filter may write at the same time.
+    let is_noted = || unsafe { addr_of!(entry.admission).read_volatile() } != HELD;
+    kept.admission != HELD || verdicts::take(socket_cookie) || is_noted() || verdicts::forget(socket_cookie)
 }
 
 #[inline(always)]

@@ -17,12 +17,15 @@ use ambassador_ebpf::{
     origin::Origin,
     tuple::Tuple,
 };
-use aya_ebpf::maps::ring_buf::RingBufEntry;
+use aya_ebpf::{
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    maps::ring_buf::RingBufEntry,
+};
 
 use crate::{
     counters::count,
     lookup,
-    maps::{EVENTS, Ring},
+    maps::{AWAKE, EVENTS, Ring},
     segment::Segment,
 };
 
@@ -32,7 +35,7 @@ pub(crate) fn closed(key: &Tuple, flow: &Flow, admitted: u32) {
     let ring = u32::from(flow.told).wrapping_sub(1);
     let Some(mut room) = reserve::<Event>(ring) else { return };
     fill(&mut room, CLOSED, key, flow, admitted);
-    room.submit(0);
+    submit(ring, room);
 }
 
 /// A SYN is held; false when user space could not be told.
@@ -62,8 +65,31 @@ fn with_syn(ring: u32, segment: &Segment<'_>, kind: u32, key: &Tuple, flow: &Flo
     fill(event, kind, key, flow, 0);
     // SAFETY: as above.
     unsafe { addr_of_mut!((*record).event.syn_len).write(length) };
-    room.submit(0);
+    submit(ring, room);
     true
+}
+
+/// Hands a record over. Who looks into the ring by itself is not woken, which costs an interrupt; it says that it no
+/// longer does before it looks for the last time, so one of the two sees the other.
+#[inline(always)]
+fn submit<T>(ring: u32, room: RingBufEntry<T>) {
+    if !is_awake(ring) {
+        room.submit(0);
+        return;
+    }
+    room.submit(BPF_RB_NO_WAKEUP.into());
+    if !is_awake(ring)
+        && let Some(nothing) = reserve::<u64>(ring)
+    {
+        nothing.discard(BPF_RB_FORCE_WAKEUP.into());
+    }
+}
+
+#[inline(always)]
+fn is_awake(ring: u32) -> bool {
+    let awake: *mut u64 = lookup::get(&AWAKE, [ring.into()]);
+    // SAFETY: the pointer comes from a lookup and is that of an aligned word; user space writes it at any time.
+    !awake.is_null() && unsafe { awake.read_volatile() } != 0
 }
 
 #[inline(always)]

@@ -7,17 +7,13 @@
 //! The filter sees every segment to the listener, and those to accepted sockets until it is taken off them.
 
 use ambassador_ebpf::{
+    admission::Admission,
     counter::Counter,
     flow::{Fate, fate},
 };
 use aya_ebpf::{macros::socket_filter, programs::SkBuffContext};
 
-use crate::{
-    counters::count,
-    events, flows,
-    maps::{LISTENER, VERDICT},
-    segment::Segment,
-};
+use crate::{counters::count, events, flows, maps::LISTENER, segment::Segment, verdicts};
 
 /// On every listener of a namespace that holds SYNs.
 #[socket_filter]
@@ -33,8 +29,20 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
         return ACCEPT;
     };
     let flow = flows::find(&key);
-    match fate(flow.as_deref(), segment.sequence(), is_admitted) {
-        Fate::Admit => ACCEPT,
+    let mut is_written = false;
+    let fate = fate(flow.as_deref(), segment.sequence(), |socket_cookie| {
+        is_written = verdicts::is_written(socket_cookie);
+        is_written || verdicts::is_kept(socket_cookie)
+    });
+    match fate {
+        Fate::Admit => {
+            if is_written && let Some(flow) = flow {
+                // In this order; see `delivery::withdraw`.
+                flow.admission = Admission::Admitted as u8;
+                verdicts::take(flow.origin.socket_cookie);
+            }
+            ACCEPT
+        }
         Fate::Hold => DROP,
         Fate::Tell => {
             if let Some(flow) = flow
@@ -57,12 +65,6 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
             DROP
         }
     }
-}
-
-#[inline(always)]
-fn is_admitted(socket_cookie: u64) -> bool {
-    // SAFETY: only its presence matters.
-    unsafe { VERDICT.get(socket_cookie) }.is_some()
 }
 
 /// All of the segment.

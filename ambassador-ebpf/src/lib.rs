@@ -19,9 +19,11 @@ pub mod flow;
 pub mod known;
 pub mod landing;
 pub mod listener;
+pub mod mark;
 pub mod refusal;
 pub mod settings;
 pub mod target;
+pub mod verdict;
 
 pub mod admission;
 pub mod decide;

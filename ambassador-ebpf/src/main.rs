@@ -25,6 +25,7 @@ mod segment;
 mod socket;
 mod storage;
 mod variant;
+mod verdicts;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

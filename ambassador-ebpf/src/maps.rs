@@ -15,10 +15,11 @@ use ambassador_ebpf::{
     settings::Setting,
     target::{ANY_PORT, Target, TargetKey},
     tuple::Tuple,
+    verdict::VERDICT_WORDS as WORDS,
 };
 use aya_ebpf::{
     Global,
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{ArrayOfMaps, RingBuf, SkStorage},
     macros::{btf_map, map},
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
@@ -43,7 +44,8 @@ pub(crate) static ORIG_SK: SkStorage<Flow> = SkStorage::new();
 /// Accepted socket → where its client wanted to go; read by the proxy by fd.
 #[btf_map]
 pub(crate) static ACC_SK: SkStorage<Flow> = SkStorage::new();
-/// Sockets of the proxy, marked by fd before they connect. It cannot be spoofed and frees itself.
+/// Sockets of the proxy, marked by fd before they connect: see [`ambassador_ebpf::mark`]. It cannot be spoofed
+/// and frees itself.
 #[btf_map]
 pub(crate) static BYPASS_SK: SkStorage<u64> = SkStorage::new();
 /// Redirected connections by tuple, from connect to close.
@@ -59,6 +61,12 @@ pub(crate) static OPEN: Array<u64> = Array::with_max_entries(1, 0);
 /// connection of the same addresses.
 #[map]
 pub(crate) static VERDICT: HashMap<u64, u32> = HashMap::with_max_entries(MAX_FLOWS, BPF_F_NO_PREALLOC);
+/// Verdicts that the SYN follows at once; see [`ambassador_ebpf::verdict`]. Memory of user space as well.
+#[map]
+pub(crate) static VERDICT_WORDS: Array<u64> = Array::with_max_entries(WORDS, BPF_F_MMAPABLE);
+/// Which rings are looked into by themselves, 1, so that nobody needs to be woken. Memory of user space as well.
+#[map]
+pub(crate) static AWAKE: Array<u64> = Array::with_max_entries(MAX_RINGS, BPF_F_MMAPABLE);
 /// Cookie of a filtered listener → what its filter needs to know.
 #[map]
 pub(crate) static LISTENER: HashMap<u64, Listener> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);

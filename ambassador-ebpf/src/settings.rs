@@ -13,11 +13,13 @@ pub enum Setting {
     Flags = 2,
     /// How many redirected connections may be open before further ones pass by; below the size of the map `FLOW`.
     FlowLimit = 3,
+    /// Process id of the proxy in the initial pid namespace, whose connects pass by; 0 while it is not known.
+    ProxyPid = 4,
 }
 
 impl Setting {
     /// How many slots `CFG` has.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 5;
 }
 
 /// Bit of [`Setting::Flags`]: loopback destinations are intercepted like any other.

@@ -15,10 +15,17 @@ use ambassador_ebpf::{
     plain,
     target::{ANY_PORT, Target, TargetKey},
     tuple::Tuple,
+    verdict::{VERDICT_WORDS, word_of},
 };
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 proptest! {
+    #[test]
+    fn every_connection_has_a_word_for_its_verdict_and_its_successors_have_others(cookie in 1..u64::MAX) {
+        prop_assert!(word_of(cookie) < VERDICT_WORDS);
+        prop_assert!(word_of(cookie) != word_of(cookie + 1));
+    }
+
     #[test]
     fn addresses_round_trip_and_mapped_ones_are_ipv4(bytes in any::<[u8; 16]>(), v4 in any::<[u8; 4]>()) {
         let v6 = IpAddr::from(bytes);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ambassador_tests::{Ambassador, Driver, Link, Witness, wait};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
@@ -54,6 +54,21 @@ fn a_stopped_proxy_is_passed_by_and_used_again_when_it_continues() -> Result<()>
     }
     driver.finish()?.expect_success()?;
     ambassador.cgroup.until_clean()
+}
+
+/// Whoever administers cgroups may put it there. Connections that it made would come back to it without end.
+#[test]
+fn a_proxy_that_is_moved_into_the_cgroup_of_its_program_still_dials_directly() -> Result<()> {
+    let (link, witness, ambassador) = start()?;
+    let mut driver = Driver::under(&ambassador, &link.client, CLIENT)?;
+    let children = ambassador.cgroup.children();
+    let cmd = children.iter().find(|group| group.ends_with("cmd")).context("a cgroup of the program")?;
+    std::fs::write(cmd.join("cgroup.procs"), driver.pid().to_string())?;
+    for _ in 0..3 {
+        ensure!(driver.path_to(witness.address())? == "proxied");
+    }
+    driver.signal(Signal::SIGKILL)?;
+    Ok(())
 }
 
 /// Stops and continues ambassador twice; in between `guarded` is refused and `other` is direct, else both are proxied.

@@ -82,7 +82,11 @@ impl Interception {
         cgroups.enter_cmd()?;
         let mut probes = Vec::new();
         for namespace in &opened {
-            probes.push(self_test::probes_in(namespace, intercept).map_err(AppError::Namespace)?);
+            let opened = self_test::probes_in(namespace, intercept).map_err(AppError::Namespace)?;
+            for probe in &opened {
+                maps.mark_probe(probe.socket())?;
+            }
+            probes.push(opened);
         }
         kernel.attach_proxy_side(cgroups.proxy())?;
         cgroups.enter_proxy()?;

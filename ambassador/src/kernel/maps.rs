@@ -7,6 +7,10 @@
 use std::{
     net::IpAddr,
     os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,11 +20,13 @@ use ambassador_ebpf::{
     flow::{Flow, MAX_FLOWS},
     known::Known,
     landing::Landing,
-    listener::Listener,
+    listener::{Listener, MAX_RINGS},
+    mark::{BYPASSED, PROBE},
     refusal::{HOLDS_ONLY_WHILE_STALE, HOLDS_WHILE_STALE, LAPSES_WHILE_STALE, Refusal},
     settings::{Heartbeat, Setting},
     target::TargetKey,
     tuple::Tuple,
+    verdict::VERDICT_WORDS,
 };
 use ipnet::IpNet;
 
@@ -29,6 +35,7 @@ use super::{
     clock::monotonic_ns,
     origin::Origin,
     table::{PerCpuCounters, Table},
+    words::Words,
 };
 
 /// The maps, opened. Shared between workers as `Arc<KernelMaps>`.
@@ -39,6 +46,10 @@ pub struct KernelMaps {
     pub(super) flows: Table<Tuple, Flow>,
     pub(super) open: Table<u32, u64>,
     pub(super) verdicts: Table<u64, u32>,
+    pub(super) verdict_words: Words,
+    awake: Arc<Words>,
+    /// The kernel side knows this process by its id.
+    recognised: AtomicBool,
     pub(super) listeners: Table<u64, Listener>,
     rings: Table<u32, i32>,
     pub(super) good: Table<Known, u64>,
@@ -84,6 +95,9 @@ impl KernelMaps {
             flows: Table::new("FLOW", map("FLOW")?),
             open: Table::new("OPEN", map("OPEN")?),
             verdicts: Table::new("VERDICT", map("VERDICT")?),
+            verdict_words: Words::map("VERDICT_WORDS", &map("VERDICT_WORDS")?, VERDICT_WORDS)?,
+            awake: Arc::new(Words::map("AWAKE", &map("AWAKE")?, MAX_RINGS)?),
+            recognised: AtomicBool::new(false),
             listeners: Table::new("LISTENER", map("LISTENER")?),
             rings: Table::new("EVENTS", map("EVENTS")?),
             good: Table::new("GOOD", map("GOOD")?),
@@ -108,9 +122,34 @@ impl KernelMaps {
         Ok(flow.as_ref().map(Origin::from))
     }
 
+    /// The words in which each reader of a ring says whether it looks into it by itself.
+    pub(super) fn awake(&self) -> Arc<Words> {
+        Arc::clone(&self.awake)
+    }
+
     /// Marks a socket of the proxy, so that its connect is never intercepted. The mark goes with the socket.
     pub fn mark_bypass(&self, socket: BorrowedFd<'_>) -> Result<(), KernelError> {
-        self.bypass.set(&socket.as_raw_fd(), &1)
+        self.bypass.set(&socket.as_raw_fd(), &BYPASSED)
+    }
+
+    /// Marks a socket of the self-test, so that its connect is intercepted although the proxy makes it.
+    pub fn mark_probe(&self, socket: BorrowedFd<'_>) -> Result<(), KernelError> {
+        self.bypass.set(&socket.as_raw_fd(), &PROBE)
+    }
+
+    /// Lets the kernel side know this process by its id in the initial pid namespace, as a connect of its own was seen
+    /// to have: no connect of it is intercepted from here on, but those of probes. Its sockets need no mark then.
+    pub fn recognise(&self, pid: u32) -> Result<(), KernelError> {
+        if !self.is_recognised() {
+            self.set(Setting::ProxyPid, pid.into())?;
+            self.recognised.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether it does.
+    pub fn is_recognised(&self) -> bool {
+        self.recognised.load(Ordering::Acquire)
     }
 
     /// Lets `getsockname()` of connections from a namespace to `destination` say `source`, as without ambassador.

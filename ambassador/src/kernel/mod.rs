@@ -24,6 +24,7 @@ mod syn_events;
 mod syscall;
 mod table;
 mod truthful;
+mod words;
 
 pub use ambassador_ebpf::{counter::Counter, landing::Landing, listener::MAX_RINGS};
 pub use attach::{Kernel, LoadOptions};

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The maps behind connections that wait for their destination: verdicts, and who need not wait.
 
-use std::{net::SocketAddr, os::fd::BorrowedFd, time::Duration};
+use std::{
+    net::SocketAddr,
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
-use ambassador_ebpf::{known::Known, listener::Listener, tuple::Tuple};
+use ambassador_ebpf::{known::Known, listener::Listener, tuple::Tuple, verdict::word_of};
 use ipnet::IpNet;
 
 use super::{
@@ -30,9 +35,34 @@ impl KernelMaps {
         Ok(waits)
     }
 
+    /// The same without a system call, for a SYN that is sent at once. `false` if it has to be [`admit`](Self::admit),
+    /// because another connection's verdict is in the way.
+    ///
+    /// Whether the client is still there is not known. Whoever is told that it has closed calls
+    /// [`withdraw`](Self::withdraw).
+    pub fn admit_at_once(&self, socket_cookie: u64) -> bool {
+        let written = self
+            .verdict_word(socket_cookie)
+            .map(|word| word.compare_exchange(NOBODY, socket_cookie, Ordering::SeqCst, Ordering::Relaxed));
+        matches!(written, Some(Ok(_))) || matches!(written, Some(Err(owner)) if owner == socket_cookie)
+    }
+
+    /// Takes back [`admit_at_once`](Self::admit_at_once), if nothing has come in by it. No system call.
+    pub fn withdraw(&self, socket_cookie: u64) {
+        if let Some(word) = self.verdict_word(socket_cookie) {
+            // It fails if there is nothing to take back.
+            let _ = word.compare_exchange(socket_cookie, NOBODY, Ordering::SeqCst, Ordering::Relaxed);
+        }
+    }
+
     /// Takes back [`admit`](Self::admit): what the client repeats from here on is held again.
     pub fn revoke(&self, socket_cookie: u64) -> Result<(), KernelError> {
+        self.withdraw(socket_cookie);
         self.verdicts.remove(&socket_cookie).map(drop)
+    }
+
+    fn verdict_word(&self, socket_cookie: u64) -> Option<&AtomicU64> {
+        self.verdict_words.word(word_of(socket_cookie))
     }
 
     /// Whether a redirected connection is still wanted: waiting, or established and not closed.
@@ -74,9 +104,11 @@ impl KernelMaps {
         Ok(u64::try_from(open.cast_signed()).unwrap_or(0))
     }
 
-    /// How many verdicts are kept, at most `limit`. A scan: not for the request path.
+    /// How many verdicts there are, `limit` of them in the map at most. A scan: not for the request path.
     pub fn pending_verdicts(&self, limit: u32) -> Result<u32, KernelError> {
-        self.verdicts.count_up_to(limit)
+        let written = |word: &&AtomicU64| word.load(Ordering::Relaxed) != NOBODY;
+        let words = self.verdict_words.all().iter().filter(written).count();
+        Ok(self.verdicts.count_up_to(limit)? + u32::try_from(words).unwrap_or(u32::MAX))
     }
 
     /// Tells the filter which namespace a listener belongs to and where to tell of its SYNs, before it is put on it.
@@ -101,5 +133,7 @@ impl KernelMaps {
     }
 }
 
+/// What a word of verdicts is that has none.
+const NOBODY: u64 = 0;
 /// The size of the map `LISTENER`.
 const MAX_LISTENERS: u32 = 65_536;

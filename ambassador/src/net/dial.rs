@@ -32,6 +32,10 @@ pub trait Sockets: Send + Sync {
 pub trait SocketMark: Send + Sync {
     /// Marks `socket`; must be called before it connects.
     fn mark(&self, socket: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Lets all sockets of this process pass, which has this id in the initial pid namespace. They need no mark then,
+    /// each of which is a system call.
+    fn recognise(&self, pid: u32) -> io::Result<()>;
 }
 
 /// Connects to upstreams.
@@ -50,6 +54,13 @@ impl Dialer {
     /// A dialer for programs that no kernel program intercepts (tests in process).
     pub fn unmarked() -> Self {
         Self::new(Arc::new(Unmarked), Arc::new(Unmarked))
+    }
+
+    /// Learns the id of this process, as the kernel programs see it: a namespace may hide it from the process itself.
+    pub fn learn_pid(&self, pid: u32) {
+        if let Err(error) = self.mark.recognise(pid) {
+            tracing::debug!(%error, "the kernel side cannot be told of this process: its sockets are marked one by one");
+        }
     }
 
     /// Connects to `dst` from the namespace of `sockets`, for at most `limit`, as if `source` did. The socket is
@@ -221,7 +232,14 @@ impl SourceNotes for KernelMaps {
 
 impl SocketMark for KernelMaps {
     fn mark(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        if self.is_recognised() {
+            return Ok(());
+        }
         self.mark_bypass(socket).map_err(io::Error::other)
+    }
+
+    fn recognise(&self, pid: u32) -> io::Result<()> {
+        self.recognise(pid).map_err(io::Error::other)
     }
 }
 
@@ -229,6 +247,10 @@ struct Unmarked;
 
 impl SocketMark for Unmarked {
     fn mark(&self, _socket: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn recognise(&self, _pid: u32) -> io::Result<()> {
         Ok(())
     }
 }

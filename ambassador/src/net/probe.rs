@@ -12,7 +12,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    os::fd::AsRawFd as _,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     time::Duration,
 };
 
@@ -138,6 +138,11 @@ impl Probe {
     /// What it dials.
     pub fn sentinel(&self) -> SocketAddr {
         self.sentinel
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// What the kernel programs know it by.

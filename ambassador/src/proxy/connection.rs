@@ -58,6 +58,7 @@ pub async fn serve(
         return reset_on_close(&client);
     };
     if context.sentinel.knows(origin.socket_cookie) {
+        context.learn_pid(&origin);
         return context.sentinel.answer(client).await;
     }
     let claim = context.claim(peer, listener, &origin).await;

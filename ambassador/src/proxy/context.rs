@@ -114,6 +114,11 @@ impl Context {
         }
     }
 
+    /// Learns who this process is from the origin of a probe, which nobody else can connect.
+    pub(super) fn learn_pid(&self, origin: &Origin) {
+        self.dialer.learn_pid(origin.app.pid);
+    }
+
     /// Asks the kernel where an accepted connection was going.
     pub(super) fn origin(&self, client: &TcpStream) -> Option<Origin> {
         self.origins.origin(client.as_fd()).unwrap_or_else(|error| {

@@ -93,6 +93,7 @@ impl Held {
             SynEvent::Closed { key, socket_cookie, isn, admitted } => {
                 let key = FlowKey::from(&key);
                 self.table.closed(&key, socket_cookie);
+                self.verdicts.closed(socket_cookie);
                 if admitted {
                     self.forget_half_open(&key, isn);
                 }
@@ -135,6 +136,7 @@ impl Held {
         };
         if self.context.sentinel.knows(socket_cookie) {
             self.context.sentinel.note_held();
+            self.context.learn_pid(&origin);
             let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
             return;
         }

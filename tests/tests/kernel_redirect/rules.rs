@@ -152,6 +152,30 @@ fn the_proxy_works_without_capabilities_and_its_marked_sockets_pass() {
     });
 }
 
+/// Nobody else is known by its id, and who shares its cgroup gains nothing by that.
+#[test]
+fn the_sockets_of_a_proxy_that_is_recognised_pass_but_for_its_probes() {
+    let mut world = World::new();
+    let cgroup = world.proxy_cgroup.open();
+    let kernel = world.kernel.as_mut().unwrap();
+    kernel.attach_program_side(cgroup.as_fd()).unwrap();
+    kernel.arm(cgroup.as_fd()).unwrap();
+    let server = [world.sites[0].server(SERVER_V4)];
+    let dst = server[0].local_addr().unwrap();
+    let sockets = Namespace::open(&world.sites[0].path()).unwrap().into_sockets().unwrap();
+    let unmarked = || drop(dial(&sockets, dst, |_| ()));
+    unmarked();
+    let origin = world.sites[0].origin(&world.maps);
+    world.maps.recognise(origin.caller.pid).unwrap();
+    unmarked();
+    assert!(accept_within(&server, PATIENCE).is_some(), "recognised: direct");
+    let _probe = dial(&sockets, dst, |socket| world.maps.mark_probe(socket.as_fd()).unwrap());
+    assert_eq!(world.sites[0].origin(&world.maps).dst, OrigDst(dst));
+    let mut neighbour = Client::start(&world.sites[0], &world.proxy_cgroup);
+    assert_eq!(neighbour.connect(Manner::Plain, dst), Answer::Peer(dst));
+    assert_eq!(world.sites[0].origin(&world.maps).dst, OrigDst(dst));
+}
+
 #[test]
 fn two_capabilities_are_enough_and_their_lack_is_named() {
     let world = World::new();

@@ -14,6 +14,7 @@ mod let_in;
 mod limits;
 mod storm;
 mod truth;
+mod verdicts;
 mod wire;
 
 #[path = "../kernel_redirect/world.rs"]

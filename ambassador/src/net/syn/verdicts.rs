@@ -40,6 +40,9 @@ impl KernelVerdicts {
 
 impl Verdicts for KernelVerdicts {
     fn allow(&self, key: &FlowKey, socket_cookie: u64) -> io::Result<bool> {
+        if self.maps.admit_at_once(socket_cookie) {
+            return Ok(true);
+        }
         self.maps.admit(&key.into(), socket_cookie).map_err(io::Error::other)
     }
 
@@ -48,6 +51,10 @@ impl Verdicts for KernelVerdicts {
             tracing::debug!(%error, "the kernel does not tell whether a connection is open");
             true
         })
+    }
+
+    fn closed(&self, socket_cookie: u64) {
+        self.maps.withdraw(socket_cookie);
     }
 
     fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>) {

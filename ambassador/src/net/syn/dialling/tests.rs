@@ -71,6 +71,10 @@ impl Verdicts for World {
         !self.gone
     }
 
+    fn closed(&self, _: u64) {
+        panic!("whoever dials is told by its promise");
+    }
+
     fn good(&self, netns_cookie: u64, dst: SocketAddr, _: Near<'_>) {
         assert_eq!(netns_cookie, NETNS);
         self.say(Said::Good(dst));
