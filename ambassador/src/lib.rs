@@ -23,3 +23,6 @@ pub mod message;
 pub mod http1;
 mod http2;
 pub mod telemetry;
+
+#[global_allocator]
+static ALLOCATOR: host::spare_blocks::SpareBlocks = host::spare_blocks::SpareBlocks;

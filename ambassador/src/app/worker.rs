@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::heartbeat::Heartbeat;
 use crate::{
-    host::privileges,
+    host::{privileges, spare_blocks},
     kernel::SynEvents,
     net::{accept::accept, dial::Sockets},
     proxy::{connection, context::Context, held::Held},
@@ -72,6 +72,7 @@ impl Worker {
             if let Err(error) = privileges::drop_all_but(&[]) {
                 tracing::error!(%error, "a worker keeps privileges that it does not need");
             }
+            spare_blocks::keep_on_this_thread();
             runtime.block_on(self.serve());
         })
     }

@@ -9,4 +9,5 @@ pub mod free_memory;
 pub mod privileges;
 mod readable;
 pub mod signals;
+pub mod spare_blocks;
 pub mod user;
