@@ -231,7 +231,9 @@ mod tests {
                     bytes.push(byte.wrapping_mul(7) + round);
                 }
                 bytes.shrink_to(1);
-                assert!(bytes.iter().zip(0..).all(|(byte, at): (&u32, u32)| *byte == at.wrapping_mul(7) + round));
+                assert!(
+                    bytes.iter().zip(0..).all(|(byte, at): (&u32, u32)| *byte == at.wrapping_mul(7) + round)
+                );
                 bytes.truncate(3);
                 bytes.shrink_to_fit();
                 assert_eq!(bytes, [round, 7 + round, 14 + round]);

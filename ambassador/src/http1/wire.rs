@@ -3,18 +3,20 @@
 //!
 //! A read that returns less than it had room for also tells the runtime that the socket is empty, which saves the
 //! system call that would only say so; heads are read into one buffer per worker, so that an idle connection holds
-//! none. Everything takes `&TcpStream`, because a request's body and its reply use the two directions at once.
+//! none. The kernel is called without the C library, which would prepare each call for being cancelled. Everything takes
+//! `&TcpStream`, because a request's body and its reply use the two directions at once.
 
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io::{self, IoSlice, Read},
+    io::{self, IoSlice},
     mem::MaybeUninit,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream};
 
@@ -24,6 +26,8 @@ thread_local! {
 
 /// Room for most messages in one read.
 const SCRATCH_BYTES: usize = 32 * 1024;
+/// Up to this size two pieces are copied to be sent as one.
+const JOINED_MOST: usize = 2 * 1024;
 /// What one read of a body may take.
 const BODY_READ_BYTES: usize = 64 * 1024;
 
@@ -37,9 +41,8 @@ pub(crate) fn poll_read<T>(
         loop {
             ready!(stream.poll_read_ready(cx))?;
             let mut read = None;
-            let socket = SockRef::from(stream);
             let outcome = stream.try_io(Interest::READABLE, || {
-                let count = (&*socket).read(scratch)?;
+                let (count, _) = net::recv(stream, &mut scratch[..], RecvFlags::empty())?;
                 read = Some(count);
                 if count > 0 && count < scratch.len() {
                     Err(io::ErrorKind::WouldBlock.into())
@@ -98,19 +101,23 @@ pub(crate) fn poll_write(
     rest: &mut Bytes,
     follows: Follows,
 ) -> Poll<io::Result<()>> {
-    let flags = if follows == Follows::End { libc::MSG_MORE } else { 0 };
+    let more = if follows == Follows::End { SendFlags::MORE } else { SendFlags::empty() };
+    let flags = SendFlags::NOSIGNAL | more;
     loop {
         let first = &head[*written..];
         if first.is_empty() && rest.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let socket = SockRef::from(stream);
         let send = || match (first.is_empty(), rest.is_empty()) {
-            (false, false) => {
-                socket.send_vectored_with_flags(&[IoSlice::new(first), IoSlice::new(rest)], flags)
+            (false, false) if first.len() + rest.len() <= JOINED_MOST => {
+                send_joined(stream, first, rest, flags)
             }
-            (false, true) => socket.send_with_flags(first, flags),
-            (true, _) => socket.send_with_flags(rest, flags),
+            (false, false) => {
+                let pieces = [IoSlice::new(first), IoSlice::new(rest)];
+                Ok(net::sendmsg(stream, &pieces, &mut SendAncillaryBuffer::default(), flags)?)
+            }
+            (false, true) => Ok(net::send(stream, first, flags)?),
+            (true, _) => Ok(net::send(stream, rest, flags)?),
         };
         let outcome = match stream.poll_write_ready(cx)? {
             Poll::Ready(()) => stream.try_io(Interest::WRITABLE, send),
@@ -132,6 +139,17 @@ pub(crate) fn poll_write(
             Err(error) => return Poll::Ready(Err(error)),
         }
     }
+}
+
+/// Sends two short pieces as one, which costs the kernel less than to be told of two.
+fn send_joined(stream: &TcpStream, first: &[u8], rest: &[u8], flags: SendFlags) -> io::Result<usize> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let joined = &mut scratch[..first.len() + rest.len()];
+        let (head, body) = joined.split_at_mut(first.len());
+        head.copy_from_slice(first);
+        body.copy_from_slice(rest);
+        Ok(net::send(stream, joined, flags)?)
+    })
 }
 
 /// What can be told of an idle connection without waiting.
@@ -204,6 +222,8 @@ fn is_retriable(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[tokio::test]

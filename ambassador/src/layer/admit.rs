@@ -5,7 +5,6 @@
 //! goes with the request to the stage that measures its first attempt.
 
 use crate::{
-    clock,
     message::{
         Request,
         error::ProxyError,
@@ -27,7 +26,7 @@ impl Admit {
 }
 
 impl Serve for Admit {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
         if let Some(plan) = request.plan.as_ref().filter(|plan| plan.denied) {
             if plan.route().mode.acts() {
                 return Box::pin(std::future::ready(Err(ProxyError::Denied)));
@@ -36,8 +35,7 @@ impl Serve for Admit {
             plan.state.would_reject(RejectReason::Denied);
         }
         if let Some(plan) = request.plan.as_ref().filter(|plan| !plan.state.breakers.is_empty()) {
-            let now = clock::at(request.resumed);
-            match plan.state.admit(now, request.destination(), Some(&request.head)) {
+            match plan.state.admit(request.now, request.destination(), Some(&request.head)) {
                 Ok(permits) => {
                     if permits.were_refused() {
                         plan.trail.shadow.add(ShadowDecision::CircuitOpen);

@@ -25,7 +25,7 @@ impl Balance {
 }
 
 impl Serve for Balance {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
         if let Some(plan) = &request.plan {
             request.connect_timeout = plan.route().connect_limit();
             request.keep_idle = plan.route().keep_idle.filter(|_| plan.route().mode.acts());

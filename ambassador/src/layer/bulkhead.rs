@@ -6,10 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout},
-};
+use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     message::{
@@ -36,14 +33,14 @@ impl BulkheadStage {
 }
 
 impl Serve for BulkheadStage {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
         let limited =
             |plan: &Plan| plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some());
         let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.decides() && limited(plan))
         else {
             return self.inner.serve(request);
         };
-        let (inner, plan) = (self.inner.clone(), Arc::clone(plan));
+        let plan = Arc::clone(plan);
         Box::pin(async move {
             let mut permits = Vec::new();
             for bulkhead in &plan.state.bulkheads {
@@ -56,9 +53,9 @@ impl Serve for BulkheadStage {
                     plan.state.would_reject(RejectReason::Overflow);
                 }
             }
-            request.resumed = Instant::now();
-            let mut response = inner.serve(request).await?;
-            response.body = response.body.on_end(Box::new(move |_| drop(permits)));
+            request.resume();
+            let mut response = self.inner.serve(request).await?;
+            response.body.on_end(Box::new(move |_| drop(permits)));
             Ok(response)
         })
     }

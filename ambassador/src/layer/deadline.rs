@@ -13,7 +13,6 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::overrun::Overrun;
-use crate::clock;
 use crate::message::{
     Request, Response, Timer,
     error::ProxyError,
@@ -34,14 +33,14 @@ impl DeadlineStage {
 }
 
 impl Serve for DeadlineStage {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
         let Some(plan) = &request.plan else { return self.inner.serve(request) };
         let watched = plan.route().timeouts.request.filter(|_| !request.head.is_endless());
         if let Some(overrun) = Overrun::watch(plan, request.arrived, watched, ShadowDecision::TimeoutRequest)
         {
             return Box::pin(watch(self.inner.serve(request), overrun));
         }
-        let Some(left) = plan.deadline.remaining(clock::at(request.resumed)) else {
+        let Some(left) = plan.deadline.remaining(request.now) else {
             return self.inner.serve(request);
         };
         let limit = plan.route().timeouts.request.unwrap_or(left);
@@ -56,17 +55,17 @@ impl Serve for DeadlineStage {
 }
 
 /// Watches the whole of a reply in mode shadow.
-async fn watch(reply: Reply, overrun: Overrun) -> Result<Box<Response>, ProxyError> {
+async fn watch(reply: Reply<'_>, overrun: Overrun) -> Result<Box<Response>, ProxyError> {
     let mut response = reply.await?;
     if response.upgrade.is_none() {
-        response.body = response.body.on_end(Box::new(move |_| drop(overrun)));
+        response.body.on_end(Box::new(move |_| drop(overrun)));
     }
     Ok(response)
 }
 
 /// A reply whose head must come before `until`, and its body, too.
-struct Bounded {
-    reply: Reply,
+struct Bounded<'s> {
+    reply: Reply<'s>,
     /// Made when there is something to wait for. It may be set to the end of an earlier request of the same flow, and
     /// then is set anew when it rings: most requests are over long before.
     timer: Option<Timer>,
@@ -74,7 +73,7 @@ struct Bounded {
     limit: Duration,
 }
 
-impl Bounded {
+impl Bounded<'_> {
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = self.until;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
@@ -92,14 +91,14 @@ impl Bounded {
 
     fn bound(&mut self, mut response: Box<Response>) -> Box<Response> {
         if response.upgrade.is_none() {
-            response.body = response.body.cut_at(self.until);
+            response.body.cut_at(self.until);
         }
         response.timer = self.timer.take();
         response
     }
 }
 
-impl Future for Bounded {
+impl Future for Bounded<'_> {
     type Output = Result<Box<Response>, ProxyError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -37,14 +37,14 @@ impl Log {
 }
 
 impl Serve for Log {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
         plan.trail.sent(request.head.wire_length());
         if let Some(bytes) = request.body.length_at_hand() {
             plan.trail.sent(bytes);
         } else {
-            let (body, plan) = (std::mem::take(&mut request.body), Arc::clone(&plan));
-            request.body = body.on_end(Box::new(move |end| plan.trail.sent(end.bytes)));
+            let plan = Arc::clone(&plan);
+            request.body.on_end(Box::new(move |end| plan.trail.sent(end.bytes)));
         }
         let guard = Unanswered(Some(Entry { plan }));
         let reply = self.inner.serve(request);
@@ -109,14 +109,12 @@ impl Entry {
             error: response.cause.as_ref().map(ErrorType::from).or(unread),
             received: response.head.wire_length(),
         };
-        response.body =
-            response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status, at }| {
-                self.plan.trail.sent(sent);
-                let grpc_status = head.grpc_status.or(grpc_status);
-                let (error, received) =
-                    (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
-                self.finish(Answer { grpc_status, error, received, ..head }, at);
-            }));
+        response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status, at }| {
+            self.plan.trail.sent(sent);
+            let grpc_status = head.grpc_status.or(grpc_status);
+            let (error, received) = (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
+            self.finish(Answer { grpc_status, error, received, ..head }, at);
+        }));
         response
     }
 

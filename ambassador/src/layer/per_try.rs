@@ -15,7 +15,6 @@ use tokio::time::{Instant, timeout};
 use super::overrun::Overrun;
 
 use crate::{
-    clock,
     message::{
         Request, Response,
         error::ProxyError,
@@ -39,7 +38,7 @@ impl PerTry {
 }
 
 impl Serve for PerTry {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
         let Some(plan) = request.plan.as_ref() else { return self.inner.serve(request) };
         if !plan.route().mode.acts() {
             let limit = plan.route().timeouts.per_try;
@@ -52,7 +51,7 @@ impl Serve for PerTry {
                 reply
             });
         }
-        let limit = plan.deadline.attempt_limit(clock::at(request.resumed), &plan.route().timeouts);
+        let limit = plan.deadline.attempt_limit(request.now, &plan.route().timeouts);
         let whole = plan.route().timeouts.request.unwrap_or_default();
         match limit {
             Limit::None => self.inner.serve(request),
@@ -68,7 +67,7 @@ impl Serve for PerTry {
             Limit::Request(left) => match request.resumed.checked_add(left) {
                 Some(until) => {
                     let attempt = self.inner.serve(request);
-                    Box::pin(Last { attempt, until, whole })
+                    Box::pin(Last { attempt, until, whole, has_waited: left.is_zero() })
                 }
                 None => self.inner.serve(request),
             },
@@ -82,19 +81,25 @@ impl Serve for PerTry {
 
 /// An attempt that lasts to the end of its request's time at most. The stage that bounds the whole request has the
 /// timer, and wakes this one at that time; that the attempt has failed must be told from within.
-struct Last {
-    attempt: Reply,
+struct Last<'s> {
+    attempt: Reply<'s>,
     until: Instant,
     whole: Duration,
+    /// It has been polled before, or has no time. Until then nothing was waited for, and the clock need not be asked.
+    has_waited: bool,
 }
 
-impl Future for Last {
+impl Future for Last<'_> {
     type Output = Result<Box<Response>, ProxyError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.attempt.as_mut().poll(cx) {
-            Poll::Pending if Instant::now() >= self.until => {
+            Poll::Pending if self.has_waited && Instant::now() >= self.until => {
                 Poll::Ready(Err(ProxyError::RequestTimeout(self.whole)))
+            }
+            Poll::Pending => {
+                self.has_waited = true;
+                Poll::Pending
             }
             ended => ended,
         }

@@ -24,7 +24,7 @@ impl Rescue {
 }
 
 impl Serve for Rescue {
-    fn serve(&self, request: Box<Request>) -> Reply {
+    fn serve(&self, request: Box<Request>) -> Reply<'_> {
         let transparent = request.plan.as_ref().is_none_or(|plan| plan.passes_failures());
         let is_http1 = matches!(request.head, RequestHead::Http1(_));
         let reply = self.inner.serve(request);

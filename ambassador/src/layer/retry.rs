@@ -56,9 +56,9 @@ impl Retry {
 }
 
 impl Serve for Retry {
-    fn serve(&self, request: Box<Request>) -> Reply {
+    fn serve(&self, request: Box<Request>) -> Reply<'_> {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
-        let retries = Retries { inner: self.inner.clone(), interim: request.interim.clone(), plan };
+        let retries = Retries { inner: &self.inner, interim: request.interim.clone(), plan };
         Box::pin(retries.run(request))
     }
 
@@ -68,8 +68,8 @@ impl Serve for Retry {
 }
 
 /// A request and its attempts.
-struct Retries {
-    inner: Stage,
+struct Retries<'s> {
+    inner: &'s Stage,
     interim: InterimSink,
     plan: Arc<Plan>,
 }
@@ -80,7 +80,7 @@ struct Ended {
     outcome: AttemptOutcome,
 }
 
-impl Retries {
+impl Retries<'_> {
     async fn run(self, mut request: Box<Request>) -> Result<Box<Response>, ProxyError> {
         let body = std::mem::take(&mut request.body);
         let mut replay = ReplayBody::new(body, self.plan.route().retry.max_replay_bytes);
@@ -225,7 +225,7 @@ impl Ended {
     fn holding(self, permits: Option<Vec<Permit>>) -> Result<Box<Response>, ProxyError> {
         let mut response = self.result?;
         if let Some(permits) = permits {
-            response.body = response.body.on_end(Box::new(move |_| drop(permits)));
+            response.body.on_end(Box::new(move |_| drop(permits)));
         }
         Ok(response)
     }

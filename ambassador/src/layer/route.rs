@@ -13,7 +13,6 @@ use std::{
 };
 
 use crate::{
-    clock,
     message::{
         Request, RequestHead,
         plan::{Plan, Trail},
@@ -107,10 +106,9 @@ impl RouteStage {
 }
 
 impl Serve for RouteStage {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
-        let now = clock::at(request.arrived);
-        let plan = self.plan(&request, now);
-        plan.state.budget.deposit(now);
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
+        let plan = self.plan(&request, request.now);
+        plan.state.budget.deposit(request.now);
         request.plan = Some(Arc::new(plan));
         self.inner.serve(request)
     }

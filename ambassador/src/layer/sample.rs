@@ -42,13 +42,13 @@ impl Sample {
 }
 
 impl Serve for Sample {
-    fn serve(&self, mut request: Box<Request>) -> Reply {
+    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
         let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
         let endpoint = request.destination();
         // The first attempt brings the permit that admitted the request; a further one asks again.
         let permits = match request.permits.take() {
             Some(permits) => permits,
-            None => match plan.state.admit(clock::at(request.resumed), endpoint, Some(&request.head)) {
+            None => match plan.state.admit(request.now, endpoint, Some(&request.head)) {
                 Ok(permits) => permits,
                 Err(refused) => {
                     let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };
@@ -107,7 +107,7 @@ impl Measured {
             self.finish(status, outcome, None, Instant::now());
             return response;
         }
-        response.body = response.body.on_end(Box::new(move |end| match end.clean {
+        response.body.on_end(Box::new(move |end| match end.clean {
             Ok(()) | Err(BodyErrorKind::Abandoned) => {
                 let outcome = end.grpc_status.map_or(outcome, AttemptOutcome::Grpc);
                 if end.grpc_status.is_some() {

@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Timer, Upgrade};
+use super::{Timer, Upgrade, end_hooks::EndHooks};
 use crate::http2::incoming::Incoming;
 
 /// Called once when a body has ended, or was dropped before its end.
@@ -28,7 +28,7 @@ pub struct Body {
     kind: Kind,
     bytes: u64,
     grpc_status: Option<u16>,
-    hooks: Vec<EndHook>,
+    hooks: EndHooks,
     bound: Option<Bound>,
 }
 
@@ -154,10 +154,8 @@ impl Body {
     }
 
     /// Calls `hook` when this body has ended or is dropped; hooks are called in the order in which they were added.
-    #[must_use]
-    pub fn on_end(mut self, hook: EndHook) -> Self {
+    pub fn on_end(&mut self, hook: EndHook) {
         self.hooks.push(hook);
-        self
     }
 
     /// There is no byte to come, and none has been yielded.
@@ -209,16 +207,14 @@ impl Body {
     }
 
     /// Cuts this body if it has not ended at `until`.
-    #[must_use]
-    pub fn cut_at(mut self, until: Instant) -> Self {
+    pub fn cut_at(&mut self, until: Instant) {
         if !self.is_empty() {
             self.bound = Some(Bound { until, timer: None });
         }
-        self
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, bytes: 0, grpc_status: None, hooks: Vec::new(), bound: None }
+        Self { kind, bytes: 0, grpc_status: None, hooks: EndHooks::default(), bound: None }
     }
 
     fn end(&mut self, clean: Result<(), BodyErrorKind>) {
@@ -233,9 +229,7 @@ impl Body {
         }
         let (bytes, grpc_status, at) = (self.bytes, self.grpc_status, Instant::now());
         let end = BodyEnd { bytes, sent, clean, grpc_status, at };
-        for hook in mem::take(&mut self.hooks) {
-            hook(end);
-        }
+        mem::take(&mut self.hooks).tell(end);
     }
 }
 
@@ -249,16 +243,16 @@ struct Bound {
 impl Body {
     /// Asks its source for the next piece, if there is time left.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Kind::Whole(bytes) = &mut self.kind {
+            let bytes = mem::take(bytes);
+            self.kind = Kind::Empty;
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
         // A body of which there is always more must not keep the timer from being asked.
         let in_time = self.bound.as_ref().is_none_or(|bound| Instant::now() < bound.until);
         if in_time {
             let next = match &mut self.kind {
-                Kind::Empty => Poll::Ready(None),
-                Kind::Whole(bytes) => {
-                    let bytes = mem::take(bytes);
-                    self.kind = Kind::Empty;
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
+                Kind::Empty | Kind::Whole(_) => Poll::Ready(None),
                 Kind::Http2(incoming) => incoming.poll_frame(cx),
                 Kind::Source(source) => source.poll_chunk(cx),
             };

@@ -8,6 +8,7 @@ pub mod flow;
 pub mod plan;
 pub mod stage;
 pub mod progress;
+mod end_hooks;
 pub mod body;
 pub mod replay;
 pub mod local;
@@ -27,7 +28,12 @@ use self::{
     body::Body, error::ProxyError, flow::Flow, interim::InterimSink, local::LocalReply, plan::Plan,
     progress::Progress,
 };
-use crate::{http1::head, policy::bulkhead::Permit, upstream::admission::Permits};
+use crate::{
+    clock,
+    http1::head,
+    policy::{bulkhead::Permit, clock::Now},
+    upstream::admission::Permits,
+};
 
 /// The stack of layers, or any stage of it.
 pub type Stack = self::stage::Stage;
@@ -49,6 +55,8 @@ pub struct Request {
     pub arrived: Instant,
     /// The present, for whoever has not waited since: read once when it arrives, and again after each wait.
     pub resumed: Instant,
+    /// The same in the unit of policy.
+    pub now: Now,
     /// Where to send it; the flow's original destination if `None`.
     pub endpoint: Option<SocketAddr>,
     /// How long a dial may take.
@@ -87,6 +95,7 @@ impl Request {
             interim,
             arrived,
             resumed: arrived,
+            now: clock::at(arrived),
             endpoint: None,
             connect_timeout: Duration::from_secs(10),
             keep_idle: None,
@@ -109,6 +118,12 @@ impl Request {
     /// Where this request is sent.
     pub fn destination(&self) -> SocketAddr {
         self.endpoint.unwrap_or(self.flow.original_dst)
+    }
+
+    /// Notes that it has waited until now.
+    pub fn resume(&mut self) {
+        self.resumed = Instant::now();
+        self.now = clock::at(self.resumed);
     }
 }
 

@@ -14,13 +14,13 @@ use futures_util::future::BoxFuture;
 
 use crate::message::{Request, Response, error::ProxyError};
 
-/// The answer of a stage.
-pub type Reply = BoxFuture<'static, Result<Box<Response>, ProxyError>>;
+/// The answer of a stage, which it is lent for: a count of those who hold it would be shared by all workers.
+pub type Reply<'s> = BoxFuture<'s, Result<Box<Response>, ProxyError>>;
 
 /// One stage, to be called by shared reference.
 pub trait Serve: Send + Sync {
     /// Takes a request on.
-    fn serve(&self, request: Box<Request>) -> Reply;
+    fn serve(&self, request: Box<Request>) -> Reply<'_>;
 
     /// The stage behind this one; `None` for the innermost.
     fn inside(&self) -> Option<&Stage> {
@@ -45,7 +45,7 @@ impl Stage {
     }
 
     /// Takes a request on.
-    pub fn serve(&self, request: Box<Request>) -> Reply {
+    pub fn serve(&self, request: Box<Request>) -> Reply<'_> {
         self.0.serve(request)
     }
 }
@@ -64,13 +64,14 @@ impl fmt::Debug for Stage {
 impl tower::Service<Box<Request>> for Stage {
     type Response = Box<Response>;
     type Error = ProxyError;
-    type Future = Reply;
+    type Future = Reply<'static>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Box<Request>) -> Reply {
-        self.0.serve(request)
+    fn call(&mut self, request: Box<Request>) -> Self::Future {
+        let stage = self.clone();
+        Box::pin(async move { stage.serve(request).await })
     }
 }

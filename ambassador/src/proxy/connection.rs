@@ -6,6 +6,7 @@
 
 use std::{cell::RefCell, collections::HashMap, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
+use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use tokio::{
     net::TcpStream,
@@ -278,7 +279,7 @@ const MAX_LEARNT: usize = 4096;
 type Place = (u64, SocketAddr);
 
 thread_local! {
-    static LEARNT: RefCell<HashMap<Place, Protocol>> = RefCell::default();
+    static LEARNT: RefCell<HashMap<Place, Protocol, RandomState>> = RefCell::default();
 }
 
 fn learnt(place: Place) -> Option<Protocol> {

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::state::RouteState;
+use super::state::{BREAKERS_MOST, RouteState};
 use crate::{
     message::RequestHead,
     policy::{
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Default)]
 #[must_use = "dropping the permits gives them back unused"]
 pub struct Permits {
-    given: Vec<Permit>,
+    given: [Option<Permit>; BREAKERS_MOST],
     refused: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct Refused {
 impl Permits {
     /// Whether the call is a probe of a half-open breaker.
     pub fn is_probe(&self) -> bool {
-        self.given.iter().any(Permit::is_probe)
+        self.given.iter().flatten().any(Permit::is_probe)
     }
 
     /// Whether a breaker would have refused the call, were its route not in mode shadow.
@@ -57,12 +57,12 @@ impl RouteState {
         if !self.route.mode.decides() {
             return Ok(Permits::default());
         }
-        let mut permits = Vec::with_capacity(self.breakers.len());
-        for (position, breaker) in self.breakers.iter().enumerate() {
+        let mut given = [const { None }; BREAKERS_MOST];
+        for (position, (breaker, room)) in self.breakers.iter().zip(&mut given).enumerate() {
             match breaker.admit(now) {
                 Admission::Admitted(permit) => {
                     self.announce(permit.transition(), position, endpoint, request);
-                    permits.push(permit);
+                    *room = Some(permit);
                 }
                 // Permits that were given already go back as this returns.
                 Admission::Refused { .. } if self.route.mode == Mode::Shadow => {
@@ -71,7 +71,7 @@ impl RouteState {
                 Admission::Refused { retry_after } => return Err(Refused { retry_after }),
             }
         }
-        Ok(Permits { given: permits, refused: false })
+        Ok(Permits { given, refused: false })
     }
 
     /// Says that mode `shadow` let something pass.
@@ -99,7 +99,7 @@ impl RouteState {
     ) {
         let Some(outcome) = outcome.call_outcome() else { return };
         // Permits stand in the order of their breakers.
-        for (position, permit) in permits.given.into_iter().enumerate() {
+        for (position, permit) in permits.given.into_iter().flatten().enumerate() {
             let transition = permit.sample(now, outcome, elapsed);
             self.announce(transition, position, endpoint, request);
         }

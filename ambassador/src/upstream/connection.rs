@@ -22,7 +22,7 @@ pub struct Key {
     pub destination: SocketAddr,
 }
 
-/// An HTTP/1 connection to an upstream.
+/// An HTTP/1 connection to an upstream. Boxed, because every request takes it from where it waits and brings it back.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     pub(crate) key: Key,
@@ -48,10 +48,20 @@ impl Connection {
         flow: FlowId,
         keep_idle: Option<Duration>,
         places: Vec<Permit>,
-    ) -> Self {
+    ) -> Box<Self> {
         let idle_limit = keep_idle.unwrap_or(Duration::MAX);
         let (unshared, idle_since) = (keep_idle.is_none(), Instant::now());
-        Self { stream, key, flow, reused: false, unshared, held_open: false, idle_limit, idle_since, places }
+        Box::new(Self {
+            stream,
+            key,
+            flow,
+            reused: false,
+            unshared,
+            held_open: false,
+            idle_limit,
+            idle_since,
+            places,
+        })
     }
 
     /// Another route may keep it less long than the one that it was dialled for, or not share it at all.
@@ -70,17 +80,14 @@ impl Connection {
 
     /// It is still open, and may still be used; `careful` says whether the kernel is asked.
     pub(super) fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {
-        let ask = if self.idle_for(now) < FRESH { careful } else { AskKernel::Yes };
-        !self.is_expired(now) && wire::idle_state(&self.stream, ask) == Idle::Quiet
+        let idle = now.saturating_duration_since(self.idle_since);
+        let ask = if idle < FRESH { careful } else { AskKernel::Yes };
+        idle < self.idle_limit && wire::idle_state(&self.stream, ask) == Idle::Quiet
     }
 
     /// It has been idle for as long as it may.
     pub(super) fn is_expired(&self, now: Instant) -> bool {
-        self.idle_for(now) >= self.idle_limit
-    }
-
-    fn idle_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.idle_since)
+        now.saturating_duration_since(self.idle_since) >= self.idle_limit
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
 /// A reply's head, and what came with it.
 pub(super) struct Received {
     pub(super) head: ResponseHead,
-    pub(super) rest: BytesMut,
+    pub(super) rest: Bytes,
 }
 
 /// The body of a reply.

@@ -29,7 +29,7 @@ use crate::{
 pub struct Exchange;
 
 impl Serve for Exchange {
-    fn serve(&self, request: Box<Request>) -> Reply {
+    fn serve(&self, request: Box<Request>) -> Reply<'_> {
         match &request.head {
             RequestHead::Http1(head) => {
                 let head = Arc::clone(head);
@@ -56,7 +56,7 @@ async fn exchange_http1(
 }
 
 /// Takes or dials a connection; the duration is that of the dial, as far as this request has waited for it.
-async fn checkout(request: &Request) -> Result<(Connection, Option<Duration>), ProxyError> {
+async fn checkout(request: &Request) -> Result<(Box<Connection>, Option<Duration>), ProxyError> {
     let flow = &request.flow;
     let destination = request.destination();
     let key = Key { netns_cookie: flow.netns_cookie, destination };

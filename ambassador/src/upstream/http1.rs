@@ -45,7 +45,7 @@ use crate::{
 /// What cannot be read as a reply without a guess is not refused: from there on the connection is relayed as it is,
 /// and belongs to this flow.
 pub(crate) async fn exchange(
-    connection: Connection,
+    connection: Box<Connection>,
     head: Arc<RequestHead>,
     request: Box<Request>,
 ) -> Result<Box<Response>, ProxyError> {
@@ -74,7 +74,7 @@ pub(crate) async fn exchange(
         if reply.status() >= 200 || exchange.is_upgraded(reply.status()) {
             return Ok(exchange.finish(reply, rest));
         }
-        exchange.received = rest;
+        exchange.received = BytesMut::from(rest);
         interims += 1;
         if interims > INTERIM_MAX {
             let rest = std::mem::replace(&mut exchange.received, BytesMut::from(&reply.raw()[..]));
@@ -129,7 +129,7 @@ impl Exchange {
             if self.received.len() > searched && is_worth_parsing(&self.received, searched) {
                 match ResponseHead::parse(&self.received, self.head.method()) {
                     Ok(Some(head)) => {
-                        let rest = self.received.split_off(head.raw().len());
+                        let rest = self.received.split_off(head.raw().len()).freeze();
                         self.received = BytesMut::new();
                         return Ok(Arrived::Head(Received { head, rest }));
                     }
@@ -189,7 +189,7 @@ impl Exchange {
                 if received.is_empty() { ResponseHead::parse(bytes, head.method()) } else { Ok(None) };
             Ok(match whole {
                 Ok(Some(head)) => {
-                    let rest = BytesMut::from(&bytes[head.raw().len()..]);
+                    let rest = Bytes::copy_from_slice(&bytes[head.raw().len()..]);
                     Some(Arrived::Head(Received { head, rest }))
                 }
                 Ok(None) => {
@@ -251,14 +251,14 @@ impl Exchange {
         response
     }
 
-    fn finish(mut self, reply: ResponseHead, mut rest: BytesMut) -> Box<Response> {
+    fn finish(mut self, reply: ResponseHead, mut rest: Bytes) -> Box<Response> {
         let mut delimiter = Delimiter::from(reply.framing());
         let taken = match delimiter.advance(&rest) {
             Ok(taken) if !self.is_upgraded(reply.status()) => taken,
             Ok(_) | Err(_) => {
                 let mut response = Response::new(message::ResponseHead::Http1(reply), Body::empty());
                 response.upgrade =
-                    Some(Box::new(self.sending.into_upgrade(self.connection, &self.head, rest.freeze())));
+                    Some(Box::new(self.sending.into_upgrade(self.connection, &self.head, rest)));
                 return response;
             }
         };
@@ -273,7 +273,7 @@ impl Exchange {
             self.connection.idle_limit = self.connection.idle_limit.min(announced);
         }
         let beyond = rest.split_off(taken);
-        let (begun, clean) = (rest.freeze(), beyond.is_empty());
+        let clean = beyond.is_empty();
         // A program of HTTP/1.0 may wait for the end: where nobody passes it on, the reply is followed by one.
         if !is_kept && self.is_followed {
             self.connection.hold_open();
@@ -282,9 +282,9 @@ impl Exchange {
         let mut download =
             Download::new(self.connection, self.sending, self.head, self.interim, delimiter, reusable);
         let body = if download.try_finish() {
-            Body::whole(begun)
+            Body::whole(rest)
         } else {
-            download.begin_with(begun, beyond);
+            download.begin_with(rest, beyond.into());
             Body::source(download)
         };
         Response::new(message::ResponseHead::Http1(reply), body)

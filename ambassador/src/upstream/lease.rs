@@ -11,18 +11,18 @@ use crate::{http1::wire, message::interim::InterimSink};
 
 /// A connection that an exchange has.
 pub(super) struct Lease {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     program: InterimSink,
 }
 
 impl Lease {
     /// Lends `connection` for an exchange with `program`.
-    pub(super) fn new(connection: Connection, program: InterimSink) -> Self {
+    pub(super) fn new(connection: Box<Connection>, program: InterimSink) -> Self {
         Self { connection: Some(connection), program }
     }
 
     /// Ends the lease: the connection goes on to live.
-    pub(super) fn release(mut self) -> Connection {
+    pub(super) fn release(mut self) -> Box<Connection> {
         self.connection.take().expect(HELD)
     }
 }

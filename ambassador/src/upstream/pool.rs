@@ -70,7 +70,7 @@ impl Drop for FlowConnections {
 }
 
 /// Takes the flow's own connection to `key`, if it is still usable.
-pub(crate) fn take_own(flow: FlowId, key: Key, now: Instant, careful: AskKernel) -> Option<Connection> {
+pub(crate) fn take_own(flow: FlowId, key: Key, now: Instant, careful: AskKernel) -> Option<Box<Connection>> {
     POOL.with_borrow_mut(|pool| {
         let own = pool.own.get_mut(&flow)?;
         let at = own.idle.iter().position(|connection| connection.key == key)?;
@@ -80,7 +80,7 @@ pub(crate) fn take_own(flow: FlowId, key: Key, now: Instant, careful: AskKernel)
 }
 
 /// Takes a connection to `key` that an earlier flow has left, the most recent first.
-pub(crate) fn take_shared(flow: FlowId, key: Key) -> Option<Connection> {
+pub(crate) fn take_shared(flow: FlowId, key: Key) -> Option<Box<Connection>> {
     POOL.with_borrow_mut(|pool| {
         let idle = pool.shared.get_mut(&key)?;
         let now = Instant::now();
@@ -183,7 +183,7 @@ pub(crate) fn take_spare(flow: FlowId, destination: SocketAddr) -> Option<Spare>
 }
 
 /// Gives an idle, clean connection back to its flow, or to all if the flow has ended.
-pub(crate) fn give_back(mut connection: Connection) {
+pub(crate) fn give_back(mut connection: Box<Connection>) {
     connection.reused = true;
     connection.idle_since = Instant::now();
     let evicted = POOL.with_borrow_mut(|pool| {

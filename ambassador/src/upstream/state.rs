@@ -35,7 +35,12 @@ use crate::{
 /// Destinations that have a state; beyond that, those that nobody uses are forgotten. Also how many a worker caches.
 const MAX_STATES: usize = 4096;
 
-/// The shared state behind one route to one upstream.
+/// The most breakers of a route: its upstream's and its own.
+pub(super) const BREAKERS_MOST: usize = 2;
+
+/// The shared state behind one route to one upstream. Each worker has a copy, whose parts are shared: what every request
+/// counts itself in and out of would be a place where all workers meet.
+#[derive(Clone)]
 pub struct RouteState {
     /// The route.
     pub route: Arc<Route>,
@@ -49,6 +54,8 @@ pub struct RouteState {
     pub balance: Arc<RoundRobin>,
     /// Where is said what happens to them. Here, because a handle per request would be counted by all workers.
     pub telemetry: Telemetry,
+    /// What this is a worker's copy of: held, it is in use.
+    _origin: Option<Arc<RouteState>>,
 }
 
 impl RouteState {
@@ -145,7 +152,8 @@ impl States {
         if let Some(state) = CACHE.with_borrow(|cache| cache.get(&key).cloned()) {
             return state;
         }
-        let state = self.look_up(route, original_dst);
+        let origin = self.look_up(route, original_dst);
+        let state = Arc::new(RouteState { _origin: Some(Arc::clone(&origin)), ..RouteState::clone(&origin) });
         CACHE.with_borrow_mut(|cache| {
             if cache.len() >= MAX_STATES {
                 cache.clear();
@@ -203,6 +211,7 @@ impl States {
             bulkheads,
             balance: Arc::clone(&upstream.balance),
             telemetry: self.telemetry.clone(),
+            _origin: None,
         });
         shared.routes.insert((Arc::clone(&route.name), key), Arc::clone(&state));
         state

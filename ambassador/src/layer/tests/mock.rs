@@ -48,7 +48,7 @@ pub(super) struct Mock {
 }
 
 impl Serve for Mock {
-    fn serve(&self, request: Box<Request>) -> Reply {
+    fn serve(&self, request: Box<Request>) -> Reply<'_> {
         self.seen.lock().expect("no panic").push(request.destination());
         let play = self.plays.lock().expect("no panic").pop_front().expect("no more attempts");
         let disconnected = |reused| ProxyError::Disconnected {

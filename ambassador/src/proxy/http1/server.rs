@@ -144,16 +144,13 @@ impl Server {
             Err(error) => return Err(self.cut_off(&error)),
         };
         self.timer = response.timer.take();
-        match response.head {
+        let (upgrade, idle) = (response.upgrade.take(), response.idle);
+        match &response.head {
             ResponseHead::Http1(reply) => {
                 let persists = reply.persists(&head);
-                let (upgrade, idle) = (response.upgrade, response.idle);
-                self.follow(reply.raw(), response.body, upgrade, idle, persists).await
+                self.follow(reply.raw(), &mut response.body, upgrade, idle, persists).await
             }
-            ResponseHead::Unread(_) => {
-                let (upgrade, idle) = (response.upgrade, response.idle);
-                self.follow(b"", response.body, upgrade, idle, false).await
-            }
+            ResponseHead::Unread(_) => self.follow(b"", &mut response.body, upgrade, idle, false).await,
             ResponseHead::Local(reply) => {
                 // A program that was known by its connection must learn that this has ended.
                 let bound = pool::bound_to(self.flow.id).is_some();
@@ -197,21 +194,24 @@ impl Server {
     async fn follow(
         &mut self,
         head: &[u8],
-        mut body: Body,
+        body: &mut Body,
         upgrade: Option<Box<Upgrade>>,
         idle: Option<Duration>,
         persists: bool,
     ) -> Result<Next, FlowEnd> {
-        let relayed = |upgrade, body| Next::Relay(Box::new(Relayed { upgrade, body, idle }));
+        let relayed = |upgrade, body: &mut Body| {
+            let body = std::mem::take(body);
+            Next::Relay(Box::new(Relayed { upgrade, body, idle }))
+        };
         if let Some(upgrade) = upgrade {
             // The body's end is the end of the relayed connection.
             let written = self.relay(head, &mut Body::empty(), Follows::Bytes).await;
             return written.map(|()| relayed(upgrade, body)).map_err(|cut| self.end_of(&cut));
         }
         let follows = self.follows(persists);
-        match self.relay(head, &mut body, follows).await {
+        match self.relay(head, body, follows).await {
             Ok(()) => {
-                drop(body);
+                *body = Body::empty();
                 Ok(self.next(persists))
             }
             Err(Cut::Upstream(BodyError::Unread(upgrade))) => Ok(relayed(upgrade, body)),

@@ -89,7 +89,8 @@ async fn a_hook_runs_once_when_its_body_has_ended() {
         assert_eq!(end, BodyEnd { bytes: 3, sent: 0, clean: Ok(()), grpc_status: None, at: end.at });
         assert!(!seen.swap(true, Ordering::Relaxed));
     });
-    let body = Body::whole("abc".into()).on_end(hook);
+    let mut body = Body::whole("abc".into());
+    body.on_end(hook);
     assert!(!ended.load(Ordering::Relaxed));
     body.collect().await.expect("body");
     assert!(ended.load(Ordering::Relaxed));

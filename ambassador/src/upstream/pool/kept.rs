@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
@@ -34,11 +35,11 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Pool {
     pub(super) own: HashMap<FlowId, Own, BuildHasherDefault<FlowHasher>>,
-    pub(super) shared: HashMap<Key, VecDeque<Connection>>,
+    pub(super) shared: HashMap<Key, VecDeque<Box<Connection>>, RandomState>,
     pub(super) shared_count: usize,
     pub(super) shared_most: Option<usize>,
     /// Destinations that authenticate connections: what they leave idle is nobody else's.
-    pub(super) authenticating: HashSet<Key>,
+    pub(super) authenticating: HashSet<Key, RandomState>,
     sweeper: Option<JoinHandle<()>>,
     /// Who wants to know where idle connections lead: the same of all flows.
     pub(super) verdicts: Option<Arc<dyn Verdicts>>,
@@ -47,7 +48,8 @@ pub(super) struct Pool {
 /// What one flow has open.
 #[derive(Default)]
 pub(super) struct Own {
-    pub(super) idle: Vec<Connection>,
+    #[expect(clippy::vec_box, reason = "every request takes it out and puts it back")]
+    pub(super) idle: Vec<Box<Connection>>,
     pub(super) http2: Vec<(SocketAddr, Multiplexed)>,
     /// Where the connection leads that authenticates the flow's user.
     pub(super) bound_to: Option<SocketAddr>,
@@ -58,7 +60,7 @@ pub(super) struct Own {
 
 impl Pool {
     /// Keeps an idle connection for later flows, if it may be theirs and there is room.
-    pub(super) fn share(&mut self, connection: Connection) {
+    pub(super) fn share(&mut self, connection: Box<Connection>) {
         if connection.unshared
             || self.authenticating.contains(&connection.key)
             || self.shared_count >= self.shared_most.unwrap_or(SHARED_MAX)
@@ -79,7 +81,7 @@ impl Pool {
         let usable = |connection: &Connection| connection.is_usable(now, AskKernel::No);
         let mut left = 0;
         self.shared.retain(|_, idle| {
-            idle.retain(usable);
+            idle.retain(|connection| usable(connection));
             left += idle.len();
             !idle.is_empty()
         });
@@ -89,7 +91,7 @@ impl Pool {
             let awaited = own
                 .idle
                 .pop_if(|idle| Some(idle.key.destination) == own.original_dst && !idle.is_expired(now));
-            own.idle.retain(usable);
+            own.idle.retain(|connection| usable(connection));
             own.idle.extend(awaited);
             left += own.idle.len();
         }
