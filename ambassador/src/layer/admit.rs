@@ -8,28 +8,28 @@ use crate::{
     message::{
         Request,
         error::ProxyError,
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     telemetry::labels::{RejectReason, ShadowDecision},
 };
 
 /// Refuses requests while a breaker is open.
-pub struct Admit {
-    inner: Stage,
+pub struct Admit<S> {
+    inner: S,
 }
 
-impl Admit {
+impl<S: Serve> Admit<S> {
     /// Guards `inner`.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: S) -> Self {
+        Self { inner }
     }
 }
 
-impl Serve for Admit {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
+impl<S: Serve> Serve for Admit<S> {
+    async fn serve(&self, mut request: Box<Request>) -> Outcome {
         if let Some(plan) = request.plan.as_ref().filter(|plan| plan.denied) {
             if plan.route().mode.acts() {
-                return Box::pin(std::future::ready(Err(ProxyError::Denied)));
+                return Err(ProxyError::Denied);
             }
             plan.trail.shadow.add(ShadowDecision::Denied);
             plan.state.would_reject(RejectReason::Denied);
@@ -45,15 +45,15 @@ impl Serve for Admit {
                 }
                 Err(refused) => {
                     request.flow.doubt(request.flow.original_dst);
-                    let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };
-                    return Box::pin(std::future::ready(Err(error)));
+                    return Err(ProxyError::CircuitOpen { retry_after: refused.retry_after });
                 }
             }
         }
-        self.inner.serve(request)
+        self.inner.serve(request).await
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }

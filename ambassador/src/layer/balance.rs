@@ -6,26 +6,26 @@ use std::sync::Arc;
 use crate::{
     message::{
         Request,
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     upstream::{endpoints::Endpoints, pool},
 };
 
 /// Sets where an attempt goes.
-pub struct Balance {
-    inner: Stage,
+pub struct Balance<S> {
+    inner: S,
     endpoints: Arc<Endpoints>,
 }
 
-impl Balance {
+impl<S: Serve> Balance<S> {
     /// Chooses for `inner`.
-    pub fn layer(inner: Stage, endpoints: Arc<Endpoints>) -> Stage {
-        Stage::new(Self { inner, endpoints })
+    pub fn layer(inner: S, endpoints: Arc<Endpoints>) -> Self {
+        Self { inner, endpoints }
     }
 }
 
-impl Serve for Balance {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
+impl<S: Serve> Serve for Balance<S> {
+    fn serve(&self, mut request: Box<Request>) -> impl Future<Output = Outcome> + Send {
         if let Some(plan) = &request.plan {
             request.connect_timeout = plan.route().connect_limit();
             request.keep_idle = plan.route().keep_idle.filter(|_| plan.route().mode.acts());
@@ -49,7 +49,8 @@ impl Serve for Balance {
         self.inner.serve(request)
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }

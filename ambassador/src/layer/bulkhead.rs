@@ -13,7 +13,7 @@ use crate::{
         Request,
         error::ProxyError,
         plan::Plan,
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     policy::bulkhead::Permit,
     telemetry::labels::{RejectReason, ShadowDecision},
@@ -21,47 +21,41 @@ use crate::{
 };
 
 /// Admits as many requests as `connectionPool` allows.
-pub struct BulkheadStage {
-    inner: Stage,
+pub struct BulkheadStage<S> {
+    inner: S,
 }
 
-impl BulkheadStage {
+impl<S: Serve> BulkheadStage<S> {
     /// Bounds the requests that go on to `inner`.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: S) -> Self {
+        Self { inner }
     }
 }
 
-impl Serve for BulkheadStage {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
+impl<S: Serve> Serve for BulkheadStage<S> {
+    async fn serve(&self, mut request: Box<Request>) -> Outcome {
         let limited =
-            |plan: &Plan| plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some());
-        let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.decides() && limited(plan))
-        else {
-            return self.inner.serve(request);
-        };
-        let plan = Arc::clone(plan);
-        Box::pin(async move {
-            let mut permits = Vec::new();
-            for bulkhead in &plan.state.bulkheads {
-                if plan.route().mode.acts() {
-                    permits.push(enter(bulkhead).await?);
-                } else if let Some(place) = Place::take(bulkhead) {
-                    permits.push(place);
-                } else {
-                    plan.trail.shadow.add(ShadowDecision::Overflow);
-                    plan.state.would_reject(RejectReason::Overflow);
-                }
+            |plan: &&Arc<Plan>| plan.state.bulkheads.iter().any(|limits| limits.requests.limit().is_some());
+        let plan = request.plan.as_ref().filter(|plan| plan.route().mode.decides()).filter(limited);
+        let places = match plan.map(Arc::clone) {
+            // Boxed, because most routes have no such limit, and each request would keep room for the wait.
+            Some(plan) => {
+                let places = Box::pin(places(&plan)).await?;
+                request.resume();
+                Some(places)
             }
-            request.resume();
-            let mut response = self.inner.serve(request).await?;
-            response.body.on_end(Box::new(move |_| drop(permits)));
-            Ok(response)
-        })
+            None => None,
+        };
+        let mut response = self.inner.serve(request).await?;
+        if let Some(places) = places {
+            response.body.on_end(Box::new(move |_| drop(places)));
+        }
+        Ok(response)
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }
 
@@ -86,6 +80,22 @@ impl Drop for Place {
         drop(self.permit.take());
         self.freed.notify_one();
     }
+}
+
+/// A place within each limit of the route of `plan`.
+async fn places(plan: &Plan) -> Result<Vec<Place>, ProxyError> {
+    let mut places = Vec::new();
+    for bulkhead in &plan.state.bulkheads {
+        if plan.route().mode.acts() {
+            places.push(enter(bulkhead).await?);
+        } else if let Some(place) = Place::take(bulkhead) {
+            places.push(place);
+        } else {
+            plan.trail.shadow.add(ShadowDecision::Overflow);
+            plan.state.would_reject(RejectReason::Overflow);
+        }
+    }
+    Ok(places)
 }
 
 async fn enter(bulkhead: &Limits) -> Result<Place, ProxyError> {

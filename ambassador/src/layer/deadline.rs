@@ -5,7 +5,8 @@
 //! program sees as what it is. Upgraded connections are exempt.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,56 +17,55 @@ use super::overrun::Overrun;
 use crate::message::{
     Request, Response, Timer,
     error::ProxyError,
-    stage::{Reply, Serve, Stage},
+    stage::{Outcome, Serve, name_of},
 };
 use crate::telemetry::labels::ShadowDecision;
 
 /// Bounds whole requests.
-pub struct DeadlineStage {
-    inner: Stage,
+pub struct DeadlineStage<S> {
+    inner: S,
 }
 
-impl DeadlineStage {
+impl<S: Serve> DeadlineStage<S> {
     /// Bounds what `inner` does.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: S) -> Self {
+        Self { inner }
     }
 }
 
-impl Serve for DeadlineStage {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
-        let Some(plan) = &request.plan else { return self.inner.serve(request) };
-        let watched = plan.route().timeouts.request.filter(|_| !request.head.is_endless());
-        if let Some(overrun) = Overrun::watch(plan, request.arrived, watched, ShadowDecision::TimeoutRequest)
-        {
-            return Box::pin(watch(self.inner.serve(request), overrun));
+impl<S: Serve> Serve for DeadlineStage<S> {
+    async fn serve(&self, mut request: Box<Request>) -> Outcome {
+        let overrun = request.plan.as_ref().and_then(|plan| {
+            let watched = plan.route().timeouts.request.filter(|_| !request.head.is_endless());
+            Overrun::watch(plan, request.arrived, watched, ShadowDecision::TimeoutRequest)
+        });
+        let mut bound = if overrun.is_none() { Bound::of(&mut request) } else { None };
+        let mut reply = pin!(self.inner.serve(request));
+        let mut response = poll_fn(|cx| {
+            if let Poll::Ready(outcome) = reply.as_mut().poll(cx) {
+                return Poll::Ready(outcome);
+            }
+            let Some(bound) = &mut bound else { return Poll::Pending };
+            bound.poll_overdue(cx).map(|()| Err(ProxyError::RequestTimeout(bound.limit)))
+        })
+        .await?;
+        if let Some(bound) = &mut bound {
+            bound.apply_to(&mut response);
         }
-        let Some(left) = plan.deadline.remaining(request.now) else {
-            return self.inner.serve(request);
-        };
-        let limit = plan.route().timeouts.request.unwrap_or(left);
-        let Some(until) = request.resumed.checked_add(left) else { return self.inner.serve(request) };
-        let timer = request.timer.take();
-        Box::pin(Bounded { reply: self.inner.serve(request), timer, until, limit })
+        if let Some(overrun) = overrun.filter(|_| response.upgrade.is_none()) {
+            response.body.on_end(Box::new(move |_| drop(overrun)));
+        }
+        Ok(response)
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }
 
-/// Watches the whole of a reply in mode shadow.
-async fn watch(reply: Reply<'_>, overrun: Overrun) -> Result<Box<Response>, ProxyError> {
-    let mut response = reply.await?;
-    if response.upgrade.is_none() {
-        response.body.on_end(Box::new(move |_| drop(overrun)));
-    }
-    Ok(response)
-}
-
-/// A reply whose head must come before `until`, and its body, too.
-struct Bounded<'s> {
-    reply: Reply<'s>,
+/// The end of a request's time: its reply's head must come before, and its body, too.
+struct Bound {
     /// Made when there is something to wait for. It may be set to the end of an earlier request of the same flow, and
     /// then is set anew when it rings: most requests are over long before.
     timer: Option<Timer>,
@@ -73,7 +73,16 @@ struct Bounded<'s> {
     limit: Duration,
 }
 
-impl Bounded<'_> {
+impl Bound {
+    /// That of `request`, if its time is limited.
+    fn of(request: &mut Request) -> Option<Self> {
+        let plan = request.plan.as_ref()?;
+        let left = plan.deadline.remaining(request.now)?;
+        let limit = plan.route().timeouts.request.unwrap_or(left);
+        let until = request.resumed.checked_add(left)?;
+        Some(Self { timer: request.timer.take(), until, limit })
+    }
+
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = self.until;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
@@ -89,22 +98,10 @@ impl Bounded<'_> {
         }
     }
 
-    fn bound(&mut self, mut response: Box<Response>) -> Box<Response> {
+    fn apply_to(&mut self, response: &mut Response) {
         if response.upgrade.is_none() {
             response.body.cut_at(self.until);
         }
         response.timer = self.timer.take();
-        response
-    }
-}
-
-impl Future for Bounded<'_> {
-    type Output = Result<Box<Response>, ProxyError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(outcome) = self.reply.as_mut().poll(cx) {
-            return Poll::Ready(outcome.map(|response| self.bound(response)));
-        }
-        self.poll_overdue(cx).map(|()| Err(ProxyError::RequestTimeout(self.limit)))
     }
 }

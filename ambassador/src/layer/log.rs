@@ -15,7 +15,7 @@ use crate::{
         body::BodyEnd,
         error::{ProxyError, Side},
         plan::Plan,
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     policy::classify::AttemptOutcome,
     telemetry::{
@@ -25,47 +25,47 @@ use crate::{
 };
 
 /// Says what became of requests.
-pub struct Log {
-    inner: Stage,
+pub struct Log<S> {
+    inner: S,
 }
 
-impl Log {
+impl<S: Serve> Log<S> {
     /// Speaks of what `inner` serves.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: S) -> Self {
+        Self { inner }
     }
 }
 
-impl Serve for Log {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
-        let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
-        plan.trail.sent(request.head.wire_length());
-        if let Some(bytes) = request.body.length_at_hand() {
-            plan.trail.sent(bytes);
-        } else {
-            let plan = Arc::clone(&plan);
-            request.body.on_end(Box::new(move |end| plan.trail.sent(end.bytes)));
-        }
-        let guard = Unanswered(Some(Entry { plan }));
-        let reply = self.inner.serve(request);
-        Box::pin(async move {
-            let mut guard = guard;
-            let result = reply.await;
-            let Some(entry) = guard.0.take() else { return result };
-            match result {
-                Ok(response) => Ok(entry.follow(response)),
-                Err(error) => {
-                    entry.reject(&error);
-                    entry
-                        .finish(Answer { error: Some((&error).into()), ..Answer::default() }, Instant::now());
-                    Err(error)
-                }
+impl<S: Serve> Serve for Log<S> {
+    async fn serve(&self, mut request: Box<Request>) -> Outcome {
+        if let Some(plan) = &request.plan {
+            plan.trail.sent(request.head.wire_length());
+            if let Some(bytes) = request.body.length_at_hand() {
+                plan.trail.sent(bytes);
+            } else {
+                let plan = Arc::clone(plan);
+                request.body.on_end(Box::new(move |end| plan.trail.sent(end.bytes)));
             }
-        })
+        }
+        let mut guard = Unanswered(request.plan.clone().map(|plan| Entry { plan }));
+        let result = self.inner.serve(request).await;
+        let Some(entry) = guard.0.take() else { return result };
+        match result {
+            Ok(mut response) => {
+                entry.follow(&mut response);
+                Ok(response)
+            }
+            Err(error) => {
+                entry.reject(&error);
+                entry.finish(Answer { error: Some((&error).into()), ..Answer::default() }, Instant::now());
+                Err(error)
+            }
+        }
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }
 
@@ -96,7 +96,7 @@ struct Answer {
 
 impl Entry {
     /// Waits for the end of the reply's body.
-    fn follow(self, mut response: Box<Response>) -> Box<Response> {
+    fn follow(self, response: &mut Response) {
         if let Some(cause) = &response.cause {
             self.reject(cause);
         }
@@ -105,7 +105,7 @@ impl Entry {
         let unread = unread.then_some(ErrorType::MalformedResponse);
         let head = Answer {
             status: response.status(),
-            grpc_status: grpc_status(&response),
+            grpc_status: grpc_status(response),
             error: response.cause.as_ref().map(ErrorType::from).or(unread),
             received: response.head.wire_length(),
         };
@@ -115,7 +115,6 @@ impl Entry {
             let (error, received) = (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
             self.finish(Answer { grpc_status, error, received, ..head }, at);
         }));
-        response
     }
 
     /// Counts a local rejection.

@@ -4,11 +4,7 @@
 //! Whichever comes first ends it: `timeouts.perTry`, or what is left of `timeouts.request`. Dropping the attempt
 //! closes its connection; it never returns to the pool.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -16,92 +12,69 @@ use super::overrun::Overrun;
 
 use crate::{
     message::{
-        Request, Response,
+        Request,
         error::ProxyError,
         progress::Progress,
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     policy::deadline::Limit,
     telemetry::labels::ShadowDecision,
 };
 
 /// Bounds the time to the head of an attempt's reply.
-pub struct PerTry {
-    inner: Stage,
+pub struct PerTry<S> {
+    inner: S,
 }
 
-impl PerTry {
+impl<S: Serve> PerTry<S> {
     /// Bounds the attempts of `inner`.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: S) -> Self {
+        Self { inner }
+    }
+
+    async fn within(&self, limit: Duration, mut request: Box<Request>) -> Outcome {
+        let progress = Progress::watched();
+        request.progress = progress.clone();
+        let ended = timeout(limit, self.inner.serve(request)).await;
+        ended.unwrap_or_else(|_| Err(ProxyError::PerTryTimeout { limit, sent: progress.sent() }))
     }
 }
 
-impl Serve for PerTry {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
-        let Some(plan) = request.plan.as_ref() else { return self.inner.serve(request) };
-        if !plan.route().mode.acts() {
-            let limit = plan.route().timeouts.per_try;
-            let overrun = Overrun::watch(plan, request.resumed, limit, ShadowDecision::TimeoutPerTry);
-            let attempt = self.inner.serve(request);
-            let Some(overrun) = overrun else { return attempt };
-            return Box::pin(async move {
-                let reply = attempt.await;
-                drop(overrun);
-                reply
-            });
-        }
-        let limit = plan.deadline.attempt_limit(request.now, &plan.route().timeouts);
-        let whole = plan.route().timeouts.request.unwrap_or_default();
-        match limit {
-            Limit::None => self.inner.serve(request),
-            Limit::Own(limit) => {
-                let progress = Progress::watched();
-                request.progress = progress.clone();
-                let attempt = self.inner.serve(request);
-                Box::pin(async move {
-                    let ended = timeout(limit, attempt).await;
-                    ended.unwrap_or_else(|_| Err(ProxyError::PerTryTimeout { limit, sent: progress.sent() }))
-                })
-            }
-            Limit::Request(left) => match request.resumed.checked_add(left) {
-                Some(until) => {
-                    let attempt = self.inner.serve(request);
-                    Box::pin(Last { attempt, until, whole, has_waited: left.is_zero() })
-                }
-                None => self.inner.serve(request),
-            },
-        }
-    }
-
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
-    }
-}
-
-/// An attempt that lasts to the end of its request's time at most. The stage that bounds the whole request has the
-/// timer, and wakes this one at that time; that the attempt has failed must be told from within.
-struct Last<'s> {
-    attempt: Reply<'s>,
-    until: Instant,
-    whole: Duration,
-    /// It has been polled before, or has no time. Until then nothing was waited for, and the clock need not be asked.
-    has_waited: bool,
-}
-
-impl Future for Last<'_> {
-    type Output = Result<Box<Response>, ProxyError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.attempt.as_mut().poll(cx) {
-            Poll::Pending if self.has_waited && Instant::now() >= self.until => {
-                Poll::Ready(Err(ProxyError::RequestTimeout(self.whole)))
+impl<S: Serve> Serve for PerTry<S> {
+    async fn serve(&self, request: Box<Request>) -> Outcome {
+        let Some(plan) = request.plan.clone() else { return Box::pin(self.inner.serve(request)).await };
+        let timeouts = &plan.route().timeouts;
+        let watched = timeouts.per_try.filter(|_| !plan.route().mode.acts());
+        let _overrun = Overrun::watch(&plan, request.resumed, watched, ShadowDecision::TimeoutPerTry);
+        let acts = plan.route().mode.acts();
+        let limit = if acts { plan.deadline.attempt_limit(request.now, timeouts) } else { Limit::None };
+        let left = match limit {
+            // Boxed, because the timer takes room, and few routes have such a limit.
+            Limit::Own(limit) => return Box::pin(self.within(limit, request)).await,
+            Limit::Request(left) => Some(left),
+            Limit::None => None,
+        };
+        // The stage that bounds the whole request has the timer, and wakes this one at that time; that the attempt has
+        // failed must be told from within.
+        let until = left.and_then(|left| request.resumed.checked_add(left));
+        // Until something was waited for, the clock need not be asked.
+        let mut has_waited = left == Some(Duration::ZERO);
+        let mut attempt = pin!(self.inner.serve(request));
+        poll_fn(|cx| match attempt.as_mut().poll(cx) {
+            Poll::Pending if has_waited && until.is_some_and(|until| Instant::now() >= until) => {
+                Poll::Ready(Err(ProxyError::RequestTimeout(timeouts.request.unwrap_or_default())))
             }
             Poll::Pending => {
-                self.has_waited = true;
+                has_waited = true;
                 Poll::Pending
             }
-            ended => ended,
-        }
+            ended @ Poll::Ready(_) => ended,
+        })
+        .await
+    }
+
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }

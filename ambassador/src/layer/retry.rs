@@ -24,7 +24,7 @@ use crate::{
         interim::InterimSink,
         plan::Plan,
         replay::ReplayBody,
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     policy::{
         breaker::CallOutcome,
@@ -44,32 +44,32 @@ use crate::{
 };
 
 /// Retries requests.
-pub struct Retry {
-    inner: Stage,
+pub struct Retry<S> {
+    inner: S,
 }
 
-impl Retry {
+impl<S: Serve> Retry<S> {
     /// Retries what `inner` fails.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: S) -> Self {
+        Self { inner }
     }
 }
 
-impl Serve for Retry {
-    fn serve(&self, request: Box<Request>) -> Reply<'_> {
-        let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
-        let retries = Retries { inner: &self.inner, interim: request.interim.clone(), plan };
-        Box::pin(retries.run(request))
+impl<S: Serve> Serve for Retry<S> {
+    async fn serve(&self, request: Box<Request>) -> Outcome {
+        let Some(plan) = request.plan.clone() else { return Box::pin(self.inner.serve(request)).await };
+        Retries { inner: &self.inner, interim: request.interim.clone(), plan }.run(request).await
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }
 
 /// A request and its attempts.
-struct Retries<'s> {
-    inner: &'s Stage,
+struct Retries<'s, S> {
+    inner: &'s S,
     interim: InterimSink,
     plan: Arc<Plan>,
 }
@@ -80,16 +80,15 @@ struct Ended {
     outcome: AttemptOutcome,
 }
 
-impl Retries<'_> {
-    async fn run(self, mut request: Box<Request>) -> Result<Box<Response>, ProxyError> {
+impl<S: Serve> Retries<'_, S> {
+    async fn run(self, mut request: Box<Request>) -> Outcome {
         let body = std::mem::take(&mut request.body);
         let mut replay = ReplayBody::new(body, self.plan.route().retry.max_replay_bytes);
         request.body = replay.attempt().unwrap_or_default();
-        let mut under_way = self.inner.serve(request);
+        let mut result = self.inner.serve(request).await;
         let (mut number, mut stale_retried, mut retried) = (1, false, false);
         let mut retry_permit = None;
         loop {
-            let result = under_way.await;
             if self.interim.has_passed_end() && matches!(result, Err(ProxyError::Disconnected { .. })) {
                 // The origin has followed the end of the program's side. Most programs are gone then.
                 return result;
@@ -147,7 +146,7 @@ impl Retries<'_> {
             let mut next = Request::again(&self.plan, body, self.interim.clone());
             next.endpoint = Some(failed);
             next.reuse = if stale { Reuse::Forbidden } else { Reuse::Allowed };
-            under_way = self.inner.serve(next);
+            result = Box::pin(self.inner.serve(next)).await;
         }
     }
 

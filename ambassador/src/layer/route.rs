@@ -16,7 +16,7 @@ use crate::{
     message::{
         Request, RequestHead,
         plan::{Plan, Trail},
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     policy::{
         clock::Now,
@@ -30,8 +30,8 @@ use crate::{
 };
 
 /// Matches requests.
-pub struct RouteStage {
-    inner: Stage,
+pub struct RouteStage<S> {
+    inner: S,
     table: Arc<RouteTable>,
     states: Arc<States>,
     endpoints: Arc<Endpoints>,
@@ -39,17 +39,17 @@ pub struct RouteStage {
     mismatch_said: AtomicBool,
 }
 
-impl RouteStage {
+impl<S: Serve> RouteStage<S> {
     /// Matches what goes on to `inner`.
     pub fn layer(
-        inner: Stage,
+        inner: S,
         table: Arc<RouteTable>,
         states: Arc<States>,
         endpoints: Arc<Endpoints>,
         telemetry: Telemetry,
-    ) -> Stage {
+    ) -> Self {
         let mismatch_said = AtomicBool::new(false);
-        Stage::new(Self { inner, table, states, endpoints, telemetry, mismatch_said })
+        Self { inner, table, states, endpoints, telemetry, mismatch_said }
     }
 
     /// The plan of a request.
@@ -105,15 +105,16 @@ impl RouteStage {
     }
 }
 
-impl Serve for RouteStage {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
+impl<S: Serve> Serve for RouteStage<S> {
+    fn serve(&self, mut request: Box<Request>) -> impl Future<Output = Outcome> + Send {
         let plan = self.plan(&request, request.now);
         plan.state.budget.deposit(request.now);
         request.plan = Some(Arc::new(plan));
         self.inner.serve(request)
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         error::ProxyError,
         facts::outcome_of,
         plan::Plan,
-        stage::{Reply, Serve, Stage},
+        stage::{Outcome, Serve, name_of},
     },
     policy::{
         classify::{AttemptOutcome, Written},
@@ -30,20 +30,20 @@ use crate::{
 };
 
 /// Measures attempts.
-pub struct Sample {
-    inner: Stage,
+pub struct Sample<S> {
+    inner: S,
 }
 
-impl Sample {
+impl<S: Serve> Sample<S> {
     /// Measures the attempts of `inner`.
-    pub fn layer(inner: Stage) -> Stage {
-        Stage::new(Self { inner })
+    pub fn layer(inner: S) -> Self {
+        Self { inner }
     }
 }
 
-impl Serve for Sample {
-    fn serve(&self, mut request: Box<Request>) -> Reply<'_> {
-        let Some(plan) = request.plan.clone() else { return self.inner.serve(request) };
+impl<S: Serve> Serve for Sample<S> {
+    async fn serve(&self, mut request: Box<Request>) -> Outcome {
+        let Some(plan) = request.plan.clone() else { return Box::pin(self.inner.serve(request)).await };
         let endpoint = request.destination();
         // The first attempt brings the permit that admitted the request; a further one asks again.
         let permits = match request.permits.take() {
@@ -51,27 +51,27 @@ impl Serve for Sample {
             None => match plan.state.admit(request.now, endpoint, Some(&request.head)) {
                 Ok(permits) => permits,
                 Err(refused) => {
-                    let error = ProxyError::CircuitOpen { retry_after: refused.retry_after };
-                    return Box::pin(std::future::ready(Err(error)));
+                    return Err(ProxyError::CircuitOpen { retry_after: refused.retry_after });
                 }
             },
         };
         plan.trail.attempt();
         let measured = Measured { plan, permits, endpoint, started: request.resumed };
-        let attempt = self.inner.serve(request);
-        Box::pin(async move {
-            match attempt.await {
-                Ok(response) => Ok(measured.follow(response)),
-                Err(error) => {
-                    measured.finish(None, outcome_of(&error), Some((&error).into()), Instant::now());
-                    Err(error)
-                }
+        match self.inner.serve(request).await {
+            Ok(mut response) => {
+                measured.follow(&mut response);
+                Ok(response)
             }
-        })
+            Err(error) => {
+                measured.finish(None, outcome_of(&error), Some((&error).into()), Instant::now());
+                Err(error)
+            }
+        }
     }
 
-    fn inside(&self) -> Option<&Stage> {
-        Some(&self.inner)
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
+        self.inner.list(names);
     }
 }
 
@@ -85,7 +85,7 @@ struct Measured {
 
 impl Measured {
     /// Waits for the end of the body.
-    fn follow(mut self, mut response: Box<Response>) -> Box<Response> {
+    fn follow(mut self, response: &mut Response) {
         if let Some(info) = response.attempt
             && let Some(duration) = info.connect
         {
@@ -93,7 +93,7 @@ impl Measured {
             self.plan.state.telemetry.emit(&ConnectFinished { destination, duration, error: None }.into());
         }
         let status = response.status();
-        let outcome = response_outcome(&response);
+        let outcome = response_outcome(response);
         if self.permits.is_probe() {
             // A half-open breaker must not wait for the end of a stream that may last for hours.
             let permits = std::mem::take(&mut self.permits);
@@ -104,8 +104,7 @@ impl Measured {
         }
         if response.upgrade.is_some() {
             // The reply is complete; what follows belongs to another protocol, and may last for days.
-            self.finish(status, outcome, None, Instant::now());
-            return response;
+            return self.finish(status, outcome, None, Instant::now());
         }
         response.body.on_end(Box::new(move |end| match end.clean {
             Ok(()) | Err(BodyErrorKind::Abandoned) => {
@@ -125,7 +124,6 @@ impl Measured {
                 self.finish(status, cut, Some(error.into()), end.at);
             }
         }));
-        response
     }
 
     /// The reply failed when the program had its head; `outcome` is what the same would have been before.

@@ -64,10 +64,11 @@ impl World {
         let endpoints = Arc::new(Endpoints::new(&table));
         let seen = Arc::default();
         let mock = Mock { plays: Mutex::new(plays.into_iter().collect()), seen: Arc::clone(&seen) };
-        let stage = PerTry::layer(Balance::layer(Stage::new(mock), Arc::clone(&endpoints)));
+        let stage = PerTry::layer(Balance::layer(mock, Arc::clone(&endpoints)));
         let stage = BulkheadStage::layer(Admit::layer(Retry::layer(Sample::layer(stage))));
         let stage = Log::layer(DeadlineStage::layer(stage));
         let stack = RouteStage::layer(stage, table, Arc::clone(&states), endpoints, telemetry);
+        let stack = Stage::new(stack);
         Self { stack, states, route, seen, said }
     }
 

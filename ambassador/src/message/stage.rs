@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a stage of the HTTP stack is: a tower service that is always ready and is called by shared reference.
+//! What a stage of the HTTP stack is: a service that is always ready and is called by shared reference.
 //!
-//! Stages are erased to [`Stage`], which clones by reference count; a boxed clone of every stage behind it, once per
-//! stage and request, would cost more than all of the stages do.
+//! A stage knows the type of the one behind it, so that a request passes all of them as one future, in one allocation.
+//! Where a stack ends, towards the arms of protocols, its type is erased to [`Stage`].
 
 use std::{
     fmt,
@@ -14,29 +14,33 @@ use futures_util::future::BoxFuture;
 
 use crate::message::{Request, Response, error::ProxyError};
 
-/// The answer of a stage, which it is lent for: a count of those who hold it would be shared by all workers.
-pub type Reply<'s> = BoxFuture<'s, Result<Box<Response>, ProxyError>>;
+/// What became of a request.
+pub type Outcome = Result<Box<Response>, ProxyError>;
+
+/// The answer of a stage whose type is erased.
+pub type Reply<'s> = BoxFuture<'s, Outcome>;
 
 /// One stage, to be called by shared reference.
 pub trait Serve: Send + Sync {
     /// Takes a request on.
-    fn serve(&self, request: Box<Request>) -> Reply<'_>;
+    fn serve(&self, request: Box<Request>) -> impl Future<Output = Outcome> + Send;
 
-    /// The stage behind this one; `None` for the innermost.
-    fn inside(&self) -> Option<&Stage> {
-        None
+    /// Adds its name, and those of the stages behind it.
+    fn list(&self, names: &mut Vec<&'static str>) {
+        names.push(name_of::<Self>());
     }
+}
 
-    /// What it is called where the stages are listed.
-    fn name(&self) -> &'static str {
-        let path = std::any::type_name::<Self>();
-        path.rsplit_once("::").map_or(path, |(_, name)| name)
-    }
+/// What a stage is called where stages are listed.
+pub(crate) fn name_of<S: ?Sized>() -> &'static str {
+    let path = std::any::type_name::<S>();
+    let path = path.split_once('<').map_or(path, |(path, _)| path);
+    path.rsplit_once("::").map_or(path, |(_, name)| name)
 }
 
 /// A stage and everything behind it.
 #[derive(Clone)]
-pub struct Stage(Arc<dyn Serve>);
+pub struct Stage(Arc<dyn Erased>);
 
 impl Stage {
     /// Erases `stage`.
@@ -46,18 +50,42 @@ impl Stage {
 
     /// Takes a request on.
     pub fn serve(&self, request: Box<Request>) -> Reply<'_> {
-        self.0.serve(request)
+        self.0.serve_boxed(request)
+    }
+}
+
+impl Serve for Stage {
+    fn serve(&self, request: Box<Request>) -> impl Future<Output = Outcome> + Send {
+        self.0.serve_boxed(request)
+    }
+
+    fn list(&self, names: &mut Vec<&'static str>) {
+        self.0.list_boxed(names);
+    }
+}
+
+/// A stage that can be called without its type.
+trait Erased: Send + Sync {
+    fn serve_boxed(&self, request: Box<Request>) -> Reply<'_>;
+    fn list_boxed(&self, names: &mut Vec<&'static str>);
+}
+
+impl<S: Serve> Erased for S {
+    fn serve_boxed(&self, request: Box<Request>) -> Reply<'_> {
+        Box::pin(self.serve(request))
+    }
+
+    fn list_boxed(&self, names: &mut Vec<&'static str>) {
+        self.list(names);
     }
 }
 
 /// Lists the stages from the outside in.
 impl fmt::Debug for Stage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0.name())?;
-        match self.0.inside() {
-            Some(inside) => write!(formatter, " > {inside:?}"),
-            None => Ok(()),
-        }
+        let mut names = Vec::new();
+        self.list(&mut names);
+        formatter.write_str(&names.join(" > "))
     }
 }
 
@@ -72,6 +100,6 @@ impl tower::Service<Box<Request>> for Stage {
 
     fn call(&mut self, request: Box<Request>) -> Self::Future {
         let stage = self.clone();
-        Box::pin(async move { stage.serve(request).await })
+        Box::pin(async move { stage.0.serve_boxed(request).await })
     }
 }

@@ -22,7 +22,7 @@ pub fn build(
     telemetry: &Telemetry,
 ) -> Stack {
     // From the inside out.
-    let stage = Stage::new(Exchange); // one exchange on a connection of the pool, or on a fresh one
+    let stage = Exchange; // one exchange on a connection of the pool, or on a fresh one
     let stage = Balance::layer(stage, Arc::clone(endpoints)); // each attempt has an endpoint of its own
     let stage = PerTry::layer(stage); // the time limit of one attempt; inside `sample`, which counts it as a failure
     let stage = Sample::layer(stage); // measures what retry may hide
@@ -33,7 +33,14 @@ pub fn build(
     let stage = Rescue::layer(stage); // the only place where an error becomes a reply
     let stage = Log::layer(stage); // says what the program saw, rescued or not
     // Outermost, because all others read the plan: matched once, even if the request is tried five times.
-    RouteStage::layer(stage, Arc::clone(table), Arc::clone(states), Arc::clone(endpoints), telemetry.clone())
+    let stage = RouteStage::layer(
+        stage,
+        Arc::clone(table),
+        Arc::clone(states),
+        Arc::clone(endpoints),
+        telemetry.clone(),
+    );
+    Stage::new(stage)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::{
     message::{
         AttemptInfo, Request, RequestHead, Response, Reuse,
         error::ProxyError,
-        stage::{Reply, Serve},
+        stage::{Outcome, Reply, Serve},
     },
     policy::{bulkhead::Permit, retry::is_idempotent},
 };
@@ -29,8 +29,9 @@ use crate::{
 pub struct Exchange;
 
 impl Serve for Exchange {
-    fn serve(&self, request: Box<Request>) -> Reply<'_> {
-        match &request.head {
+    fn serve(&self, request: Box<Request>) -> impl Future<Output = Outcome> + Send {
+        // Boxed, because it is by far the largest part of a request.
+        let outcome: Reply<'_> = match &request.head {
             RequestHead::Http1(head) => {
                 let head = Arc::clone(head);
                 Box::pin(exchange_http1(request, head))
@@ -39,7 +40,8 @@ impl Serve for Exchange {
                 let parts = Arc::clone(parts);
                 Box::pin(http2::exchange(request, parts))
             }
-        }
+        };
+        outcome
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         Request, Response, ResponseHead,
         body::{Body, BodyError, BodySource},
         error::{ProxyError, Sent},
-        stage::{Reply, Serve},
+        stage::{Outcome, Serve},
     },
 };
 
@@ -48,7 +48,7 @@ pub(super) struct Mock {
 }
 
 impl Serve for Mock {
-    fn serve(&self, request: Box<Request>) -> Reply<'_> {
+    async fn serve(&self, request: Box<Request>) -> Outcome {
         self.seen.lock().expect("no panic").push(request.destination());
         let play = self.plays.lock().expect("no panic").pop_front().expect("no more attempts");
         let disconnected = |reused| ProxyError::Disconnected {
@@ -57,11 +57,8 @@ impl Serve for Mock {
             replied: false,
             source: io::ErrorKind::ConnectionReset.into(),
         };
-        if matches!(play, Play::Silence) {
-            return Box::pin(std::future::pending());
-        }
-        Box::pin(std::future::ready(match play {
-            Play::Silence => unreachable!("handled above"),
+        match play {
+            Play::Silence => std::future::pending().await,
             Play::Grpc(status) => {
                 let (parts, ()) = http::Response::new(()).into_parts();
                 Ok(Response::new(ResponseHead::Http2(Box::new(parts)), Body::source(Trailers(Some(status)))))
@@ -81,7 +78,7 @@ impl Serve for Mock {
             }
             Play::Stale => Err(disconnected(true)),
             Play::Reset => Err(disconnected(false)),
-        }))
+        }
     }
 }
 
