@@ -12,6 +12,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use prometheus::{Histogram, IntCounter};
 
+use crate::telemetry::event::Destination;
 use crate::telemetry::labels::{Enforcement, ErrorType, Method, RejectReason, RetryOutcome, Timeout};
 
 /// Number of an interned label text; [`OTHER`] is the overflow bucket.
@@ -63,6 +64,32 @@ pub(crate) struct Handles {
     pub(crate) attempts: HandleMap<CallKey, Histogram>,
     pub(crate) dials: HandleMap<LabelId, Histogram>,
     pub(crate) counters: HandleMap<CounterKey, IntCounter>,
+    latest: Option<Latest>,
+}
+
+/// The labels of one call. Those of the next are mostly the same: an attempt is followed by the request that it served.
+struct Latest {
+    route: String,
+    destination: Destination,
+    ids: (LabelId, LabelId),
+}
+
+impl Handles {
+    /// The labels of a route and a destination, which `look_up` knows.
+    pub(crate) fn labels(
+        &mut self,
+        route: &str,
+        destination: &Destination,
+        look_up: impl FnOnce() -> (LabelId, LabelId),
+    ) -> (LabelId, LabelId) {
+        let known = |latest: &&Latest| latest.route == route && latest.destination == *destination;
+        if let Some(latest) = self.latest.as_ref().filter(known) {
+            return latest.ids;
+        }
+        let ids = look_up();
+        self.latest = Some(Latest { route: route.to_owned(), destination: destination.clone(), ids });
+        ids
+    }
 }
 
 /// Runs `f` with this thread's handles of `registry`; handles of another registry are forgotten. On a thread that is

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use crate::telemetry::event::{
-    AttemptFinished, BreakerCreated, BreakerTransition, ConnectFinished, Event, Rejected, RequestFinished,
+    AttemptFinished, BreakerCreated, BreakerTransition, ConnectFinished, Destination, Event, Rejected,
+    RequestFinished,
 };
-use crate::telemetry::handles::{CallKey, CounterKey, LabelId, OTHER, with_handles};
+use crate::telemetry::handles::{CallKey, CounterKey, Handles, LabelId, OTHER, with_handles};
 use crate::telemetry::labels::{
     BreakerState, Direction, Enforcement, ErrorType, Method, Protocol, RetryOutcome, ShadowDecision, Timeout,
     grpc_label, status_label,
@@ -44,15 +45,15 @@ impl Metrics {
     }
 
     fn request(&self, request: &RequestFinished<'_>) {
-        let (route, upstream) = (self.route_id(&request.route), self.upstream_id(&request.destination));
-        let key = CallKey {
-            route,
-            upstream,
-            method: Method::of(&request.method),
-            status: request.status.map(known_status),
-            error: request.error,
-        };
         with_handles(self.id, |handles| {
+            let (route, upstream) = self.labels(handles, &request.route, &request.destination);
+            let key = CallKey {
+                route,
+                upstream,
+                method: Method::of(&request.method),
+                status: request.status.map(known_status),
+                error: request.error,
+            };
             let key = key.within(&handles.requests);
             handles
                 .requests
@@ -68,6 +69,7 @@ impl Metrics {
                 .observe(request.duration.as_secs_f64());
         });
         if let Some(status) = request.grpc_status.map(|status| status.min(UNKNOWN_GRPC)) {
+            let (route, upstream) = (self.route(&request.route).id, self.upstream(&request.destination).id);
             self.count(CounterKey::Grpc(route, upstream, status), || {
                 let route = self.route(&request.route);
                 let upstream = self.upstream(&request.destination);
@@ -110,15 +112,15 @@ impl Metrics {
 
     fn attempt(&self, attempt: &AttemptFinished<'_>) {
         self.timed_out(&attempt.route, attempt.error.filter(|error| *error == ErrorType::TimeoutPerTry));
-        let (route, upstream) = (self.route_id(&attempt.route), self.upstream_id(&attempt.destination));
-        let key = CallKey {
-            route,
-            upstream,
-            method: Method::Other,
-            status: attempt.status.map(known_status),
-            error: attempt.error,
-        };
         with_handles(self.id, |handles| {
+            let (route, upstream) = self.labels(handles, &attempt.route, &attempt.destination);
+            let key = CallKey {
+                route,
+                upstream,
+                method: Method::Other,
+                status: attempt.status.map(known_status),
+                error: attempt.error,
+            };
             let key = key.within(&handles.attempts);
             handles
                 .attempts
@@ -132,6 +134,10 @@ impl Metrics {
                 })
                 .observe(attempt.duration.as_secs_f64());
         });
+    }
+
+    fn labels(&self, handles: &mut Handles, route: &str, destination: &Destination) -> (LabelId, LabelId) {
+        handles.labels(route, destination, || (self.route_id(route), self.upstream_id(destination)))
     }
 
     fn dial(&self, dial: &ConnectFinished) {
