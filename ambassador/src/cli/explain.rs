@@ -24,7 +24,7 @@ pub struct ExplainArgs {
     /// The HTTP method
     #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
     pub method: String,
-    /// The configuration file; without it, what the flags alone say
+    /// The configuration file, `-` for standard input; without it, what the flags alone say
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The name of the calling program

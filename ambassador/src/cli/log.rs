@@ -27,9 +27,8 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Begins to log what `filter` lets through, or as the environment says.
-pub(super) fn begin(format: LogFormat, filter: &'static str) {
-    let default = filter;
+/// Begins to log what the filter `default` lets through, or as the environment says.
+pub(super) fn begin(format: LogFormat, default: &'static str) {
     let asked = std::env::var_os(VARIABLE).map(|asked| asked.to_string_lossy().into_owned());
     let asked = asked.filter(|asked| !asked.trim().is_empty());
     let understood = asked.as_deref().filter(|asked| asked.split(',').all(is_directive));

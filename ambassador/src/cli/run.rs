@@ -21,7 +21,7 @@ use super::log::{self, LogFormat};
 #[derive(Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES, override_usage = "ambassador run [OPTIONS] [--] <CMD>...")]
 pub struct RunArgs {
-    /// Read policies from FILE; the options below override its defaults
+    /// Read policies from FILE (`-`: standard input); the options below override its defaults
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// No line per request, and no summary
@@ -60,7 +60,7 @@ Examples:
   ambassador run --retry 3 --timeout 5s -- ./legacy-app --flag  what follows CMD is CMD's own
   ambassador run -c ambassador.yaml -o json -- ./legacy-app 2>lines.json
   ambassador run -- sh -c 'curl http://a.example/ | ./legacy-app'  a pipeline, all of it
-  ambassador run --netns blue -- nsenter --net=/run/netns/blue ./legacy-app
+  ambassador run --netns blue -- ip netns exec blue ./legacy-app
 
 A DURATION has a unit: 250ms, 5s, 1m30s. If it does not work, `ambassador doctor` tells what is missing.";
 
