@@ -27,6 +27,7 @@ pub mod nginx;
 pub mod path;
 pub mod postgres;
 pub mod process;
+pub mod pulse;
 pub mod redis;
 pub mod script;
 pub mod siege;

@@ -323,12 +323,16 @@ for stream in (1, 3):
 for stream in range(5, 25, 2):
     c.headers(stream, request('/big'), end=True)
 while not isinstance(c.next(), DataFrame): pass
-# Until the sockets are full. Were it too short, nothing would wait: both runs would still be the same.
-time.sleep(0.5)
+def window():  # tcpi_rcv_wnd, of Linux 6.2 and later
+    return struct.unpack_from('I', sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 232)[0]
+until = time.monotonic() + 10
+while window() and time.monotonic() < until: time.sleep(0.01)
+say('window', window())
 c.tear()
 c.send(RstStreamFrame(1, error_code=13), RstStreamFrame(3, error_code=2))
 c.sock.close()";
     let direct = like_direct(&origin, program)?;
+    ensure!(direct.program == "window 0\n", "{direct:?}");
     ensure!(direct.origin == "[(1, 13), (3, 2)]\n", "{direct:?}");
     Ok(())
 }

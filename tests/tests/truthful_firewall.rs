@@ -53,7 +53,8 @@ fn check_under(rules: &str) -> Result<()> {
         ("blocking-unreachable", "EHOSTUNREACH"),
         ("black-hole-1", "ETIMEDOUT"),
     ])?;
-    comparison.check(Duration::from_millis(300))
+    // The kernel counts seconds in steps of 64 ms, and rings somewhere within one.
+    comparison.check(Duration::from_millis(130))
 }
 
 #[test]
@@ -90,5 +91,5 @@ for way in ('blocking', 'epoll'):
             say('%s-%d-%s' % (way, port, host), lambda: dial(way, (host, port), 0.5))
 ";
     let comparison = Comparison::run(Ambassador::run("-q")?, client, script)?;
-    comparison.check(Duration::from_millis(120))
+    comparison.check(Duration::from_millis(40))
 }

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/Dial.java");
 
 /// A virtual machine compiles while it runs, here beside the proxy on few cores.
-const JITTER: Duration = Duration::from_millis(250);
+const JITTER: Duration = Duration::from_millis(100);
 
 #[test]
 fn java_sees_no_difference() -> Result<()> {

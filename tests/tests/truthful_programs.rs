@@ -62,7 +62,7 @@ fn happy_eyeballs_choose_as_they_do_directly() -> Result<()> {
         ("both-live", "connected-to-fd77::2"),
         ("both-dead", "own-timeout"),
     ])?;
-    comparison.check(Duration::from_millis(120))
+    comparison.check(Duration::from_millis(40))
 }
 
 const HOST_LIST: &str = r#"
@@ -98,7 +98,7 @@ fn libpq_goes_to_the_next_host_of_its_list() -> Result<()> {
     for case in ["closed-first", "unreachable-first", "black-hole-first"] {
         comparison.check_direct(&[(case, live)])?;
     }
-    comparison.check(Duration::from_millis(250))
+    comparison.check(Duration::from_millis(80))
 }
 
 const AGAIN: &str = r#"
@@ -165,5 +165,5 @@ for n in range(50):
 say('open', lambda: connected(s, PLACES['open'], 5))
 ";
     let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, script)?;
-    comparison.check(Duration::from_millis(120))
+    comparison.check(Duration::from_millis(40))
 }

@@ -32,7 +32,7 @@ fn check_way(way: &str, timeout: &str, want: &str) -> Result<()> {
         ensure!(slow.is_some_and(|(_, delay)| told.after >= *delay), "{told:?} is not slow");
     }
     comparison.check_direct(&[(&format!("{way}-7250-fd78::2"), want)])?;
-    comparison.check(Duration::from_millis(60))
+    comparison.check(Duration::from_millis(40))
 }
 
 #[test]
@@ -69,7 +69,7 @@ time.sleep(0.5)
 ";
     let comparison = Comparison::run(Ambassador::run("-q")?, &link.client, script)?;
     comparison.check_direct(&[("given-up", "own-timeout")])?;
-    comparison.check(Duration::from_millis(60))?;
+    comparison.check(Duration::from_millis(40))?;
     ensure!(peer.accepted() == 0, "{} connections that nobody waited for", peer.accepted());
     Ok(())
 }
