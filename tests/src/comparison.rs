@@ -44,12 +44,12 @@ pub fn python(script: &str) -> [String; 3] {
 
 impl Comparison {
     /// Runs `script` on the prelude without and with ambassador.
-    pub fn run(ambassador: Ambassador, namespace: &Namespace, script: &str) -> Result<Self> {
+    pub fn run(ambassador: &Ambassador, namespace: &Namespace, script: &str) -> Result<Self> {
         Self::of(ambassador, namespace, &python(script))
     }
 
     /// Runs `program`, whose lines are those of the prelude, without and with ambassador.
-    pub fn of(ambassador: Ambassador, namespace: &Namespace, program: &[String]) -> Result<Self> {
+    pub fn of(ambassador: &Ambassador, namespace: &Namespace, program: &[String]) -> Result<Self> {
         let (name, arguments) = program.split_first().context("no program")?;
         let pulse = Pulse::feel();
         let direct = Process::run(namespace.command(name).args(arguments), LONG)?.expect_success()?;

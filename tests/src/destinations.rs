@@ -61,7 +61,8 @@ impl Destinations {
 pub fn teller(namespace: &Namespace, address: SocketAddr) -> Result<TcpPeer> {
     TcpPeer::start(namespace, address, |mut stream, _| {
         let reached = stream.local_addr()?;
-        writeln!(stream, "{} {}", reached.ip(), reached.port())?;
+        // In one piece: the second of two would wait for the acknowledgement of the first (RFC 896), 40 ms at times.
+        stream.write_all(format!("{} {}\n", reached.ip(), reached.port()).as_bytes())?;
         std::io::copy(&mut stream, &mut std::io::sink())?;
         Ok(())
     })

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::wait;
 
 /// Threads that sleep and note how late they wake, one for each processor.
@@ -23,9 +26,13 @@ impl Pulse {
     pub fn feel() -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = (0..processors).map(|_| {
+        let threads = (0..processors).map(|processor| {
             let over = Arc::clone(&over);
-            std::thread::spawn(move || worst(&over))
+            std::thread::spawn(move || {
+                // Where this is forbidden, the thread goes where it likes.
+                let _ = stay_on(processor);
+                worst(&over)
+            })
         });
         Self { threads: threads.collect(), over }
     }
@@ -42,6 +49,13 @@ impl Drop for Pulse {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
     }
+}
+
+/// One that stands still for a while, as those of a virtual machine do, is noticed on itself only.
+fn stay_on(processor: usize) -> nix::Result<()> {
+    let mut only = CpuSet::new();
+    only.set(processor)?;
+    sched_setaffinity(Pid::from_raw(0), &only)
 }
 
 fn worst(over: &AtomicBool) -> Duration {

@@ -46,7 +46,7 @@ fn check_under(rules: &str) -> Result<()> {
         Duration::from_secs(5),
     )?
     .expect_success()?;
-    let comparison = Comparison::run(Ambassador::run("-q")?, client, SCRIPT)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, client, SCRIPT)?;
     comparison.check_direct(&[
         ("blocking-open", "connected"),
         ("blocking-closed6", "ECONNREFUSED"),
@@ -90,6 +90,6 @@ for way in ('blocking', 'epoll'):
         for host in ('10.77.0.2', 'fd77::2'):
             say('%s-%d-%s' % (way, port, host), lambda: dial(way, (host, port), 0.5))
 ";
-    let comparison = Comparison::run(Ambassador::run("-q")?, client, script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, client, script)?;
     comparison.check(Duration::from_millis(40))
 }

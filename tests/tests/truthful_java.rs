@@ -23,7 +23,7 @@ fn java_sees_no_difference() -> Result<()> {
         Ok(())
     })?;
     let program = ["/usr/bin/java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", PROGRAM].map(str::to_owned);
-    let comparison = Comparison::of(Ambassador::run("-q")?, &destinations.link.client, &program)?;
+    let comparison = Comparison::of(&Ambassador::run("-q")?, &destinations.link.client, &program)?;
     let refused = "java.net.ConnectException:Connection_refused;";
     comparison.check_direct(&[
         ("socket-open", "10.77.0.2_7000<10.77.0.1"),

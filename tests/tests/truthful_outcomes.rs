@@ -28,7 +28,7 @@ fn check_way(way: &str, suffix: &str) -> Result<()> {
         "for place in ('open', 'closed', 'unreachable', 'no-route', 'closed', 'open'):\n    \
          say('{way}-' + place, lambda: dial('{way}', PLACES[place + '{suffix}'], 5))"
     );
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, &script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, &script)?;
     for (place, result) in RESULTS {
         comparison.check_direct(&[(&format!("{way}-{place}"), result)])?;
     }
@@ -78,7 +78,7 @@ for way in ('fastopen-connect', 'fastopen-send'):
         say(way + '-' + place, lambda: dial(way, PLACES[place], 5))
         say('again-' + way + '-' + place, lambda: dial(way, PLACES[place], 5))
 ";
-    let comparison = Comparison::run(Ambassador::run("-q")?, client, script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, client, script)?;
     comparison.check_direct(&[("fastopen-send-open", "connected")])?;
     comparison.check(AT_ONCE)
 }
@@ -93,7 +93,7 @@ for place in ('prohibited', 'prohibited6', 'discarded', 'discarded6'):
     for way in ('blocking', 'epoll'):
         say(way + '-' + place, lambda: dial(way, PLACES[place], 5))
 ";
-    let mut comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, script)?;
+    let mut comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, script)?;
     for told in &mut comparison.direct {
         let (direct, under) = match told.case.rsplit('-').next() {
             Some("prohibited") => ("EACCES", "EHOSTUNREACH"),
@@ -115,7 +115,7 @@ for place in ('black-hole', 'black-hole6'):
         say(way + '-' + place, lambda: dial(way, PLACES[place], 0.5))
 say('mapped-black-hole', lambda: dial('mapped', PLACES['black-hole'], 0.5))
 ";
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, script)?;
     comparison.check_direct(&[("blocking-black-hole", "own-timeout")])?;
     comparison.check(AT_ONCE)
 }
@@ -142,7 +142,7 @@ threads = [threading.Thread(target=run, args=(case,)) for case in cases]
 for case in cases:
     print('%s-%s-%d' % case, *results[case])
 ";
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, script)?;
     comparison
         .check_direct(&[("blocking-black-hole-1", "ETIMEDOUT"), ("blocking-black-hole-2", "ETIMEDOUT")])?;
     comparison.check(KERNEL_TIMERS)
@@ -154,7 +154,7 @@ fn an_address_that_nobody_has_is_unreachable_when_the_kernel_knows() -> Result<(
     let destinations = Destinations::new()?;
     let script = "say('no-neighbour', lambda: dial('blocking', PLACES['no-neighbour'], 20))\n\
                   say('no-neighbour6', lambda: dial('blocking', PLACES['no-neighbour6'], 20))";
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, script)?;
     comparison.check_direct(&[("no-neighbour", "EHOSTUNREACH")])?;
     comparison.check(KERNEL_TIMERS)
 }

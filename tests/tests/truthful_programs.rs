@@ -53,7 +53,7 @@ fn happy_eyeballs_choose_as_they_do_directly() -> Result<()> {
         "10.77.0.9 both-dead",
         "fd77::9 both-dead",
     ])?;
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, EYEBALLS)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, EYEBALLS)?;
     comparison.check_direct(&[
         ("dead-v6", "connected-to-10.77.0.2"),
         ("refused-v6", "connected-to-10.77.0.2"),
@@ -93,7 +93,7 @@ say("none", lambda: failing(live + ",10.91.0.1,192.0.2.1,10.77.0.9", "5433,5432,
 fn libpq_goes_to_the_next_host_of_its_list() -> Result<()> {
     let destinations = Destinations::new()?;
     let _postgres = Postgres::start(&destinations.link.server)?;
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, HOST_LIST)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, HOST_LIST)?;
     let live = "connected-to-10.77.0.2:5432";
     for case in ["closed-first", "unreachable-first", "black-hole-first"] {
         comparison.check_direct(&[(case, live)])?;
@@ -164,6 +164,6 @@ for n in range(50):
         say(place, lambda: s.connect(PLACES[place]))
 say('open', lambda: connected(s, PLACES['open'], 5))
 ";
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, script)?;
     comparison.check(Duration::from_millis(40))
 }

@@ -26,7 +26,7 @@ fn check_way(way: &str, timeout: &str, want: &str) -> Result<()> {
         "for port in (7020, 7200, 7250):\n    for host in ('10.78.0.2', 'fd78::2'):\n        \
          say('{way}-%d-%s' % (port, host), lambda: dial('{way}', (host, port), {timeout}))"
     );
-    let comparison = Comparison::run(Ambassador::run("-q")?, &link.client, &script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &link.client, &script)?;
     for told in comparison.direct.iter().filter(|told| told.result == "connected") {
         let slow = DELAYS.iter().find(|(port, _)| told.case.contains(&port.to_string()));
         ensure!(slow.is_some_and(|(_, delay)| told.after >= *delay), "{told:?} is not slow");
@@ -67,7 +67,7 @@ for n in range(20):
     say('given-up', lambda: dial('blocking', ('10.78.0.2', 7200), 0.05))
 time.sleep(0.5)
 ";
-    let comparison = Comparison::run(Ambassador::run("-q")?, &link.client, script)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &link.client, script)?;
     comparison.check_direct(&[("given-up", "own-timeout")])?;
     comparison.check(Duration::from_millis(40))?;
     ensure!(peer.accepted() == 0, "{} connections that nobody waited for", peer.accepted());

@@ -166,7 +166,7 @@ for family, source, suffix in ((socket.AF_INET, "10.77.0.1", ""), (socket.AF_INE
 #[test]
 fn a_source_port_that_is_used_again_at_once_is_never_told_of_its_predecessor() -> Result<()> {
     let destinations = Destinations::new()?;
-    let comparison = Comparison::run(Ambassador::run("-q")?, &destinations.link.client, REUSE)?;
+    let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, REUSE)?;
     let pairs = comparison.direct.iter().zip(&comparison.under);
     let wrong: Vec<_> = pairs.filter(|(direct, under)| direct.result != under.result).collect();
     let late = comparison.under.iter().filter(|told| told.after > Duration::from_millis(500)).count();
