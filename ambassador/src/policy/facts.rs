@@ -51,13 +51,30 @@ impl<'a> L7Facts<'a> {
         host.into_iter().chain(self.sni).map(without_dot).filter(|name| !name.is_empty())
     }
 
-    /// Whether a name is claimed at all; an IP address as Host names nothing.
-    pub(super) fn claims_name(&self) -> bool {
-        self.names().any(|name| name.parse::<IpAddr>().is_err())
+    /// What the program claims, for all routes that look at it.
+    pub(super) fn claims(&self) -> Claims<'a> {
+        let mut names = self.names();
+        let names = [names.next(), names.next()];
+        let claims_name = names.iter().flatten().any(|name| name.parse::<IpAddr>().is_err());
+        Claims { names, claims_name }
     }
 
     pub(super) fn path_without_query(&self) -> Option<&'a str> {
         self.path.map(|path| path.split_once(['?', '#']).map_or(path, |(path, _)| path))
+    }
+}
+
+/// The names that a program claims.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claims<'a> {
+    names: [Option<&'a str>; 2],
+    /// Whether a name is claimed at all; an IP address as Host names nothing.
+    pub(super) claims_name: bool,
+}
+
+impl<'a> Claims<'a> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.names.into_iter().flatten()
     }
 }
 

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::facts::{L4Facts, L7Facts, Names, host_without_port, without_dot};
+use super::facts::{Claims, L4Facts, L7Facts, Names, host_without_port, without_dot};
 use super::route::Endpoint;
 use ipnet::IpNet;
 use std::fmt;
@@ -217,13 +217,26 @@ impl Match {
         endpoints: &[Endpoint],
         names: &Names,
     ) -> Verdict {
-        if let Some(why) = self.l4_objection(l4) {
-            return Verdict::No(why);
+        match l7 {
+            Some(l7) => self.test_claims(l4, (l7, &l7.claims()), endpoints, names),
+            None => match self.l4_objection(l4) {
+                Some(why) => Verdict::No(why),
+                None if self.needs_l7() => Verdict::NeedsL7,
+                None => Verdict::Yes,
+            },
         }
-        let Some(l7) = l7 else {
-            return if self.needs_l7() { Verdict::NeedsL7 } else { Verdict::Yes };
-        };
-        self.l7_objection(l4, l7, endpoints, names).map_or(Verdict::Yes, Verdict::No)
+    }
+
+    /// The same, when the claims of `l7` have been taken apart.
+    pub(super) fn test_claims(
+        &self,
+        l4: &L4Facts<'_>,
+        l7: (&L7Facts<'_>, &Claims<'_>),
+        endpoints: &[Endpoint],
+        names: &Names,
+    ) -> Verdict {
+        let objection = self.l4_objection(l4).or_else(|| self.l7_objection(l4, l7, endpoints, names));
+        objection.map_or(Verdict::Yes, Verdict::No)
     }
 
     /// Whether the program's claim of a name may choose this route.
@@ -269,14 +282,14 @@ impl Match {
     fn l7_objection(
         &self,
         l4: &L4Facts<'_>,
-        l7: &L7Facts<'_>,
+        (l7, claims): (&L7Facts<'_>, &Claims<'_>),
         endpoints: &[Endpoint],
         names: &Names,
     ) -> Option<WhyNot> {
         if self.protocol.is_some_and(|protocol| protocol != l7.protocol) {
             return Some(WhyNot::Protocol);
         }
-        if self.is_by_name() && !self.names_hold(l4, l7, endpoints, names) {
+        if self.is_by_name() && !self.names_hold(l4, claims, endpoints, names) {
             return Some(WhyNot::Host);
         }
         let method = |method| self.methods.iter().any(|wanted| wanted == method);
@@ -291,11 +304,17 @@ impl Match {
     }
 
     /// A claimed name decides; only a flow that claims none is judged by the address that it dialled.
-    fn names_hold(&self, l4: &L4Facts<'_>, l7: &L7Facts<'_>, endpoints: &[Endpoint], names: &Names) -> bool {
-        if l7.names().any(|name| self.fits_host(name)) {
+    fn names_hold(
+        &self,
+        l4: &L4Facts<'_>,
+        claims: &Claims<'_>,
+        endpoints: &[Endpoint],
+        names: &Names,
+    ) -> bool {
+        if claims.names().any(|name| self.fits_host(name)) {
             return true;
         }
-        if l7.claims_name() {
+        if claims.claims_name {
             return false;
         }
         let ip = l4.ip();

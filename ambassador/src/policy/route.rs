@@ -274,7 +274,14 @@ impl RouteTable {
 
     /// The route, once the first bytes are known or known to be opaque. Total: there always is one.
     pub fn select(&self, l4: &L4Facts<'_>, l7: &L7Facts<'_>, names: &Names) -> Selection<'_> {
-        let found = self.routes.iter().find(|route| route.test(l4, Some(l7), names) == Verdict::Yes);
+        if self.routes.is_empty() {
+            return self.unmatched();
+        }
+        let claims = l7.claims();
+        let matches = |route: &&Arc<Route>| {
+            route.matcher.test_claims(l4, (l7, &claims), route.endpoints(), names) == Verdict::Yes
+        };
+        let found = self.routes.iter().find(matches);
         found.map_or_else(
             || self.unmatched(),
             |route| Selection {
