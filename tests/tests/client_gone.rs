@@ -7,11 +7,11 @@ use ambassador_tests::{Ambassador, Answer, FaultUpstream, Link};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// curl gives up in half the time of an answer; what follows takes a whole one, so that both are answered.
 const CLIENTS: &str = "
-curl -s -m 0.5 http://10.77.0.2:8080/gave-up
+curl -s -m 1 http://10.77.0.2:8080/gave-up
 python3 -c '
 import socket
 s = socket.create_connection((\"10.77.0.2\", 8080))
