@@ -4,13 +4,16 @@
 //! A head is parsed once; what is kept is where its parts stand, not copies of them. Header lines are looked up in
 //! the bytes when somebody asks. The bytes are never changed.
 
+mod lines;
+
 use bytes::Bytes;
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 use thiserror::Error;
 
+use self::lines::{HEAD_MAX, LINES_MAX, has_bare_lf, header, header_lines, partial, text};
 use super::{
     framing::{Framing, Lines, Version},
-    start_line::{EMPTY_LINES_MAX, LINE_MAX, request_line, status_line},
+    start_line::{LINE_MAX, request_line, status_line},
 };
 use crate::message::without_user;
 
@@ -273,82 +276,5 @@ pub(crate) fn is_worth_parsing(bytes: &[u8], searched: usize) -> bool {
         || new.windows(3).any(|three| three == b"\n\r\n")
 }
 
-/// Visits the header lines from `at` on and returns where the head ends.
-fn header_lines<'b>(
-    bytes: &'b [u8],
-    at: usize,
-    mut visit: impl FnMut(&'b str, &'b [u8]) -> Result<(), &'static str>,
-) -> Result<Option<usize>, HeadError> {
-    let mut few = [httparse::EMPTY_HEADER; FEW_LINES];
-    let mut many;
-    let parsed = match httparse::parse_headers(&bytes[at..], &mut few) {
-        Err(httparse::Error::TooManyHeaders) => {
-            many = [httparse::EMPTY_HEADER; LINES_MAX];
-            httparse::parse_headers(&bytes[at..], &mut many)
-        }
-        parsed => parsed,
-    };
-    match parsed {
-        Ok(httparse::Status::Complete((length, _))) if at + length > HEAD_MAX => Err(HeadError::TooLarge),
-        Ok(httparse::Status::Complete((length, headers))) => {
-            for header in headers {
-                visit(header.name, header.value).map_err(HeadError::Malformed)?;
-            }
-            Ok(Some(at + length))
-        }
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooLarge),
-        Err(httparse::Error::HeaderName) => Err(HeadError::Malformed("a header line has no proper name")),
-        Err(httparse::Error::HeaderValue) => Err(HeadError::Malformed("a header value has a control byte")),
-        Err(_) => Err(HeadError::Malformed("a header line does not end in CR LF")),
-    }
-}
-
-/// A head whose end has not arrived yet is refused once it is too long to become a good one.
-fn partial<T>(bytes: &[u8], line_too_long: HeadError) -> Result<Option<T>, HeadError> {
-    let first_line = bytes.iter().take(LINE_MAX + 1).skip(2 * EMPTY_LINES_MAX).any(|byte| *byte == b'\n');
-    if bytes.len() > LINE_MAX && !first_line {
-        return Err(line_too_long);
-    }
-    if bytes.len() > HEAD_MAX { Err(HeadError::TooLarge) } else { Ok(None) }
-}
-
-/// httparse takes LF for CR LF; it guarantees that no CR stands alone, so that counting finds it.
-fn has_bare_lf(head: &[u8]) -> bool {
-    let weigh = |byte: &u8| i8::from(*byte == b'\n') - i8::from(*byte == b'\r');
-    // Pieces whose sum fits a byte, so that many bytes are weighed at a time.
-    let pieces = head.chunks(WEIGHED_AT_A_TIME).map(|piece| piece.iter().map(weigh).sum::<i8>());
-    pieces.map(i32::from).sum::<i32>() != 0
-}
-
-/// Finds a header line in a head that has already been parsed once.
-fn header<'h>(raw: &'h [u8], name: &str) -> Option<&'h [u8]> {
-    let mut line = memchr(b'\n', raw)? + 1;
-    while let Some(length) = memchr(b'\n', &raw[line..]) {
-        let value = line + name.len() + 1;
-        if raw.get(value - 1) == Some(&b':') && raw[line..value - 1].eq_ignore_ascii_case(name.as_bytes()) {
-            return Some(raw.get(value..line + length)?.trim_ascii());
-        }
-        line += length + 1;
-    }
-    None
-}
-
-/// The longest prefix of `bytes` that is UTF-8.
-fn text(bytes: &[u8]) -> &str {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
-    }
-}
-
-/// At most `i8::MAX`, and a multiple of what a register holds.
-const WEIGHED_AT_A_TIME: usize = 96;
-/// The longest head.
-const HEAD_MAX: usize = 64 * 1024;
 /// Below this a parse costs nothing, and finds a malformed head early.
 const PARSE_EARLY: usize = 256;
-/// The most header lines.
-const LINES_MAX: usize = 128;
-/// Room for nearly every head, which costs little to prepare.
-const FEW_LINES: usize = 32;

@@ -5,16 +5,19 @@
 //! line and its row of the summary. So the three can not disagree, and a flow never names a metric. Text that came
 //! from traffic (host, path, SNI) goes to the log and the summary only, never into a label.
 
+mod connects;
+mod policies;
+
+pub use connects::{ConnectFinished, ConnectHeld, ConnectLied, MissingDestination, SelfTested};
+pub use policies::{BreakerCreated, BreakerTransition, Rejected, Retried, RetryGivenUp};
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::telemetry::labels::{
-    BreakerCause, BreakerState, Enforcement, ErrorType, GivenUpReason, HoldOutcome, Protocol, RejectReason,
-    RetryOutcome, TestResult,
-};
+use crate::telemetry::labels::{ErrorType, GivenUpReason, Protocol};
 use crate::telemetry::shadow::Shadowed;
 
 /// Any of the facts.
@@ -191,109 +194,6 @@ impl FlowFinished<'_> {
     }
 }
 
-/// A dial has succeeded or failed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConnectFinished {
-    /// What was dialled.
-    pub destination: Destination,
-    /// How long it took.
-    pub duration: Duration,
-    /// Why it failed.
-    pub error: Option<ErrorType>,
-}
-
-/// A SYN that was held has been answered, or is left to the program's timers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConnectHeld {
-    /// Where it was going.
-    pub destination: Destination,
-    /// What came of it.
-    pub outcome: HoldOutcome,
-    /// How long it was held.
-    pub held: Duration,
-}
-
-/// `connect()` had succeeded at once, and then the dial failed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConnectLied {
-    /// Where it was going.
-    pub destination: Destination,
-}
-
-/// The self-test was made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SelfTested {
-    /// What came of it.
-    pub result: TestResult,
-}
-
-/// A circuit breaker exists now, so that its state is visible before its first change.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BreakerCreated {
-    /// What it guards.
-    pub destination: Destination,
-    /// The route whose own it is; `None` for that of an upstream, which its routes share.
-    pub route: Option<Arc<str>>,
-    /// Whether it refuses anything, or only would.
-    pub enforcement: Enforcement,
-    /// Its first state.
-    pub state: BreakerState,
-}
-
-/// A circuit breaker has changed its state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BreakerTransition<'a> {
-    /// What it guards; the endpoint is that of the call which caused the change.
-    pub destination: Destination,
-    /// The route whose own it is; `None` for that of an upstream, which its routes share.
-    pub route: Option<Arc<str>>,
-    /// Whether it refuses anything, or only would.
-    pub enforcement: Enforcement,
-    /// The route whose call caused it.
-    pub by: Arc<str>,
-    /// Host or SNI of that call: the row of the summary.
-    pub host: Option<Cow<'a, str>>,
-    /// The state that it left.
-    pub from: BreakerState,
-    /// The state that it is in.
-    pub to: BreakerState,
-    /// Why.
-    pub cause: BreakerCause,
-    /// The same with its numbers, in words.
-    pub why: String,
-    /// How long it lets nothing pass before it probes, where it has opened.
-    pub open_for: Option<Duration>,
-}
-
-/// Ambassador itself refused a request or flow.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rejected {
-    /// Name of the matched route.
-    pub route: Arc<str>,
-    /// Why.
-    pub reason: RejectReason,
-    /// Whether it really was, or would have been.
-    pub enforcement: Enforcement,
-}
-
-/// A retry was made, or was due and not made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retried {
-    /// Name of the matched route.
-    pub route: Arc<str>,
-    /// How it ended.
-    pub outcome: RetryOutcome,
-}
-
-/// A request of a route with retries has lost the possibility of a retry.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RetryGivenUp {
-    /// Name of the matched route.
-    pub route: Arc<str>,
-    /// Why.
-    pub reason: GivenUpReason,
-}
-
 /// A Host header named a route whose names the dialled address was never an answer for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostMismatch<'a> {
@@ -303,13 +203,6 @@ pub struct HostMismatch<'a> {
     pub host: Cow<'a, str>,
     /// The address that was dialled.
     pub endpoint: SocketAddr,
-}
-
-/// An accepted connection had no original destination; it was reset, never guessed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MissingDestination {
-    /// The program's side of the connection.
-    pub client: SocketAddr,
 }
 
 macro_rules! into_event {
