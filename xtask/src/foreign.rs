@@ -9,6 +9,8 @@ mod curl;
 mod explained;
 mod fetch;
 mod go;
+mod grpc;
+mod node;
 mod program;
 mod python;
 mod results;

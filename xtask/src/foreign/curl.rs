@@ -29,7 +29,7 @@ pub(super) fn program() -> Result<Program> {
     Ok(Program {
         version: format!("curl of {SUITE}"),
         command: words.iter().chain(&WITHOUT).map(|&word| word.to_owned()).collect(),
-        choice: Choice::Numbers(["1", "1400"]),
+        choice: Choice::Words(&["1", "to", "1400"]),
         // Its servers for SSH take the name from here.
         environment: vec![("USER", "root".to_owned())],
         directory: cache.join("curl/tests"),

@@ -24,8 +24,23 @@ impl When {
 }
 
 /// Suites, modes, ends of the names of tests, and reasons.
-const EXPLAINED: [(&str, When, &str, &str); 18] = [
+const EXPLAINED: [(&str, When, &str, &str); 35] = [
     ("urllib3", When::Always, ".test_source_address_works", PORT),
+    ("urllib3", When::Always, ".test_recovery_when_server_closes_connection", END_AT_ONCE),
+    ("urllib3", When::Always, ".TestConnectionPoolTimeouts.test_conn_closed", A_MILLISECOND),
+    ("urllib3", When::Always, ".TestConnectionPoolTimeouts.test_total_timeout", A_MILLISECOND),
+    ("urllib3", When::Always, ".test_ssl_load_default_certs_when_empty", A_MILLISECOND),
+    ("urllib3", When::Always, ".test_ssl_custom_validation_failure_terminates", A_MILLISECOND),
+    ("urllib3", When::WithPolicy, ".test_release_conn_param_is_respected_after_timeout_retry", ANSWERED),
+    ("urllib3", When::WithPolicy, ".TestRetryAfter.test_retry_after", REPEATED),
+    ("urllib3", When::WithPolicy, ".test_response_headers_are_returned_in_the_original_order", CUT),
+    ("aiohttp", When::WithPolicy, ".test_request_conn_closed[pyloop]", ANSWERED),
+    (
+        "aiohttp",
+        When::WithPolicy,
+        ".test_upload_retry_persistent_connection_unseekable_body[pyloop]",
+        ANSWERED,
+    ),
     ("aiohttp", When::Always, ".test_http1_pipelined_requests_are_count_limited[pyloop]", PIPELINED),
     ("aiohttp", When::Always, ".test_http1_pipelined_queue_resumes_after_drain[pyloop]", PIPELINED),
     ("aiohttp", When::Always, ".test_drop_auth_on_redirect_to_other_host[pyloop-http -> https]", END_AT_ONCE),
@@ -33,6 +48,13 @@ const EXPLAINED: [(&str, When, &str, &str); 18] = [
     ("aiohttp", When::Always, ".test_tcp_connector_raise_connector_ssl_error[pyloop]", END_AT_ONCE),
     ("aiohttp", When::Always, ".test_sendfile_after_client_disconnect[pyloop]", END_AT_ONCE),
     ("curl", When::Always, "1079", KEPT),
+    ("curl", When::WithPolicy, "0030", ANSWERED),
+    ("curl", When::WithPolicy, "0037", ANSWERED),
+    ("curl", When::WithPolicy, "0158", ANSWERED),
+    ("curl", When::WithPolicy, "0170", ANSWERED),
+    ("curl", When::WithPolicy, "0197", REPEATED),
+    ("curl", When::WithPolicy, "1297", ANSWERED),
+    ("curl", When::WithPolicy, "1327", ANSWERED),
     ("requests", When::WithPolicy, ".test_chunked_encoding_error", ANSWERED),
     ("sockets", When::Always, ".test_connection_attributes", AT_ONCE),
     ("sockets", When::Always, ".test_control_and_wait", BYTES_AT_ONCE),
@@ -46,6 +68,8 @@ const EXPLAINED: [(&str, When, &str, &str); 18] = [
 ];
 
 const AT_ONCE: &str = "expects that a non-blocking connect on loopback is complete at once";
+const A_MILLISECOND: &str =
+    "gives a connect or a handshake one millisecond, which a busy machine does not always keep";
 const BYTES_AT_ONCE: &str = "expects that what one end sends is at the other before the call returns";
 const RESET_AT_ONCE: &str = "expects that a reset is at the other end before the call returns";
 const END_AT_ONCE: &str = "expects that the end of a connection is at the other end at once";
@@ -53,4 +77,6 @@ const KEPT: &str = "a GET that meets the end of its kept connection is sent agai
 const PIPELINED: &str = "expects pipelined requests at once";
 const PORT: &str = "expects the port that the client is bound to: on one host it is taken";
 const MULTIPATH: &str = "expects Multipath TCP at both ends";
+const CUT: &str = "a reply that is cut within its head is repeated, and answered 502, where a policy says so";
+const REPEATED: &str = "a 503 is repeated where a policy says so";
 const ANSWERED: &str = "a reply that never begins is repeated, and answered 502, where a policy says so";

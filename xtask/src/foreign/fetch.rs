@@ -3,11 +3,13 @@
 //!
 //! A thing is either in the cache as a whole or not at all.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::steps::cache;
 
@@ -31,4 +33,13 @@ pub(super) fn call(command: &mut Command) -> Result<()> {
     let said = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
     anyhow::ensure!(output.status.success(), "{}: {}", command.get_program().display(), said());
     Ok(())
+}
+
+/// The SHA-256 of `bytes`.
+pub(super) fn sum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The tests of packages of Go's standard library, from Debian's packages of Go, which are unpacked and not installed.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -11,16 +12,7 @@ use crate::matrix::apt::Apt;
 
 /// The tests of `package`, but for those whose names match `without`.
 pub(super) fn program(package: &str, without: &str) -> Result<Program> {
-    let cache = cached(&format!("go-{VERSION}"), |into| {
-        let scratch = tempfile::tempdir()?;
-        let apt = Apt::update(SUITE, scratch.path())?;
-        for part in ["go", "src"] {
-            let unpacked = apt.unpack(&format!("golang-{VERSION}-{part}"))?;
-            call(Command::new("cp").arg("-a").arg(unpacked.join("usr")).arg(into))?;
-        }
-        Ok(())
-    })?;
-    let root = cache.join("usr/lib").join(format!("go-{VERSION}"));
+    let (root, cache) = (root()?, cache()?);
     let directory = root.join("src").join(package);
     let binary = cache.join(format!("{}.test", package.replace('/', "-")));
     if !binary.exists() {
@@ -43,6 +35,23 @@ pub(super) fn program(package: &str, without: &str) -> Result<Program> {
         directory,
         server: "",
         report: Report::Go,
+    })
+}
+
+/// Where Go is.
+pub(super) fn root() -> Result<PathBuf> {
+    Ok(cache()?.join("usr/lib").join(format!("go-{VERSION}")))
+}
+
+fn cache() -> Result<PathBuf> {
+    cached(&format!("go-{VERSION}"), |into| {
+        let scratch = tempfile::tempdir()?;
+        let apt = Apt::update(SUITE, scratch.path())?;
+        for part in ["go", "src"] {
+            let unpacked = apt.unpack(&format!("golang-{VERSION}-{part}"))?;
+            call(Command::new("cp").arg("-a").arg(unpacked.join("usr")).arg(into))?;
+        }
+        Ok(())
     })
 }
 

@@ -4,15 +4,13 @@
 //! Packages are brought by pip, from whatever index this machine has set; all versions are in `pins.txt`, and the bytes
 //! of each source distribution are known.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use sha2::{Digest, Sha256};
 
-use super::fetch::{cached, call};
+use super::fetch::{cached, call, sum};
 use super::program::{Choice, Program, Report};
 
 /// A suite that a package's source distribution carries.
@@ -113,14 +111,6 @@ fn environment() -> Result<PathBuf> {
         call(Command::new(into.join("bin/pip")).args(["install", "--quiet", "--no-deps", "-r"]).arg(pins))
     })?;
     Ok(path.join("bin/python"))
-}
-
-fn sum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Runs the tests that `--only` names as their report does, or all, and does not wait for threads that are left.

@@ -93,6 +93,21 @@ impl Results {
         Self::some(results)
     }
 
+    /// Reads the Test Anything Protocol.
+    pub(super) fn of_tap(text: &str) -> Result<Self> {
+        let mut results = BTreeMap::new();
+        for line in text.lines() {
+            let (outcome, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
+                (Some(rest), _) if rest.contains("# skip") => (Outcome::Skipped, rest),
+                (Some(rest), _) => (Outcome::Passed, rest),
+                (_, Some(rest)) => (Outcome::Failed, rest),
+                (None, None) => continue,
+            };
+            results.extend(rest.split_whitespace().nth(1).map(|name| (name.to_owned(), outcome)));
+        }
+        Self::some(results)
+    }
+
     fn some(results: BTreeMap<String, Outcome>) -> Result<Self> {
         ensure!(!results.is_empty(), "the report has no test");
         Ok(Self(results))
@@ -143,6 +158,14 @@ mod tests {
         let want = want.map(|(test, here, there)| Difference { test: test.to_owned(), here, there });
         assert_eq!(one.differing(&other), want);
         assert!(Results::of_junit("").is_err());
+    }
+
+    #[test]
+    fn the_test_anything_protocol_is_read() {
+        let tap = "TAP version 13\n1..3\nok 1 p/a\n  ---\n  ...\nok 2 p/b # skip no IPv6\nnot ok 3 p/c\n";
+        let want = [("p/a", Outcome::Passed), ("p/b", Outcome::Skipped), ("p/c", Outcome::Failed)];
+        let tap = Results::of_tap(tap).expect("read");
+        assert_eq!(tap.0, want.map(|(name, outcome)| (name.to_owned(), outcome)).into());
     }
 
     #[test]

@@ -116,6 +116,7 @@ impl Room {
             Report::Junit => Results::of_junit(&fs::read_to_string(&report).with_context(told)?),
             Report::Go => Results::of_go(&String::from_utf8_lossy(&fs::read(&output)?)),
             Report::Curl => Results::of_curl(&String::from_utf8_lossy(&fs::read(&output)?)),
+            Report::Tap => Results::of_tap(&String::from_utf8_lossy(&fs::read(&output)?)),
         };
         let connects = match way {
             Way::Direct => 0,

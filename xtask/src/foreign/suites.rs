@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::program::Program;
 use super::python::{self, Package};
-use super::{curl, go};
+use super::{curl, go, grpc, node};
 
 /// A suite.
 pub(super) struct Suite {
@@ -23,8 +23,12 @@ enum Of {
     Package(Package),
     /// Of a package of Go, without some tests.
     Go(&'static str, &'static str),
+    /// Of gRPC for Go.
+    Grpc,
     /// Curl's.
     Curl,
+    /// Node's, by the patterns of their names.
+    Node(&'static [&'static str]),
 }
 
 impl Suite {
@@ -34,7 +38,9 @@ impl Suite {
             Of::Python(modules) => python::own(modules),
             Of::Package(package) => package.program(),
             Of::Go(package, without) => go::program(package, without),
+            Of::Grpc => grpc::program(),
             Of::Curl => curl::program(),
+            Of::Node(patterns) => node::program(patterns),
         }
     }
 }
@@ -49,6 +55,9 @@ const HTTP: &str = "test_httplib test_httpservers test_urllib test_urllib2 test_
 const SOCKETS: &str =
     "test_socket test_socketserver test_select test_selectors test_epoll test_poll test_logging";
 
+const NODE_HTTP: &[&str] =
+    &["parallel/test-http-*", "parallel/test-https-*", "sequential/test-http-*", "sequential/test-https-*"];
+
 /// All of them.
 pub(super) const SUITES: &[Suite] = &[
     Suite { name: "http", modes: WITH_OFF, of: Of::Python(HTTP) },
@@ -57,7 +66,15 @@ pub(super) const SUITES: &[Suite] = &[
     Suite { name: "asyncio", modes: WITH_OFF, of: Of::Python("test_asyncio") },
     Suite { name: "go-net", modes: BOTH, of: Of::Go("net", "Lookup|Resolver|DNS") },
     Suite { name: "go-http", modes: BOTH, of: Of::Go("net/http", "TestCmdGoNoHTTPServer") },
+    Suite { name: "grpc-go", modes: BOTH, of: Of::Grpc },
     Suite { name: "curl", modes: BOTH, of: Of::Curl },
+    Suite { name: "node-net", modes: BOTH, of: Of::Node(&["parallel/test-net-*", "sequential/test-net-*"]) },
+    Suite { name: "node-http", modes: BOTH, of: Of::Node(NODE_HTTP) },
+    Suite {
+        name: "node-http2",
+        modes: BOTH,
+        of: Of::Node(&["parallel/test-http2-*", "sequential/test-http2-*"]),
+    },
     Suite { name: "urllib3", modes: BOTH, of: Of::Package(URLLIB3) },
     Suite { name: "requests", modes: BOTH, of: Of::Package(REQUESTS) },
     Suite { name: "httpx", modes: BOTH, of: Of::Package(HTTPX) },
@@ -73,8 +90,16 @@ const URLLIB3: Package = Package {
     version: "2.8.0",
     sha256: "63bf2ead4c879426ebf22ef2a781eeb4aa3b4ae798a0435506f8687fd5bb9b63",
     plugins: "pytest_socket anyio",
-    arguments: &["test", "-m", "not requires_network and not integration"],
-    environment: &[],
+    arguments: &[
+        "test",
+        "-m",
+        "not requires_network and not integration",
+        // What an earlier test has left open says nothing of the one during which it is found.
+        "-W",
+        "default::pytest.PytestUnraisableExceptionWarning",
+    ],
+    // With it, its longer time limits are such as a busy machine can keep.
+    environment: &[("CI", "1")],
     server: "",
 };
 

@@ -71,8 +71,11 @@ impl Judged {
         Self { test, verdict, here: vec![here], there: vec![there] }
     }
 
-    /// Another run of it on both sides.
+    /// Another run of it on both sides. One that does not run alone has shown nothing.
     fn add(&mut self, here: Outcome, there: Outcome) {
+        if here == Outcome::Absent {
+            return;
+        }
         self.here.push(here);
         self.there.push(there);
         if self.here.iter().any(|outcome| *outcome != self.here[0]) {
@@ -119,6 +122,8 @@ mod tests {
         judged.add(Passed, Passed);
         assert_eq!(judged.verdict, Verdict::Different);
         assert_eq!(judged.told(), "t: Passed 2; under ambassador Passed 1, Failed 1 (unexplained)");
+        judged.add(Outcome::Absent, Passed);
+        assert_eq!(judged.verdict, Verdict::Different);
         judged.add(Failed, Failed);
         assert_eq!(judged.verdict, Verdict::Unsteady);
     }
