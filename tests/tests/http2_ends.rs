@@ -161,6 +161,19 @@ say('done')";
     Ok(())
 }
 
+#[test]
+fn an_origin_that_ends_before_it_is_asked_ends_the_program() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    say('connection', number)
+serve(talk)";
+    let program = "
+c = dial()
+say(c.finish())";
+    let direct = like_direct(origin, program)?;
+    check(&direct, "fin", "connection 0")
+}
+
 /// Servers of HTTP/2 speak first, with SETTINGS; one of another protocol that begins alike is only late.
 #[test]
 fn a_server_that_greets_like_http2_but_is_not_is_heard_all_the_same() -> Result<()> {

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     context::Context,
     http1::{self, relayed::Unread, server::FlowEnd, unclear::Unclear},
-    http2,
+    http2::{self, Greeting},
     opaque::{self, OpaqueFlow},
     tls::{self, Hello},
 };
@@ -200,7 +200,8 @@ impl Connection {
         let Self { client, flow, context, .. } = self;
         let served = if protocol == Protocol::Http2 {
             let bytes = context.telemetry.wire_bytes(protocol.into());
-            Ok(Box::pin(http2::serve(client, from_client, flow, stack, spare, bytes)).await)
+            let greeting = greeting(&context, &flow);
+            Ok(Box::pin(http2::serve(client, from_client, flow, stack, spare, bytes, greeting)).await)
         } else {
             let unclear = unclear(&context, &flow);
             let served =
@@ -259,6 +260,19 @@ fn unclear(context: &Context, flow: &Flow) -> Unclear {
         }
         ByDestination::Undecided { .. } if !context.table.may_act() => Unclear::Relay,
         ByDestination::Decided(_) | ByDestination::Undecided { .. } => Unclear::Refuse,
+    }
+}
+
+/// When the upstream of an HTTP/2 `flow` hears of it. A place among `maxConnections` is that of a request.
+fn greeting(context: &Context, flow: &Flow) -> Greeting {
+    match context.table.for_destination(&flow.l4(), &context.endpoints.names()) {
+        ByDestination::Decided(selection) if unclear(context, flow) == Unclear::Relay => {
+            let state = context.states.of(selection.route, flow.original_dst);
+            let is_bound = state.bulkheads.iter().any(|limits| limits.connections.limit().is_some());
+            if is_bound { Greeting::WithStream } else { Greeting::AtOnce }
+        }
+        ByDestination::Undecided { .. } if !context.table.may_act() => Greeting::AtOnce,
+        ByDestination::Decided(_) | ByDestination::Undecided { .. } => Greeting::WithStream,
     }
 }
 

@@ -28,8 +28,20 @@ use crate::{
     },
     message::{Stack, flow::Flow},
     telemetry::WireBytes,
-    upstream::pool::{self, FlowConnections, Spare},
+    upstream::{
+        http2 as upstream,
+        pool::{self, FlowConnections, Spare},
+    },
 };
+
+/// When the upstream hears of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// At once, as it would without a proxy: nothing that requests say can change where they go, or whether they may.
+    AtOnce,
+    /// With the first stream.
+    WithStream,
+}
 
 /// Serves the streams of a flow whose first bytes, `prefix`, have been read; `spare` is a connection to its
 /// original destination that was dialled in advance. What the program's connection carries is counted in `bytes`.
@@ -40,13 +52,17 @@ pub async fn serve(
     stack: Stack,
     spare: Option<(SocketAddr, Spare)>,
     bytes: WireBytes,
+    greeting: Greeting,
 ) -> FlowEnd {
     let connections = FlowConnections::open(&flow, spare);
     let ending = pool::ending(flow.id).unwrap_or_default();
     let (socket, farewell) = Socket::new(stream, prefix, Arc::clone(&ending), bytes);
     let end = match limits::server().handshake(HeardOut::new(socket)).await {
         Ok(connection) => {
-            let streams = JoinSet::new();
+            let mut streams = JoinSet::new();
+            if greeting == Greeting::AtOnce && pool::spare_destination(flow.id) == Some(flow.original_dst) {
+                streams.spawn(upstream::greet(Arc::clone(&flow)));
+            }
             Server { connection, streams, flow, stack, ending, wish: None }.run().await
         }
         Err(error) => end_of(&error),

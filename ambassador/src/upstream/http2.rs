@@ -6,14 +6,19 @@
 //! direction with its code.
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
+    net::SocketAddr,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use h2::{Reason, client::SendRequest};
 use tokio::{
     net::TcpStream,
@@ -32,17 +37,19 @@ use crate::{
     message::{
         AttemptInfo, Request, Response,
         error::{ProxyError, Sent},
+        flow::Flow,
     },
     policy::bulkhead::Permit,
 };
 
-/// A flow's HTTP/2 connection to one destination, dialled by the first stream that needs it.
+/// A flow's HTTP/2 connection to one destination, dialled by the first stream that needs it, or [greeted](greet).
 #[derive(Clone, Default)]
 pub(crate) struct Multiplexed(Arc<OnceCell<Open>>);
 
 struct Open {
     sender: SendRequest<Bytes>,
-    connect: Duration,
+    /// A stream has been opened on it, or waits to be.
+    asked: AtomicBool,
     /// Dropped with this: the connection ends when its streams have.
     _wanted: oneshot::Sender<()>,
 }
@@ -64,8 +71,10 @@ pub(super) async fn exchange(
     let mut again = true;
     loop {
         let connection = pool::multiplexed(request.flow.id, destination);
-        let reused = connection.0.initialized();
+        let reused = connection.0.get().is_some_and(|open| open.asked.swap(true, Ordering::Relaxed));
+        let started = Instant::now();
         let open = connection.0.get_or_try_init(|| dial(&request)).await?;
+        let connect = started.elapsed();
         // From here on the stream may be on its way at any time.
         request.progress.note(Sent::Fully);
         match open.sender.clone().send_request(head(&parts), body.is_empty()) {
@@ -78,7 +87,7 @@ pub(super) async fn exchange(
                     }
                     failure(failed.error, reused, failed.replied)
                 })?;
-                let connect = (!reused).then_some(open.connect);
+                let connect = (!reused).then_some(connect);
                 response.attempt = Some(AttemptInfo { endpoint: destination, reused, connect });
                 return Ok(response);
             }
@@ -102,21 +111,47 @@ fn head(parts: &http::request::Parts) -> http::Request<()> {
     http::Request::from_parts(parts, ())
 }
 
+/// Begins the connection that was dialled in advance to where the program of `flow` has dialled, as the program has
+/// begun its own: its upstream hears of it, and may end it, before it is asked anything.
+pub(crate) async fn greet(flow: Arc<Flow>) {
+    let destination = flow.original_dst;
+    let Some(spare) = pool::take_spare(flow.id, destination) else { return };
+    let begun = async {
+        let stream = match spare.await {
+            Ok(stream) => stream,
+            Err(error) => {
+                // The first stream is to fail by it.
+                pool::return_spare(flow.id, destination, ready(Err(error)).boxed());
+                return Err(());
+            }
+        };
+        begin(stream, &flow, destination, Vec::new(), AtomicBool::new(false)).await.map_err(drop)
+    };
+    let _ = pool::multiplexed(flow.id, destination).0.get_or_try_init(|| begun).await;
+}
+
 async fn dial(request: &Request) -> Result<Open, ProxyError> {
-    let started = Instant::now();
-    let spare = pool::take_spare(request.flow.id, request.destination());
+    let (flow, destination) = (&request.flow, request.destination());
+    let spare = pool::take_spare(flow.id, destination);
     let (stream, places) = exchange::open(request, spare).await?;
-    let connect = started.elapsed();
+    let begun = begin(stream, flow, destination, places, AtomicBool::new(true)).await;
+    begun.map_err(|error| failure(error, false, false))
+}
+
+async fn begin(
+    stream: TcpStream,
+    flow: &Flow,
+    destination: SocketAddr,
+    places: Vec<Permit>,
+    asked: AtomicBool,
+) -> Result<Open, h2::Error> {
     let _ = stream.set_nodelay(true);
-    let (sender, connection) = limits::client()
-        .handshake(HeardOut::new(stream))
-        .await
-        .map_err(|error| failure(error, false, false))?;
+    let (sender, connection) = limits::client().handshake(HeardOut::new(stream)).await?;
     // The end of another endpoint's connection says nothing of the address that the program dialled.
-    let ending = pool::ending(request.flow.id).filter(|_| request.destination() == request.flow.original_dst);
+    let ending = pool::ending(flow.id).filter(|_| destination == flow.original_dst);
     let (wanted, unwanted) = oneshot::channel();
     unattended::spawn(run(connection, sender.clone(), unwanted, ending, places));
-    Ok(Open { sender, connect, _wanted: wanted })
+    Ok(Open { sender, asked, _wanted: wanted })
 }
 
 /// Runs a connection while it is wanted, and a little longer, so that what was said last still arrives.

@@ -182,6 +182,15 @@ pub(crate) fn take_spare(flow: FlowId, destination: SocketAddr) -> Option<Spare>
     (leads_to == destination).then_some(spare)
 }
 
+/// Puts back what [`take_spare`] took.
+pub(crate) fn return_spare(flow: FlowId, destination: SocketAddr, spare: Spare) {
+    POOL.with_borrow_mut(|pool| {
+        if let Some(own) = pool.own.get_mut(&flow) {
+            own.spare = Some((destination, spare));
+        }
+    });
+}
+
 /// Gives an idle, clean connection back to its flow, or to all if the flow has ended.
 pub(crate) fn give_back(mut connection: Box<Connection>) {
     connection.reused = true;

@@ -148,7 +148,7 @@ const REDIS: Package = Package {
     name: "redis",
     version: "8.1.0",
     sha256: "6e1a19beef9225c83efd689c7e6b7da2d5215b1f42cd13b7fc3714d0a09c7b25",
-    plugins: "pytest_asyncio",
+    plugins: "pytest_asyncio.plugin",
     arguments: &[
         "tests",
         "--ignore=tests/test_scenario",

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::*;
 use crate::{
-    proxy::http2::serve,
+    proxy::http2::{Greeting, serve},
     telemetry::{Options, Telemetry, WireBytes, labels::Protocol},
 };
 
@@ -38,7 +38,7 @@ where
 
 async fn client_of(origin: SocketAddr) -> SendRequest<Full<Bytes>> {
     let ((client, stream), flow) = accepted(origin).await;
-    tokio::spawn(serve(stream, BytesMut::new(), flow, stack(), None, WireBytes::default()));
+    tokio::spawn(serve(stream, BytesMut::new(), flow, stack(), None, WireBytes::default(), Greeting::AtOnce));
     let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     let (sender, connection) = builder.handshake(TokioIo::new(client)).await.expect("handshake");
     tokio::spawn(connection);
@@ -140,7 +140,7 @@ async fn the_bytes_of_the_connection_are_counted() {
     let mut stream = stream;
     stream.read_exact(&mut prefix).await.expect("a preface");
     let bytes = telemetry.wire_bytes(Protocol::Http2);
-    let served = tokio::spawn(serve(stream, prefix, flow, stack(), None, bytes));
+    let served = tokio::spawn(serve(stream, prefix, flow, stack(), None, bytes, Greeting::AtOnce));
 
     assert_eq!(within(sender.send_request(call("x"))).await.expect("reply").status(), 200);
     drop(sender);
