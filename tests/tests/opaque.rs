@@ -101,6 +101,22 @@ fn a_reset_of_the_client_is_a_reset_for_the_server() -> Result<()> {
 }
 
 #[test]
+fn a_reset_of_the_client_before_anybody_has_spoken_is_a_reset() -> Result<()> {
+    let link = Link::new()?;
+    let (sender, seen) = channel();
+    let _peer = TcpPeer::start(&link.server, Link::v4(PORT), move |mut stream, _| {
+        let error = std::io::copy(&mut stream, &mut std::io::sink()).err();
+        Ok(sender.send(error.map(|error| error.kind()))?)
+    })?;
+    check(&link, RESET_UNSPOKEN)?;
+    for connection in 0..80 {
+        let end = seen.recv_timeout(Duration::from_secs(5)).with_context(|| format!("{connection}"))?;
+        ensure!(end == Some(std::io::ErrorKind::ConnectionReset), "{connection}: {end:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_refused_dial_is_a_reset_at_once() -> Result<()> {
     let link = Link::new()?;
     let program = [PYTHON, "-c", DIAL_CLOSED_PORT];
@@ -202,6 +218,16 @@ except OSError as error:
     print(type(error).__name__)
 "#;
 
+/// Half of them at once, perhaps before ambassador has accepted them, half of them a little later.
+const RESET_UNSPOKEN: &str = r#"
+import socket, struct, time
+for pause in [0] * 20 + [0.02] * 20:
+    s = socket.create_connection(("10.77.0.2", 7100), 5)
+    time.sleep(pause)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+print("reset")
+"#;
 const RESET_AFTER_WRITE: &str = r#"
 import socket, struct
 s = socket.create_connection(("10.77.0.2", 7100), 10)

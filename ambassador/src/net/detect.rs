@@ -8,6 +8,7 @@
 use std::{future::Future, io, pin::Pin, time::Duration};
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
@@ -18,7 +19,7 @@ mod sniff;
 pub use sniff::{Sniffed, sniff};
 
 use self::sniff::is_settings;
-use super::dial::DialError;
+use super::{copy::reset_on_close, dial::DialError};
 use crate::policy::matcher::Protocol;
 
 /// How long the rest of a request line may take before the flow counts as opaque. Only a program whose first bytes
@@ -57,6 +58,18 @@ impl Spare {
             Self::Dialled(result) => Some(result),
         }
     }
+
+    /// Resets what has been dialled, as the program has reset its connection.
+    fn reset(self) {
+        let dialled = match self {
+            Self::NotDialled => None,
+            Self::Dialling(dial) => dial.now_or_never(),
+            Self::Dialled(result) => Some(result),
+        };
+        if let Some(Ok(upstream)) = dialled {
+            reset_on_close(&upstream);
+        }
+    }
 }
 
 /// What the first bytes of a flow say.
@@ -81,24 +94,49 @@ impl Detected {
 /// Reads the program's first bytes, racing them against the dial and the upstream's first bytes.
 ///
 /// A dial that fails ends the race after `patience` more: a program that speaks HTTP can then be told in HTTP. Ends
-/// with `Err` if the program's connection failed before it said anything.
+/// with `Err` if the program's connection failed before it said anything; the upstream's fails in the same way then.
 pub async fn detect(
     client: &TcpStream,
     mut spare: Spare,
     declared: Option<Protocol>,
     patience: Duration,
 ) -> io::Result<Detected> {
-    let (mut from_client, mut server_first) = (BytesMut::new(), false);
     if let Some(protocol @ (Protocol::Opaque | Protocol::Http1 | Protocol::Http2)) = declared {
-        return Ok(Detected::new(protocol, from_client, spare));
+        return Ok(Detected::new(protocol, BytesMut::new(), spare));
     }
+    match hear(client, &mut spare, declared, patience).await {
+        Ok(Heard { protocol, from_client, upstream_reset }) => {
+            Ok(Detected { protocol, from_client, spare, upstream_reset })
+        }
+        Err(error) => {
+            spare.reset();
+            Err(error)
+        }
+    }
+}
+
+/// What [`Detected`] has but the dial.
+struct Heard {
+    protocol: Protocol,
+    from_client: BytesMut,
+    upstream_reset: bool,
+}
+
+async fn hear(
+    client: &TcpStream,
+    spare: &mut Spare,
+    declared: Option<Protocol>,
+    patience: Duration,
+) -> io::Result<Heard> {
+    let (mut from_client, mut server_first) = (BytesMut::new(), false);
+    let heard = |protocol, from_client| Heard { protocol, from_client, upstream_reset: false };
     loop {
-        let spoke = match &mut spare {
+        let spoke = match &mut *spare {
             Spare::Dialling(dial) => tokio::select! {
                 biased;
                 readable = client.readable() => readable.map(|()| Spoke::Client)?,
                 dialled = dial => {
-                    spare = Spare::Dialled(dialled);
+                    *spare = Spare::Dialled(dialled);
                     continue;
                 }
             },
@@ -111,23 +149,23 @@ pub async fn detect(
             // Nobody can speak first but the program; if it does not, it may be waiting for the server to.
             Spare::NotDialled | Spare::Dialled(Err(_)) => match timeout(patience, client.readable()).await {
                 Ok(readable) => readable.map(|()| Spoke::Client)?,
-                Err(_) => return Ok(Detected::new(Protocol::Opaque, from_client, spare)),
+                Err(_) => return Ok(heard(Protocol::Opaque, from_client)),
             },
         };
         if spoke == Spoke::Upstream {
-            let greeted = match &spare {
+            let greeted = match &*spare {
                 Spare::Dialled(Ok(upstream)) => greets(upstream).await,
                 _ => Ok(false),
             };
             if !matches!(greeted, Ok(true)) || timeout(GREETED_PATIENCE, client.readable()).await.is_err() {
                 let upstream_reset = greeted.is_err();
-                return Ok(Detected { protocol: Protocol::Opaque, from_client, spare, upstream_reset });
+                return Ok(Heard { protocol: Protocol::Opaque, from_client, upstream_reset });
             }
             server_first = true;
         }
         from_client.reserve(FIRST_READ);
         match client.try_read_buf(&mut from_client) {
-            Ok(0) => return Ok(Detected::new(Protocol::Opaque, from_client, spare)),
+            Ok(0) => return Ok(heard(Protocol::Opaque, from_client)),
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -138,7 +176,7 @@ pub async fn detect(
         None => complete(client, &mut from_client).await?,
     };
     let protocol = if server_first && protocol != Protocol::Http2 { Protocol::Opaque } else { protocol };
-    Ok(Detected::new(protocol, from_client, spare))
+    Ok(heard(protocol, from_client))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

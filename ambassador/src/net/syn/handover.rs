@@ -8,8 +8,10 @@
 use std::{
     convert::Infallible,
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::sync::oneshot;
 
 use crate::net::dial::{DialError, use_here};
@@ -24,7 +26,7 @@ pub(super) fn promise(dst: SocketAddr) -> (Promise, Claim) {
 /// Of the one who dials: the result is owed to whoever holds the claim.
 #[derive(Debug)]
 pub struct Promise {
-    result: Option<oneshot::Sender<Result<TcpStream, DialError>>>,
+    result: Option<oneshot::Sender<Result<Dialled, DialError>>>,
     unwanted: oneshot::Receiver<Infallible>,
 }
 
@@ -32,7 +34,7 @@ pub struct Promise {
 #[derive(Debug)]
 pub struct Claim {
     dst: SocketAddr,
-    result: oneshot::Receiver<Result<TcpStream, DialError>>,
+    result: oneshot::Receiver<Result<Dialled, DialError>>,
     _wanted: oneshot::Sender<Infallible>,
 }
 
@@ -40,6 +42,7 @@ impl Promise {
     /// Gives the result. `false` if nobody waits for it, and it has been dropped.
     pub(super) fn keep(&mut self, result: Result<TcpStream, DialError>) -> bool {
         let sender = self.result.take();
+        let result = result.map(|stream| Dialled(Some(stream)));
         sender.is_some_and(|sender| sender.send(result).is_ok())
     }
 
@@ -55,6 +58,23 @@ impl Claim {
     /// up without a result, as when its worker ends: whoever needs the socket may dial.
     pub async fn finish(self) -> Option<Result<tokio::net::TcpStream, DialError>> {
         let Self { dst, result, _wanted } = self;
-        Some(result.await.ok()?.and_then(|stream| use_here(stream, dst)))
+        match result.await.ok()? {
+            Ok(mut dialled) => dialled.0.take().map(|stream| use_here(stream, dst)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+/// A socket on its way from one end to the other. If nobody takes it, its program has given the connection up before
+/// it was accepted, by a reset or while it still connected: its upstream sees a reset, as it would have without a proxy.
+#[derive(Debug)]
+struct Dialled(Option<TcpStream>);
+
+impl Drop for Dialled {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            // It fails only on a socket that is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
