@@ -26,6 +26,15 @@ pub struct Seen {
     pub errors: String,
 }
 
+impl Seen {
+    /// Both sides printed just this.
+    pub fn check(&self, program: &str, origin: &str) -> Result<()> {
+        ensure!(self.program.trim_end() == program, "the program saw {}\n{}", self.program, self.errors);
+        ensure!(self.origin.trim_end() == origin, "the origin saw {}", self.origin);
+        Ok(())
+    }
+}
+
 /// A case: what both scripts stand on, and the scripts.
 #[derive(Debug, Clone, Copy)]
 pub struct TwoSided<'a> {
@@ -85,6 +94,12 @@ pub fn direct(origin: &str, program: &str) -> Result<Seen> {
 /// [`TwoSided::under`] of frames.
 pub fn under(ambassador: &Ambassador, origin: &str, program: &str) -> Result<Seen> {
     TwoSided { prelude: PEERS, origin, program }.under(ambassador)
+}
+
+/// [`TwoSided::under`] of frames, without any policy: for a case in which the two ends are separate connections, so that
+/// it differs from the direct run by design.
+pub fn under_nothing(origin: &str, program: &str) -> Result<Seen> {
+    under(&Ambassador::run("-q")?, origin, program)
 }
 
 /// [`TwoSided::like_direct`] of frames.

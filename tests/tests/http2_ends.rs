@@ -2,20 +2,8 @@
 //! How HTTP/2 connections and streams end: what is lost is lost in the same way, and what of it may be sent again.
 
 use ambassador_tests::Ambassador;
-use ambassador_tests::two_sided::{Seen, direct, like_direct, under};
+use ambassador_tests::two_sided::{direct, like_direct, under, under_nothing};
 use anyhow::{Result, ensure};
-
-/// Runs the case under ambassador without any policy: the two ends are separate connections, so that it differs from
-/// the direct run by design.
-fn under_nothing(origin: &str, program: &str) -> Result<Seen> {
-    under(&Ambassador::run("-q")?, origin, program)
-}
-
-fn check(seen: &Seen, program: &str, origin: &str) -> Result<()> {
-    ensure!(seen.program.trim_end() == program, "the program saw {}\n{}", seen.program, seen.errors);
-    ensure!(seen.origin.trim_end() == origin, "the origin saw {}", seen.origin);
-    Ok(())
-}
 
 /// Answers the first request of a connection; at the second one it closes without a word.
 const STALE: &str = "
@@ -33,7 +21,7 @@ for stream in (1, 3):
     c.headers(stream, request(), end=True)
     say(c.message(stream))";
     let seen = under_nothing(STALE, program)?;
-    check(&seen, "head [:status: 200] body 1 '0' end\nhead [:status: 200] body 1 '1' end", "connection 0 GET")
+    seen.check("head [:status: 200] body 1 '0' end\nhead [:status: 200] body 1 '1' end", "connection 0 GET")
 }
 
 #[test]
@@ -46,7 +34,7 @@ c.headers(3, request('/', 'POST'))
 c.data(3, b'pay', end=True)
 say(c.message(3).end in ('connection fin', 'connection reset'))";
     let direct = like_direct(STALE, program)?;
-    check(&direct, "head [:status: 200] body 1 '0' end\nTrue", "connection 0 POST")
+    direct.check("head [:status: 200] body 1 '0' end\nTrue", "connection 0 POST")
 }
 
 #[test]
@@ -96,7 +84,7 @@ c.data(1, b'pay', end=True)
 told = c.message(1)
 say(told.status(), told.end)";
     let seen = under(&Ambassador::run("--retry 2 -q")?, origin, program)?;
-    check(&seen, "200 end", "POST b'pay'\nPOST b'pay'")
+    seen.check("200 end", "POST b'pay'\nPOST b'pay'")
 }
 
 #[test]
@@ -118,7 +106,7 @@ c.headers(1, request(), end=True)
 told = c.message(1)
 say(len(told.body), told.end, 1 < time.monotonic() - began < 3)";
     let seen = under(&Ambassador::run("--timeout 1s -q")?, origin, program)?;
-    check(&seen, "100 reset 8 True", "reset 8")
+    seen.check("100 reset 8 True", "reset 8")
 }
 
 #[test]
@@ -135,7 +123,7 @@ c = dial()
 c.headers(1, request(), end=True)
 c.next()";
     let direct = like_direct(origin, program)?;
-    check(&direct, "", "gone soon True")
+    direct.check("", "gone soon True")
 }
 
 #[test]
@@ -157,7 +145,7 @@ for n in range(1000):
     assert c.message(1 + 2 * n).body == b'ok'
 say('done')";
     let direct = like_direct(origin, program)?;
-    check(&direct, "done", "connection 0 had 1000")?;
+    direct.check("done", "connection 0 had 1000")?;
     Ok(())
 }
 
@@ -171,7 +159,7 @@ serve(talk)";
 c = dial()
 say(c.finish())";
     let direct = like_direct(origin, program)?;
-    check(&direct, "fin", "connection 0")
+    direct.check("fin", "connection 0")
 }
 
 /// Servers of HTTP/2 speak first, with SETTINGS; one of another protocol that begins alike is only late.
@@ -197,7 +185,7 @@ say(got[9:], time.monotonic() - began < 3)
 sock.sendall(b'hello yourself')
 say(sock.recv(100))";
     let direct = like_direct(origin, program)?;
-    check(&direct, "b'hello' True\nb''", "b'hello yourself'")
+    direct.check("b'hello' True\nb''", "b'hello yourself'")
 }
 
 #[test]
@@ -271,8 +259,8 @@ serve(talk)";
 c = dial()
 c.headers(1, request(), end=True)
 say(c.message(1).status())";
-    check(&direct(origin, program)?, "200", "push 1")?;
-    check(&under_nothing(origin, program)?, "200", "push 0")
+    direct(origin, program)?.check("200", "push 1")?;
+    under_nothing(origin, program)?.check("200", "push 0")
 }
 
 /// Says how each stream but the big ones was ended, when its connection is.

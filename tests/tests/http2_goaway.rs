@@ -1,21 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How HTTP/2 connections go away in order: GOAWAY both ways, and what becomes of the streams before and beyond it.
 
-use ambassador_tests::Ambassador;
-use ambassador_tests::two_sided::{Seen, direct, like_direct, under};
+use ambassador_tests::two_sided::{direct, like_direct, under_nothing};
 use anyhow::{Result, ensure};
-
-/// Runs the case under ambassador without any policy: the two ends are separate connections, so that it differs from
-/// the direct run by design.
-fn under_nothing(origin: &str, program: &str) -> Result<Seen> {
-    under(&Ambassador::run("-q")?, origin, program)
-}
-
-fn check(seen: &Seen, program: &str, origin: &str) -> Result<()> {
-    ensure!(seen.program.trim_end() == program, "the program saw {}\n{}", seen.program, seen.errors);
-    ensure!(seen.origin.trim_end() == origin, "the origin saw {}", seen.origin);
-    Ok(())
-}
 
 /// The first connection answers up to stream 3 and then goes away; later ones serve everything.
 const GOING_AWAY: &str = "
@@ -111,7 +98,7 @@ for stream in (1, 3):
     told = c.message(stream)
     say(told.status(), told.end)";
     let direct = like_direct(origin, program)?;
-    check(&direct, "200 end\nnone connection fin", "connection 0")
+    direct.check("200 end\nnone connection fin", "connection 0")
 }
 
 #[test]
@@ -132,7 +119,7 @@ c.goaway(0)
 for stream in (1, 3):
     say(c.message(stream))";
     let direct = like_direct(origin, program)?;
-    check(&direct, "head [:status: 200] body 1 '1' end\nhead [:status: 200] body 1 '3' end", "")
+    direct.check("head [:status: 200] body 1 '1' end\nhead [:status: 200] body 1 '3' end", "")
 }
 
 #[test]
@@ -162,7 +149,7 @@ for stream in (3, 1):
     told = c.message(stream)
     say(stream, told.body, told.end)";
     let seen = under_nothing(origin, program)?;
-    check(&seen, "3 b'second' end\n1 b' half' end", "connection 1 fin")
+    seen.check("3 b'second' end\n1 b' half' end", "connection 1 fin")
 }
 
 /// The code of one connection's end is not that of the other's: to the program nothing is wrong.
@@ -184,7 +171,7 @@ while True:
         say('going away', frame.error_code)
         break";
     ensure!(direct(origin, program)?.program == "going away 11\n");
-    check(&under_nothing(origin, program)?, "going away 0", "")
+    under_nothing(origin, program)?.check("going away 0", "")
 }
 
 #[test]
@@ -215,5 +202,5 @@ while behind < 50:
 told = c.message(3)
 say(told.status(), told.end)";
     let direct = like_direct(origin, program)?;
-    check(&direct, "200\nnone connection fin", "")
+    direct.check("200\nnone connection fin", "")
 }
