@@ -174,3 +174,38 @@ say(c.message(3).status())";
     ensure!(seen.program.contains("431") && seen.program.ends_with("200\n"), "{seen:?}");
     Ok(())
 }
+
+#[test]
+fn priorities_and_frames_of_extensions_end_at_ambassador() -> Result<()> {
+    let origin = "
+from hyperframe.frame import AltSvcFrame
+def talk(c, number):
+    c.send(AltSvcFrame(0, origin=b'http://origin.example', field=b'h2=\":1\"'))
+    seen, frame = [], None
+    while not isinstance(frame, HeadersFrame):
+        frame = c.read()
+        if isinstance(frame, PriorityFrame):
+            seen.append('priority')
+    say('saw', *seen)
+    answer(c, frame.stream_id)
+serve(talk)";
+    let program = "
+from hyperframe.frame import AltSvcFrame
+c = dial()
+c.send(PriorityFrame(3, depends_on=0, stream_weight=10))
+c.headers(1, request(), end=True)
+seen, frame = [], None
+while not isinstance(frame, HeadersFrame):
+    frame = c.read()
+    if isinstance(frame, AltSvcFrame):
+        seen.append('extension')
+say('saw', *seen)";
+    for (seen, program, origin) in [
+        (direct(origin, program)?, "saw extension", "saw priority"),
+        (under(&Ambassador::run("-q")?, origin, program)?, "saw", "saw"),
+    ] {
+        ensure!(seen.program.trim_end() == program, "the program: {seen:?}");
+        ensure!(seen.origin.trim_end() == origin, "the origin: {seen:?}");
+    }
+    Ok(())
+}

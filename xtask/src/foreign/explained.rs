@@ -24,7 +24,41 @@ impl When {
 }
 
 /// Suites, modes, ends of the names of tests, and reasons.
-const EXPLAINED: [(&str, When, &str, &str); 35] = [
+const EXPLAINED: &[(&str, When, &str, &str)] = &[
+    ("node-net", When::Always, "/test-net-localport", PORT),
+    ("sockets", When::Always, ".TestEPoll.test_fromfd", AT_ONCE),
+    ("node-http2", When::Always, "/test-http2-client-data-end", PUSH),
+    ("node-http2", When::Always, "/test-http2-compat-serverresponse-createpushresponse", PUSH),
+    ("node-http2", When::Always, "/test-http2-dont-lose-data", PUSH),
+    ("node-http2", When::Always, "/test-http2-options-max-reserved-streams", PUSH),
+    ("node-http2", When::Always, "/test-http2-respond-file-push", PUSH),
+    ("node-http2", When::Always, "/test-http2-server-push-stream", PUSH),
+    ("node-http2", When::Always, "/test-http2-server-push-stream-errors", PUSH),
+    ("node-http2", When::Always, "/test-http2-server-push-stream-errors-args", PUSH),
+    ("node-http2", When::Always, "/test-http2-server-push-stream-head", PUSH),
+    ("node-http2", When::Always, "/test-http2-client-settings-before-connect", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-max-concurrent-streams", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-max-settings", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-misbehaving-flow-control", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-misbehaving-flow-control-paused", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-misbehaving-multiplex", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-onping", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-ping-unsolicited-ack", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-session-settings", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-settings-unsolicited-ack", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-too-many-settings", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-too-many-streams", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-ping-flood", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-settings-flood", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-server-sessionerror", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-max-invalid-frames", TWO_CONNECTIONS),
+    ("node-http2", When::Always, "/test-http2-goaway-opaquedata", GOAWAY),
+    ("node-http2", When::Always, "/test-http2-propagate-session-destroy-code", GOAWAY),
+    ("node-http2", When::Always, "/test-http2-altsvc", FRAMES),
+    ("node-http2", When::Always, "/test-http2-client-set-priority", FRAMES),
+    ("node-http2", When::Always, "/test-http2-priority-event", FRAMES),
+    ("node-http2", When::Always, "/test-http2-connect-method-extended", EXTENDED_CONNECT),
+    ("node-http2", When::Always, "/test-http2-options-max-headers-exceeds-nghttp2", LARGE_HEAD),
     ("urllib3", When::Always, ".test_source_address_works", PORT),
     ("urllib3", When::Always, ".test_recovery_when_server_closes_connection", END_AT_ONCE),
     ("urllib3", When::Always, ".TestConnectionPoolTimeouts.test_conn_closed", A_MILLISECOND),
@@ -67,6 +101,12 @@ const EXPLAINED: [(&str, When, &str, &str); 35] = [
     ("go-http", When::WithPolicy, "TestWriteHeader0/h1", ANSWERED),
 ];
 
+const PUSH: &str = "a server of HTTP/2 is asked not to push";
+const TWO_CONNECTIONS: &str = "settings, pings and windows are those of the connection with ambassador";
+const FRAMES: &str = "priorities and frames of extensions of HTTP/2 end at ambassador";
+const GOAWAY: &str = "a GOAWAY of the server arrives without its code and data";
+const EXTENDED_CONNECT: &str = "CONNECT with :protocol is not built";
+const LARGE_HEAD: &str = "a head above 64 KiB is answered 431";
 const AT_ONCE: &str = "expects that a non-blocking connect on loopback is complete at once";
 const A_MILLISECOND: &str =
     "gives a connect or a handshake one millisecond, which a busy machine does not always keep";
