@@ -15,11 +15,11 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body::Frame;
 use tokio::time::{Sleep, sleep};
 
 use super::{
     connection::Connection,
+    cut_head::CutHead,
     download::{Download, Received},
     lease::Lease,
     pool,
@@ -33,7 +33,7 @@ use crate::{
     },
     message::{
         self, Request, Response,
-        body::{Body, BodyError, BodySource},
+        body::{Body, BodyError},
         error::ProxyError,
         interim::InterimSink,
         plan::Plan,
@@ -229,7 +229,7 @@ impl Exchange {
                 } else {
                     BodyError::Reset(source)
                 };
-                let cut = Cut { begun: self.received.freeze(), end: Some(end) };
+                let cut = CutHead::new(self.received.freeze(), end);
                 Ok(Response::new(message::ResponseHead::Unread(None), Body::source(cut)))
             }
             // The program has cut its request: what the origin makes of that says nothing about the origin.
@@ -288,25 +288,6 @@ impl Exchange {
             Body::source(download)
         };
         Response::new(message::ResponseHead::Http1(reply), body)
-    }
-}
-
-/// What has arrived of a reply head that was cut, and how.
-struct Cut {
-    begun: Bytes,
-    end: Option<BodyError>,
-}
-
-impl BodySource for Cut {
-    fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if !self.begun.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))));
-        }
-        Poll::Ready(self.end.take().map(Err))
-    }
-
-    fn is_ended(&self) -> bool {
-        self.begun.is_empty() && self.end.is_none()
     }
 }
 
