@@ -19,7 +19,7 @@ mod sniff;
 pub use sniff::{Sniffed, sniff};
 
 use self::sniff::is_settings;
-use super::{copy::reset_on_close, dial::DialError};
+use super::{buffer::Buffer, copy::reset_on_close, dial::DialError};
 use crate::policy::matcher::Protocol;
 
 /// How long the rest of a request line may take before the flow counts as opaque. Only a program whose first bytes
@@ -30,7 +30,7 @@ const REQUEST_LINE_LIMIT: Duration = Duration::from_secs(1);
 /// only a server of another protocol that begins with these very bytes is delayed, and only this long.
 const GREETED_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Room for the first read, in bytes: most requests and `ClientHello`s. Without it a read takes 64.
+/// The most that the first read takes, in bytes: most requests and `ClientHello`s.
 const FIRST_READ: usize = 2 * 1024;
 
 /// Longest request line that is waited for.
@@ -163,8 +163,7 @@ async fn hear(
             }
             server_first = true;
         }
-        from_client.reserve(FIRST_READ);
-        match client.try_read_buf(&mut from_client) {
+        match read_first(client, &mut from_client) {
             Ok(0) => return Ok(heard(Protocol::Opaque, from_client)),
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -177,6 +176,15 @@ async fn hear(
     };
     let protocol = if server_first && protocol != Protocol::Http2 { Protocol::Opaque } else { protocol };
     Ok(heard(protocol, from_client))
+}
+
+/// Reads what is there, through a buffer that is borrowed for it: often nothing is, as when the server speaks first.
+fn read_first(client: &TcpStream, from_client: &mut BytesMut) -> io::Result<usize> {
+    let mut buffer = Buffer::borrow();
+    let room = &mut buffer.space()[..FIRST_READ];
+    let count = client.try_read(room)?;
+    from_client.extend_from_slice(&room[..count]);
+    Ok(count)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

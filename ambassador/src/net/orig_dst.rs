@@ -44,19 +44,19 @@ pub trait OrigDstSource: Send + Sync {
 impl OrigDstSource for KernelMaps {
     fn origin(&self, accepted: BorrowedFd<'_>) -> io::Result<Option<Origin>> {
         let origin = self.orig_dst(accepted).map_err(io::Error::other)?;
-        Ok(origin.as_ref().map(Origin::from))
+        Ok(origin.map(Origin::from))
     }
 }
 
-impl From<&kernel::Origin> for Origin {
-    fn from(origin: &kernel::Origin) -> Self {
+impl From<kernel::Origin> for Origin {
+    fn from(origin: kernel::Origin) -> Self {
         Self {
             dst: origin.dst.0,
             app: App {
                 pid: origin.caller.pid,
                 uid: origin.caller.uid,
                 cgroup_id: origin.caller.cgroup_id,
-                comm: origin.caller.comm.to_string(),
+                comm: origin.caller.comm.into(),
             },
             netns_cookie: origin.caller.netns_cookie,
             socket_cookie: origin.socket_cookie,

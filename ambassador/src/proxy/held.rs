@@ -88,7 +88,8 @@ impl Held {
     fn on_event(self: &Arc<Self>, event: SynEvent) {
         match event {
             SynEvent::Held { key, origin, syn } => {
-                self.hold(FlowKey::from(&key), (&origin).into(), origin.socket_cookie, &syn);
+                let socket_cookie = origin.socket_cookie;
+                self.hold(FlowKey::from(&key), origin.into(), socket_cookie, &syn);
             }
             SynEvent::Closed { key, socket_cookie, isn, admitted } => {
                 let key = FlowKey::from(&key);

@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     net::Shutdown,
     task::{Context, Poll, ready},
 };
@@ -60,7 +61,7 @@ impl Direction {
         if let State::Ended(result) = self.state {
             return Poll::Ready(result);
         }
-        let result = ready!(self.poll_move(cx, source, destination));
+        let result = ready!(self.poll_move(cx, source, destination, opposite));
         // Where nothing moves the other way either, both sockets are closed now, which says the same.
         if result.is_ok() && !matches!(opposite, State::Ended(Ok(()))) {
             // A peer that is gone already answers the next write with its reset.
@@ -76,6 +77,7 @@ impl Direction {
         cx: &mut Context<'_>,
         source: &TcpStream,
         destination: &TcpStream,
+        opposite: State,
     ) -> Poll<Result<(), Broken>> {
         loop {
             if ready!(self.poll_drain(cx, destination)).is_err() {
@@ -84,25 +86,36 @@ impl Direction {
             if let Some(end) = self.last {
                 return Poll::Ready(end);
             }
-            if ready!(self.poll_fill(cx, source)).is_err() {
+            if ready!(self.poll_fill(cx, source, opposite)).is_err() {
                 return Poll::Ready(Err(Broken::Source));
             }
         }
     }
 
-    /// Reads the next bytes; the buffer is borrowed only once there are some.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, source: &TcpStream) -> Poll<io::Result<()>> {
+    /// Reads the next bytes; the buffer is borrowed only once there are some. Where the opposite direction has ended,
+    /// nothing but the end is expected.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &TcpStream,
+        opposite: State,
+    ) -> Poll<io::Result<()>> {
         loop {
             ready!(source.poll_read_ready(cx))?;
+            if matches!(opposite, State::Ended(_)) && has_ended(source) && self.meets_end(source) {
+                return Poll::Ready(Ok(()));
+            }
             let mut buffer = Buffer::borrow();
             self.urgent = urgent::is_next(source);
             let space = buffer.space();
             let room = if self.urgent { 1 } else { space.len() };
             match source.try_read(&mut space[..room]) {
                 Ok(0) => self.last = Some(Ok(())),
-                Ok(mut count) => {
-                    if !self.urgent && has_ended(source) {
-                        count += self.read_end(source, &mut space[count..]);
+                Ok(count) => {
+                    // Of a source that has ended everything is here: a read that leaves room has left either nothing
+                    // but the end, or what begins with an urgent byte.
+                    if !self.urgent && count < room && has_ended(source) {
+                        self.meets_end(source);
                     }
                     buffer.filled(count);
                     self.buffer = Some(buffer);
@@ -114,23 +127,18 @@ impl Direction {
         }
     }
 
-    /// Reads on what comes before the end of a source that has ended, so that its last bytes and its end can be told
-    /// together; how many they are. An urgent byte among them is left for later, and with it the end.
-    fn read_end(&mut self, source: &TcpStream, room: &mut [u8]) -> usize {
-        let mut count = 0;
-        while count < room.len() && !urgent::is_next(source) {
-            match source.try_read(&mut room[count..]) {
-                Ok(0) => self.last = Some(Ok(())),
-                Ok(more) => {
-                    count += more;
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => self.last = Some(Err(Broken::Source)),
-            }
-            break;
-        }
-        count
+    /// Whether nothing but the end is left of a source that has ended, which is noted: so its last bytes and its end
+    /// can be told together. Bytes stay where they are; whether the first of them is urgent need not be known for this.
+    fn meets_end(&mut self, source: &TcpStream) -> bool {
+        let peeked =
+            source.try_io(Interest::READABLE, || SockRef::from(source).peek(&mut [MaybeUninit::uninit()]));
+        self.last = match peeked {
+            Ok(0) => Some(Ok(())),
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some(Err(Broken::Source)),
+        };
+        self.last.is_some()
     }
 
     /// Writes everything that was read.

@@ -196,3 +196,35 @@ async fn an_urgent_byte_behind_a_full_buffer_stays_urgent() {
     drop((program, origin));
     relay.await.expect("relay");
 }
+
+#[tokio::test]
+async fn an_urgent_byte_among_the_last_ones_stays_urgent() {
+    for last in [&b""[..], b"cd"] {
+        let ((mut program, client), (upstream, mut origin)) = (pair().await, pair().await);
+        for reader in [&client, &origin] {
+            urgent::read_in_place(reader).expect("an option");
+        }
+        program.write_all(b"ab").await.expect("write");
+        SockRef::from(&program).send_out_of_band(b"!").expect("send");
+        program.write_all(last).await.expect("write");
+        program.shutdown().await.expect("half-close");
+        origin.shutdown().await.expect("half-close");
+        // Both have ended before the first read, with everything that they said before it.
+        for reader in [&client, &upstream] {
+            while !reader.ready(Interest::READABLE).await.expect("open").is_read_closed() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let relay = tokio::spawn(relay(client, upstream, Bytes::new(), Bytes::new(), None));
+        let mut begin = [0; 2];
+        origin.read_exact(&mut begin).await.expect("read");
+        assert_eq!(&begin, b"ab");
+        origin.readable().await.expect("the urgent byte");
+        assert!(urgent::is_next(&origin), "the mark is lost");
+        let mut rest = Vec::new();
+        origin.read_to_end(&mut rest).await.expect("read");
+        assert_eq!(rest, [b"!", last].concat());
+        let relayed = relay.await.expect("relay");
+        assert_eq!(relayed, Relayed { sent: 3 + last.len() as u64, received: 0, end: RelayEnd::Closed });
+    }
+}

@@ -5,6 +5,7 @@
 //! traffic, so their number is bounded and the rest is counted in `other`. Workers share the rows; recording is a few
 //! relaxed additions without a lock.
 
+mod address_text;
 mod histogram;
 mod report;
 
@@ -18,6 +19,7 @@ use crate::telemetry::event::{BreakerTransition, Event, FlowFinished, RequestFin
 use crate::telemetry::interner::Interner;
 use crate::telemetry::labels::{ErrorType, Protocol};
 
+use address_text::AddressText;
 use histogram::Histogram;
 pub use report::{Row, Summary};
 
@@ -94,9 +96,9 @@ impl Destinations {
     }
 
     fn count(&self, host: &str, endpoint: SocketAddr, add: impl Fn(&Counts)) {
+        let mut address = AddressText::default();
         let name = match host {
-            "" => Cow::Owned(endpoint.to_string()),
-            host if host.len() > MAX_NAME => Cow::Owned(endpoint.to_string()),
+            host if host.is_empty() || host.len() > MAX_NAME => Cow::Borrowed(address.of(endpoint)),
             host if host.bytes().any(|byte| byte.is_ascii_uppercase()) => {
                 Cow::Owned(host.to_ascii_lowercase())
             }
