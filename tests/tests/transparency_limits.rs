@@ -219,6 +219,35 @@ print(s.makefile().read()[-1])
     check(&link.client, script, "3", "1")
 }
 
+/// A server that bounds the time of heads does not see that one has begun.
+#[test]
+fn a_head_arrives_when_it_is_whole() -> Result<()> {
+    let link = Link::new()?;
+    let _server = TcpPeer::start(&link.server, Link::v4(7605), |mut stream, _| {
+        stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let begun = stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0);
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        if !begun {
+            stream.read(&mut [0; 4096])?;
+        }
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n{}",
+            u8::from(begun)
+        )?;
+        Ok(())
+    })?;
+    let script = r"
+import time
+s = socket.create_connection(('10.77.0.2', 7605))
+s.sendall(b'GET / HTTP/1.1\r\nHost: ')
+time.sleep(1)
+s.sendall(b'a\r\n\r\n')
+print(s.makefile().read()[-1])
+";
+    check(&link.client, script, "1", "0")
+}
+
 /// A destination that accepted a moment ago is believed to accept again, until the first failure.
 #[test]
 fn a_connect_soon_after_a_success_may_succeed_in_vain() -> Result<()> {

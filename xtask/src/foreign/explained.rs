@@ -27,6 +27,19 @@ impl When {
 const EXPLAINED: &[(&str, When, &str, &str)] = &[
     ("node-net", When::Always, "/test-net-localport", PORT),
     ("sockets", When::Always, ".TestEPoll.test_fromfd", AT_ONCE),
+    ("node-http", When::Always, "/test-http-blank-header", PIPELINED),
+    ("node-http", When::Always, "/test-http-highwatermark", PIPELINED),
+    ("node-http", When::Always, "/test-http-incoming-pipelined-socket-destroy", PIPELINED),
+    ("node-http", When::Always, "/test-http-keep-alive-drop-requests", PIPELINED),
+    ("node-http", When::Always, "/test-http-pipeline-socket-parser-typeerror", PIPELINED),
+    ("node-http", When::Always, "/test-http-server-headers-timeout-pipelining", PIPELINED),
+    ("node-http", When::Always, "/test-http-server-request-timeout-pipelining", PIPELINED),
+    ("node-http", When::Always, "/test-http-server-keep-alive-timeout", PIPELINED),
+    ("node-http", When::Always, "/test-http-set-timeout-server", PIPELINED),
+    ("node-http", When::Always, "/test-http-server-headers-timeout-keepalive", WHOLE),
+    ("node-http", When::Always, "/test-http-server-request-timeout-keepalive", WHOLE),
+    ("node-http", When::Always, "/test-http-server-request-timeouts-mixed", WHOLE),
+    ("node-http", When::Always, "/test-http-server-keep-alive-timeout-slow-client-headers", WHOLE),
     ("node-http2", When::Always, "/test-http2-client-data-end", PUSH),
     ("node-http2", When::Always, "/test-http2-compat-serverresponse-createpushresponse", PUSH),
     ("node-http2", When::Always, "/test-http2-dont-lose-data", PUSH),
@@ -101,6 +114,7 @@ const EXPLAINED: &[(&str, When, &str, &str)] = &[
     ("go-http", When::WithPolicy, "TestWriteHeader0/h1", ANSWERED),
 ];
 
+const WHOLE: &str = "a head reaches the server when it is whole";
 const PUSH: &str = "a server of HTTP/2 is asked not to push";
 const TWO_CONNECTIONS: &str = "settings, pings and windows are those of the connection with ambassador";
 const FRAMES: &str = "priorities and frames of extensions of HTTP/2 end at ambassador";
