@@ -228,7 +228,7 @@ fn a_head_arrives_when_it_is_whole() -> Result<()> {
         let begun = stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0);
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         if !begun {
-            stream.read(&mut [0; 4096])?;
+            ensure!(stream.read(&mut [0; 4096])? > 0, "the head never came");
         }
         write!(
             stream,
