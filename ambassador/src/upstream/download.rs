@@ -65,17 +65,12 @@ impl Download {
     }
 
     /// If the exchange is over, gives up its connection: to the pool when it is fit for another request.
-    pub(super) fn try_finish(&mut self) -> bool {
+    fn try_finish(&mut self) -> bool {
         if !self.delimiter.is_done() || !self.sending.is_over() {
             return false;
         }
-        let Some(connection) = self.connection.take() else { return true };
-        if self.reusable && self.sending.is_sent() {
-            pool::give_back(connection.release());
-        } else if self.sending.is_refused() {
-            self.interim.cut_off();
-        } else if !self.reusable {
-            self.interim.spend();
+        if let Some(connection) = self.connection.take() {
+            conclude(connection, &self.sending, &self.interim, self.reusable);
         }
         true
     }
@@ -114,6 +109,17 @@ impl Download {
         let sending = std::mem::replace(&mut self.sending, Sending::new(Body::empty(), Progress::default()));
         let connection = self.connection.take()?;
         Some(Err(BodyError::Unread(Box::new(sending.into_upgrade(connection, &self.head, received)))))
+    }
+}
+
+/// Gives up the connection of an exchange that is over: to the pool when it is fit for another request.
+pub(super) fn conclude(connection: Lease, sending: &Sending, interim: &InterimSink, reusable: bool) {
+    if reusable && sending.is_sent() {
+        pool::give_back(connection.release());
+    } else if sending.is_refused() {
+        interim.cut_off();
+    } else if !reusable {
+        interim.spend();
     }
 }
 

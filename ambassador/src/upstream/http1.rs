@@ -20,7 +20,7 @@ use tokio::time::{Sleep, sleep};
 use super::{
     connection::Connection,
     cut_head::CutHead,
-    download::{Download, Received},
+    download::{Download, Received, conclude},
     lease::Lease,
     pool,
     sending::Sending,
@@ -279,11 +279,12 @@ impl Exchange {
             self.connection.hold_open();
         }
         let reusable = clean && reply.persists(&self.head) && (is_kept || self.is_followed);
-        let mut download =
-            Download::new(self.connection, self.sending, self.head, self.interim, delimiter, reusable);
-        let body = if download.try_finish() {
+        let body = if delimiter.is_done() && self.sending.is_over() {
+            conclude(self.connection, &self.sending, &self.interim, reusable);
             Body::whole(rest)
         } else {
+            let mut download =
+                Download::new(self.connection, self.sending, self.head, self.interim, delimiter, reusable);
             download.begin_with(rest, beyond.into());
             Body::source(download)
         };

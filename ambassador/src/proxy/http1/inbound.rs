@@ -62,7 +62,7 @@ impl Inbound {
     }
 
     /// Reads the next head. A head that has begun must be complete within a minute.
-    pub(super) async fn head(&mut self) -> Result<RequestHead, NoHead> {
+    pub(super) async fn head(&mut self) -> Result<Arc<RequestHead>, NoHead> {
         if self.ahead.is_empty() {
             if self.peer.is_half_closed() {
                 return Err(NoHead::Ended);
@@ -80,7 +80,7 @@ impl Inbound {
             return Err(NoHead::Refused(STRAYED));
         } else if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
             self.consume(head.raw().len());
-            return Ok(head);
+            return Ok(Arc::new(head));
         }
         if self.strays() {
             return Err(NoHead::Refused(STRAYED));
@@ -211,7 +211,7 @@ impl Inbound {
         !self.ahead.is_empty() && self.unclear == Unclear::Relay && !whole()
     }
 
-    async fn rest_of_head(&mut self) -> Result<RequestHead, NoHead> {
+    async fn rest_of_head(&mut self) -> Result<Arc<RequestHead>, NoHead> {
         let mut searched = self.ahead.len();
         loop {
             let ahead = &mut self.ahead;
@@ -236,7 +236,7 @@ impl Inbound {
                 && let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)?
             {
                 self.consume(head.raw().len());
-                return Ok(head);
+                return Ok(Arc::new(head));
             }
             searched = self.ahead.len();
         }
@@ -252,8 +252,9 @@ impl Inbound {
 }
 
 /// Parses the head in what was just read; what follows it, or an unfinished head, goes to `ahead`.
-fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<RequestHead>, HeadError> {
+fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<Arc<RequestHead>>, HeadError> {
     let head = if bytes.is_empty() { Ok(None) } else { RequestHead::parse(bytes) };
+    let head = head.map(|head| head.map(Arc::new));
     let length = head.as_ref().map_or(0, |head| head.as_ref().map_or(0, |head| head.raw().len()));
     ahead.extend_from_slice(&bytes[length..]);
     head

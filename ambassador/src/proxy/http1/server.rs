@@ -110,7 +110,7 @@ impl Server {
             let Ok(body) = self.inbound.body(&head) else {
                 return self.refuse(HeadError::Malformed("the chunks of the body are malformed")).await;
             };
-            match self.exchange(Arc::new(head), body).await {
+            match self.exchange(head, body).await {
                 Ok(Next::Request) => {}
                 Ok(Next::Close) => return Ok(FlowEnd::Closed),
                 Ok(Next::Drain) => {
