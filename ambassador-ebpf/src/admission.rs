@@ -19,8 +19,6 @@ pub enum Admission {
     Shortcut = 2,
     /// Let in, because the destination is configured so.
     Eager = 3,
-    /// Held back, and admitted since. Only the filter says so, in its entry of the connection.
-    Admitted = 4,
 }
 
 impl Admission {
@@ -28,7 +26,7 @@ impl Admission {
     #[inline(always)]
     pub const fn counter(self) -> Option<Counter> {
         match self {
-            Self::Unfiltered | Self::Held | Self::Admitted => None,
+            Self::Unfiltered | Self::Held => None,
             Self::Shortcut => Some(Counter::SynShortcut),
             Self::Eager => Some(Counter::SynEager),
         }

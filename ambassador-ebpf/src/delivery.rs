@@ -6,8 +6,6 @@
 //! getpeername of an MPTCP socket needs it. `sock_ops` programs run about ten times in the life of every connection:
 //! the event is tested first.
 
-use core::ptr::addr_of;
-
 use ambassador_ebpf::{admission::Admission, counter::Counter, flow::Flow, tuple::Tuple};
 use aya_ebpf::{bindings::BPF_SOCK_OPS_STATE_CB_FLAG, macros::sock_ops, programs::SockOpsContext};
 use aya_log_ebpf::debug;
@@ -109,11 +107,11 @@ fn withdraw(ctx: &SockOpsContext) {
     let key = tuple(&event, kept);
     let Some(flow) = flows::find_own(&key, kept.origin.socket_cookie) else {
         flows::forget_lost(&key);
-        was_admitted(kept, kept);
+        was_admitted(kept);
         return;
     };
     flows::remove(&key);
-    let admitted = was_admitted(kept, flow);
+    let admitted = was_admitted(kept);
     // A client that resets at once may be gone before its handshake's last segment is at the listener.
     let is_undelivered = event.first_argument() == TCP_SYN_SENT || flow.delivered == 0;
     if is_undelivered && flow.told != 0 {
@@ -121,14 +119,12 @@ fn withdraw(ctx: &SockOpsContext) {
     }
 }
 
-/// Whether a connection was let in, and no verdict on it is left. The filter notes in its entry that it was, and gives
-/// the verdict back after that: who finds it gone sees the note.
+/// Whether a connection was let in; from here on no verdict on it is left. One that was accepted may have none any
+/// more: its end is told to nobody who asks.
 #[inline(always)]
-fn was_admitted(kept: &Flow, entry: &Flow) -> bool {
+fn was_admitted(kept: &Flow) -> bool {
     let socket_cookie = kept.origin.socket_cookie;
-    // SAFETY: a reference to a byte, which the filter may write at the same time.
-    let is_noted = || unsafe { addr_of!(entry.admission).read_volatile() } != HELD;
-    kept.admission != HELD || verdicts::take(socket_cookie) || is_noted() || verdicts::forget(socket_cookie)
+    kept.admission != HELD || verdicts::take(socket_cookie) || verdicts::forget(socket_cookie)
 }
 
 #[inline(always)]

@@ -7,7 +7,6 @@
 //! The filter sees every segment to the listener, and those to accepted sockets until it is taken off them.
 
 use ambassador_ebpf::{
-    admission::Admission,
     counter::Counter,
     flow::{Fate, fate},
 };
@@ -29,20 +28,8 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
         return ACCEPT;
     };
     let flow = flows::find(&key);
-    let mut is_written = false;
-    let fate = fate(flow.as_deref(), segment.sequence(), |socket_cookie| {
-        is_written = verdicts::is_written(socket_cookie);
-        is_written || verdicts::is_kept(socket_cookie)
-    });
-    match fate {
-        Fate::Admit => {
-            if is_written && let Some(flow) = flow {
-                // In this order; see `delivery::withdraw`.
-                flow.admission = Admission::Admitted as u8;
-                verdicts::take(flow.origin.socket_cookie);
-            }
-            ACCEPT
-        }
+    match fate(flow.as_deref(), segment.sequence(), verdicts::is_given) {
+        Fate::Admit => ACCEPT,
         Fate::Hold => DROP,
         Fate::Tell => {
             if let Some(flow) = flow

@@ -54,8 +54,9 @@ pub(crate) fn forget_lost(key: &Tuple) {
 #[inline(always)]
 pub(crate) fn find<'a>(key: &Tuple) -> Option<&'a mut Flow> {
     let flow: *mut Flow = lookup::get(&FLOW, key.words());
-    // SAFETY: entries are not preallocated, so they are not reused before a grace period. The kernel programs write
-    // single fields that only one of them writes, and never keep a reference beyond their run.
+    // SAFETY: the memory of an entry stays one of this map for as long as a program runs, but from Linux 6.1 on it may
+    // be another connection's meanwhile, if this one is removed. The kernel programs write single fields that only one
+    // of them writes, and never keep a reference beyond their run.
     unsafe { flow.as_mut() }
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where verdicts lie that are read at once: words that user space writes without a system call.
 //!
-//! A verdict lives from the moment in which it is given to the arrival of the SYN that it lets in, some microseconds.
-//! So few words are enough. One that is taken is left to its owner; who meets it gives the verdict in the map `VERDICT`.
+//! A verdict lives from the moment in which it is given until the connection is accepted, which is mostly some
+//! microseconds. So few words are enough. One that is taken is left to its owner; who meets it gives the verdict in the
+//! map `VERDICT`.
 
 /// How many words the map `VERDICT_WORDS` has; a power of two.
 pub const VERDICT_WORDS: u32 = 4096;

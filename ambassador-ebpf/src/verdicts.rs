@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The verdicts of user space on connections that are held.
 //!
-//! Most are a word of memory, written before the SYN is sent again and taken back when it has come in. A connection
-//! whose word is another one's has its verdict in a map, from which it is removed when it closes.
+//! Most are a word of memory, written before the SYN is sent again and taken back when the connection is accepted, or
+//! closes before. A connection whose word is another one's has its verdict in a map, from which it is removed when it
+//! closes. Nothing is noted in the connection's own entry: memory of an entry that was removed is used again at once, so
+//! what is written late would meet another connection.
 
 use ambassador_ebpf::verdict::word_of;
 
@@ -11,21 +13,25 @@ use crate::{
     maps::{VERDICT, VERDICT_WORDS},
 };
 
-/// Whether there is one in the word of a client socket.
+/// Whether a client socket's connection is let in.
 #[inline(always)]
-pub(crate) fn is_written(socket_cookie: u64) -> bool {
+pub(crate) fn is_given(socket_cookie: u64) -> bool {
+    is_written(socket_cookie) || is_kept(socket_cookie)
+}
+
+#[inline(always)]
+fn is_written(socket_cookie: u64) -> bool {
     let word = word(socket_cookie);
     // SAFETY: the pointer comes from a lookup and is that of an aligned word; user space writes it at any time.
     !word.is_null() && unsafe { word.read_volatile() } == socket_cookie
 }
 
-/// Whether there is one in the map.
 #[inline(always)]
-pub(crate) fn is_kept(socket_cookie: u64) -> bool {
+fn is_kept(socket_cookie: u64) -> bool {
     !lookup::get::<_, u32, 1>(&VERDICT, [socket_cookie]).is_null()
 }
 
-/// Gives the word back, if it has this verdict; whether it had. What was written before is seen by who finds it gone.
+/// Gives the word back, if it has this verdict; whether it had.
 #[inline(always)]
 pub(crate) fn take(socket_cookie: u64) -> bool {
     let word = word(socket_cookie);
@@ -33,7 +39,7 @@ pub(crate) fn take(socket_cookie: u64) -> bool {
         return false;
     }
     let mut found = socket_cookie;
-    // Rust has no atomics for this target, but the kernel has (Linux 5.12); this one orders all memory.
+    // Rust has no atomics for this target, but the kernel has (Linux 5.12).
     // SAFETY: the pointer comes from a successful lookup and is that of an aligned word, which all change atomically.
     unsafe {
         core::arch::asm!(

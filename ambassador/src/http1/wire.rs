@@ -60,12 +60,6 @@ pub(crate) fn poll_read<T>(
     })
 }
 
-/// Tells the runtime that the last read has emptied the socket, because it returned less than it had room for.
-pub(crate) fn note_emptied(stream: &TcpStream) {
-    // `WouldBlock` is what clears the event that the runtime has seen; a later one is told anew.
-    let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-}
-
 /// Reads a piece of a body into the free room of `buffer`, which is borrowed only when something has arrived.
 pub(crate) fn poll_read_body(
     stream: &TcpStream,

@@ -67,8 +67,10 @@ impl Origin {
 
 impl From<&Flow> for Origin {
     fn from(flow: &Flow) -> Self {
-        let was_held = [Admission::Held as u8, Admission::Admitted as u8].contains(&flow.admission);
-        Self { announced: flow.told != 0 && was_held, ..Self::announced(&flow.origin) }
+        Self {
+            announced: flow.told != 0 && flow.admission == Admission::Held as u8,
+            ..Self::announced(&flow.origin)
+        }
     }
 }
 

@@ -11,12 +11,14 @@ use std::{
         Arc,
         atomic::{Ordering, fence},
     },
+    time::Duration,
 };
 
 use aya::maps::{Map, MapData, RingBuf};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     task::yield_now,
+    time::timeout,
 };
 
 use super::{KernelError, event::SynEvent, maps::KernelMaps, syscall, words::Words};
@@ -107,7 +109,10 @@ impl SynEventStream {
                 }
                 continue;
             }
-            let mut ready = self.events.readable_mut().await?;
+            // Bounded: a kernel side that was interrupted between two steps may fill the ring and find no room for the
+            // word that wakes.
+            let Ok(ready) = timeout(LONGEST_SLEEP, self.events.readable_mut()).await else { continue };
+            let mut ready = ready?;
             if let Some(event) = ready.get_inner_mut().take() {
                 self.set_awake(Awake::Yes);
                 return Ok(event);
@@ -132,6 +137,8 @@ impl Drop for SynEventStream {
 
 /// How many turns of the event loop without an event make it wait to be woken.
 const TURNS: u32 = 1;
+/// After which it looks into the ring though nobody woke it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 impl AsFd for SynEvents {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -28,18 +28,18 @@ impl KernelMaps {
     pub fn admit(&self, flow: &FlowKey, socket_cookie: u64) -> Result<bool, KernelError> {
         self.verdicts.set(&socket_cookie, &1)?;
         // In this order; the kernel side removes the flow first and the verdict after it.
-        let waits = self.is_open(flow, socket_cookie)?;
-        if !waits {
-            self.revoke(socket_cookie)?;
+        let waits = self.is_open(flow, socket_cookie);
+        if !matches!(waits, Ok(true)) {
+            self.verdicts.remove(&socket_cookie)?;
         }
-        Ok(waits)
+        waits
     }
 
     /// The same without a system call, for a SYN that is sent at once. `false` if it has to be [`admit`](Self::admit),
     /// because another connection's verdict is in the way.
     ///
-    /// Whether the client is still there is not known. Whoever is told that it has closed calls
-    /// [`withdraw`](Self::withdraw).
+    /// Whether the client is still there is not known. Whoever accepts the connection, or is told that it has closed,
+    /// calls [`withdraw`](Self::withdraw).
     pub fn admit_at_once(&self, socket_cookie: u64) -> bool {
         let written = self
             .verdict_word(socket_cookie)
@@ -47,7 +47,8 @@ impl KernelMaps {
         matches!(written, Some(Ok(_))) || matches!(written, Some(Err(owner)) if owner == socket_cookie)
     }
 
-    /// Takes back [`admit_at_once`](Self::admit_at_once), if nothing has come in by it. No system call.
+    /// Takes back [`admit_at_once`](Self::admit_at_once), if it is still there: the connection was accepted, or has
+    /// closed. No system call.
     pub fn withdraw(&self, socket_cookie: u64) {
         if let Some(word) = self.verdict_word(socket_cookie) {
             // It fails if there is nothing to take back.
@@ -55,7 +56,18 @@ impl KernelMaps {
         }
     }
 
-    /// Takes back [`admit`](Self::admit): what the client repeats from here on is held again.
+    /// Takes back what [`admit_at_once`](Self::admit_at_once) has left for longer than the time between two calls, of
+    /// whose end nobody told. `seen` is what the call before has left there.
+    pub fn sweep_verdicts(&self, seen: &mut Vec<u64>) {
+        for socket_cookie in seen.drain(..) {
+            self.withdraw(socket_cookie);
+        }
+        let written = self.verdict_words.all().iter().map(|word| word.load(Ordering::Relaxed));
+        seen.extend(written.filter(|owner| *owner != NOBODY));
+    }
+
+    /// Takes back whatever has let a connection in, while it has not come in yet: what its client repeats from here on is
+    /// held again.
     pub fn revoke(&self, socket_cookie: u64) -> Result<(), KernelError> {
         self.withdraw(socket_cookie);
         self.verdicts.remove(&socket_cookie).map(drop)

@@ -135,6 +135,7 @@ impl Context {
         origin: &Origin,
     ) -> Option<Claim> {
         let holds = self.holds.as_ref().filter(|_| origin.announced)?;
+        holds.verdicts.settled(origin.socket_cookie);
         let key = FlowKey::new(peer, listener, origin.netns_cookie);
         holds.table.take_for_accept(&key, origin.dst, Duration::ZERO).await
     }

@@ -61,8 +61,10 @@ impl Held {
 
     /// Gives up, for ever, what has been held for so long that its end must have been missed.
     pub async fn keep_swept(self: Arc<Self>) {
+        let mut seen = Vec::new();
         loop {
             sleep(SWEEP).await;
+            self.verdicts.sweep(&mut seen);
             let overdue = self.table.sweep(HOLD_LIMIT);
             if overdue > 0 {
                 tracing::warn!(overdue, "held connections were given up whose end nobody told");
@@ -94,7 +96,7 @@ impl Held {
             SynEvent::Closed { key, socket_cookie, isn, admitted } => {
                 let key = FlowKey::from(&key);
                 self.table.closed(&key, socket_cookie);
-                self.verdicts.closed(socket_cookie);
+                self.verdicts.settled(socket_cookie);
                 if admitted {
                     self.forget_half_open(&key, isn);
                 }

@@ -119,16 +119,22 @@ impl Truth {
         self.world.sites.iter().find(|site| site.namespace.cookie() == cookie).unwrap()
     }
 
-    /// Waits until no connection and no verdict is left, and checks that nothing more was told.
-    pub(crate) fn ends_empty(&mut self) {
+    /// Waits until no connection is left, and no more than `verdicts`.
+    pub(crate) fn closes(&self, verdicts: u32) {
         let maps = &self.world.maps;
         let start = Instant::now();
-        while maps.pending_tuples().unwrap() > 0 && start.elapsed() < PATIENCE {
+        let left = || (maps.pending_tuples().unwrap(), maps.pending_verdicts(1).unwrap());
+        // An entry goes first, and its verdict after it.
+        while left() != (0, verdicts) && start.elapsed() < PATIENCE {
             std::thread::yield_now();
         }
-        assert_eq!(maps.pending_tuples().unwrap(), 0);
-        assert_eq!(maps.open_flows().unwrap(), 0);
-        assert_eq!(maps.pending_verdicts(1).unwrap(), 0);
+        assert_eq!(left(), (0, verdicts));
+    }
+
+    /// Waits until no connection and no verdict is left, and checks that nothing more was told.
+    pub(crate) fn ends_empty(&mut self) {
+        self.closes(0);
+        assert_eq!(self.world.maps.open_flows().unwrap(), 0);
         assert_eq!(self.events.take(), None);
     }
 }

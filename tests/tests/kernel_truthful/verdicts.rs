@@ -13,7 +13,7 @@ use crate::{
 #[test]
 fn a_written_verdict_lets_one_connection_in_which_is_known_to_have_waited() {
     let mut truth = Truth::new();
-    for dst in ["10.1.2.3:80", "[fd00::1]:81"] {
+    for (dst, is_taken_back) in [("10.1.2.3:80", true), ("[fd00::1]:81", false)] {
         let dst: SocketAddr = dst.parse().unwrap();
         let mut client = Client::start(&truth.world.sites[0], &truth.world.cgroup);
         client.dial(Manner::Plain, dst);
@@ -24,12 +24,12 @@ fn a_written_verdict_lets_one_connection_in_which_is_known_to_have_waited() {
         let accepted = truth.world.sites[0].accept();
         assert_eq!(client.answer(), Answer::Peer(dst));
         // Who dials already is not to be dialled for again.
-        assert_eq!(truth.world.maps.orig_dst(accepted.as_fd()).unwrap(), Some(held.origin));
-        assert_eq!(
-            truth.world.maps.pending_verdicts(1).unwrap(),
-            0,
-            "it is used up while the connection is open"
-        );
+        assert_eq!(truth.world.maps.orig_dst(accepted.as_fd()).unwrap(), Some(held.origin.clone()));
+        assert_eq!(truth.world.maps.pending_verdicts(1).unwrap(), 1, "who accepts takes it back");
+        if is_taken_back {
+            truth.world.maps.withdraw(held.origin.socket_cookie);
+            assert_eq!(truth.world.maps.pending_verdicts(1).unwrap(), 0);
+        }
         drop(client);
         truth.ends_empty();
     }
@@ -50,10 +50,8 @@ fn a_word_that_is_taken_is_left_to_its_owner() {
     truth.let_in(&held);
     assert_eq!(client.answer(), Answer::Peer(dst));
     drop(client);
-    while truth.world.maps.pending_tuples().unwrap() > 0 {
-        std::thread::yield_now();
-    }
-    assert_eq!(truth.world.maps.pending_verdicts(1).unwrap(), 1, "that of the owner");
+    // That of the owner.
+    truth.closes(1);
     truth.world.maps.withdraw(owner);
     truth.ends_empty();
 }
@@ -82,4 +80,20 @@ fn what_was_written_for_a_client_that_gives_up_does_not_outlive_it() {
         }
         truth.ends_empty();
     }
+}
+
+#[test]
+fn what_was_written_and_never_told_of_is_swept() {
+    let truth = Truth::new();
+    let maps = &truth.world.maps;
+    let (older, newer) = (u64::MAX, u64::MAX - 1);
+    let mut seen = Vec::new();
+    assert!(maps.admit_at_once(older));
+    maps.sweep_verdicts(&mut seen);
+    assert!(maps.admit_at_once(newer));
+    assert_eq!(maps.pending_verdicts(1).unwrap(), 2, "it may be used yet");
+    maps.sweep_verdicts(&mut seen);
+    assert_eq!(maps.pending_verdicts(1).unwrap(), 1, "that of the newer");
+    maps.sweep_verdicts(&mut seen);
+    assert_eq!(maps.pending_verdicts(1).unwrap(), 0);
 }

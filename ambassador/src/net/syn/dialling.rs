@@ -22,14 +22,18 @@ use crate::net::dial::{DialError, DialFailure};
 /// What the kernel side is told.
 pub trait Verdicts: Send + Sync {
     /// Lets the next SYN of this flow and socket, which is sent at once, through to the listener. `false` if the program
-    /// has given it up, as far as is known yet: [`closed`](Self::closed) may follow.
+    /// has given it up, as far as is known yet: [`settled`](Self::settled) follows.
     fn allow(&self, key: &FlowKey, socket_cookie: u64) -> io::Result<bool>;
 
     /// Whether the program still has this socket, waiting or connected; where that cannot be told, it has.
     fn is_open(&self, key: &FlowKey, socket_cookie: u64) -> bool;
 
-    /// Takes back what was allowed and not used: the program's socket is closed.
-    fn closed(&self, socket_cookie: u64);
+    /// Takes back what was allowed: the connection was accepted, or the program's socket is closed.
+    fn settled(&self, socket_cookie: u64);
+
+    /// Takes back what has been allowed for longer than since the call before, of whose end nobody told. `seen` belongs
+    /// to the caller, and is empty at first.
+    fn sweep(&self, seen: &mut Vec<u64>);
 
     /// Notes that `dst` accepts, seen from the network namespace: for a while its SYNs need not be held. `near` tells
     /// the own end of the connection that shows it.

@@ -53,8 +53,12 @@ impl Verdicts for KernelVerdicts {
         })
     }
 
-    fn closed(&self, socket_cookie: u64) {
+    fn settled(&self, socket_cookie: u64) {
         self.maps.withdraw(socket_cookie);
+    }
+
+    fn sweep(&self, seen: &mut Vec<u64>) {
+        self.maps.sweep_verdicts(seen);
     }
 
     fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>) {

@@ -54,9 +54,6 @@ pub(super) enum NoHead {
 impl Inbound {
     /// The reading side of `peer`, from which `prefix` has been read.
     pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut, unclear: Unclear) -> Self {
-        if !prefix.is_empty() && prefix.len() < prefix.capacity() {
-            wire::note_emptied(&peer.stream);
-        }
         let reset = ResetWatch::default();
         Self { peer, ahead: prefix, lent: None, midway: false, reset, unclear }
     }

@@ -71,8 +71,12 @@ impl Verdicts for World {
         !self.gone
     }
 
-    fn closed(&self, _: u64) {
+    fn settled(&self, _: u64) {
         panic!("whoever dials is told by its promise");
+    }
+
+    fn sweep(&self, _: &mut Vec<u64>) {
+        panic!("whoever dials does not sweep");
     }
 
     fn good(&self, netns_cookie: u64, dst: SocketAddr, _: Near<'_>) {
