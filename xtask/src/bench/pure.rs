@@ -72,7 +72,7 @@ const WORK: [(&str, &str, u64); 7] = [
     ("reply-head", "a reply's head (150 bytes, 5 lines) is parsed", 2_800),
     ("header", "a header line that is not there is looked for in that reply", 50),
     ("chunked", "a body of 16 chunks of 1 KiB is followed to its end", 4_100),
-    ("route", "the last of eight routes by name is matched", 7_000),
+    ("route", "the last of eight routes by name is matched", 2_000),
     ("breaker", "a closed breaker admits a call and takes its success", 300),
     ("budget", "a request is counted for the budget of retries", 60),
 ];
