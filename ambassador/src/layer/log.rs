@@ -103,10 +103,13 @@ impl Entry {
         response.idle = self.plan.route().idle_limit();
         let unread = matches!(response.head, ResponseHead::Unread(None)) && response.upgrade.is_some();
         let unread = unread.then_some(ErrorType::MalformedResponse);
+        // What is answered to a program that is gone by now is no success: nobody reads it. Asked before it has the
+        // answer, since it may be gone because it has read all of it.
+        let left = || self.plan.flow.program_has_left().then_some(ErrorType::ClientGone);
         let head = Answer {
             status: response.status(),
             grpc_status: grpc_status(response),
-            error: response.cause.as_ref().map(ErrorType::from).or(unread),
+            error: response.cause.as_ref().map(ErrorType::from).or(unread).or_else(left),
             received: response.head.wire_length(),
         };
         response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status, at }| {
@@ -137,11 +140,8 @@ impl Entry {
         );
     }
 
-    /// What was answered to a program that was gone by then is no success: it did not read it.
     fn finish(&self, answer: Answer, at: Instant) {
         let Plan { head, flow, trail, .. } = &*self.plan;
-        let left = || flow.program_has_left().then_some(ErrorType::ClientGone);
-        let answer = Answer { error: answer.error.or_else(left), ..answer };
         let retry_reason = trail.retry_reason();
         self.plan.state.telemetry.emit(
             &RequestFinished {
