@@ -119,8 +119,8 @@ fn withdraw(ctx: &SockOpsContext) {
     }
 }
 
-/// Whether a connection was let in; from here on no verdict on it is left. One that was accepted may have none any
-/// more: its end is told to nobody who asks.
+/// Takes back the verdict on a connection; whether it was let in. Says no of one that was held and then accepted, whose
+/// verdict the proxy has taken back: of its end nobody is told.
 #[inline(always)]
 fn was_admitted(kept: &Flow) -> bool {
     let socket_cookie = kept.origin.socket_cookie;

@@ -2,8 +2,7 @@
 //! The allocator: the system's, and in front of it what a worker has freed and will soon ask for again.
 //!
 //! A request takes some twenty small blocks and gives them back a moment later. The C library keeps seven of a size at
-//! hand; with more requests under way than that, each block goes through its lists, which was a tenth of a request's
-//! instructions. So a worker keeps its own. What is kept is bounded; threads that are no workers keep nothing.
+//! hand; with more requests under way than that, each block goes through its lists. So a worker keeps its own. What is kept is bounded; threads that are no workers keep nothing.
 
 #![allow(
     unsafe_code,

@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::context::{Context, Holds};
 use crate::{
@@ -61,10 +61,14 @@ impl Held {
 
     /// Gives up, for ever, what has been held for so long that its end must have been missed.
     pub async fn keep_swept(self: Arc<Self>) {
-        let mut seen = Vec::new();
+        let (mut seen, mut since) = (Vec::new(), Instant::now());
         loop {
             sleep(SWEEP).await;
-            self.verdicts.sweep(&mut seen);
+            // Seldom: where the SYN that is sent again is lost, the program's own repetitions need the verdict still.
+            if since.elapsed() >= HOLD_LIMIT {
+                self.verdicts.sweep(&mut seen);
+                since = Instant::now();
+            }
             let overdue = self.table.sweep(HOLD_LIMIT);
             if overdue > 0 {
                 tracing::warn!(overdue, "held connections were given up whose end nobody told");

@@ -2,7 +2,7 @@
 //! What is refused, excluded and marked; and that all of it works without capabilities.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     os::fd::{AsFd as _, OwnedFd},
     time::Duration,
 };
@@ -124,18 +124,24 @@ fn excluded_networks_and_ports_are_left_alone() {
     }
 }
 
-/// The proxy's own sockets, made where an intercepted program's would be caught, from a thread that has nothing left
-/// but open files.
-#[test]
-fn the_proxy_works_without_capabilities_and_its_marked_sockets_pass() {
+/// A proxy among the programs that it intercepts: a server, and sockets that would be caught as theirs are.
+fn among_programs() -> (World, [TcpListener; 1], SocketFactory) {
     let mut world = World::new();
     let cgroup = world.proxy_cgroup.open();
     let kernel = world.kernel.as_mut().unwrap();
     kernel.attach_program_side(cgroup.as_fd()).unwrap();
     kernel.arm(cgroup.as_fd()).unwrap();
     let server = [world.sites[0].server(SERVER_V4)];
-    let dst = server[0].local_addr().unwrap();
     let sockets = Namespace::open(&world.sites[0].path()).unwrap().into_sockets().unwrap();
+    (world, server, sockets)
+}
+
+/// The proxy's own sockets, made where an intercepted program's would be caught, from a thread that has nothing left
+/// but open files.
+#[test]
+fn the_proxy_works_without_capabilities_and_its_marked_sockets_pass() {
+    let (world, server, sockets) = among_programs();
+    let dst = server[0].local_addr().unwrap();
     let maps = std::sync::Arc::clone(&world.maps);
     let site = &world.sites[0];
     std::thread::scope(|scope| {
@@ -155,14 +161,8 @@ fn the_proxy_works_without_capabilities_and_its_marked_sockets_pass() {
 /// Nobody else is known by its id, and who shares its cgroup gains nothing by that.
 #[test]
 fn the_sockets_of_a_proxy_that_is_recognised_pass_but_for_its_probes() {
-    let mut world = World::new();
-    let cgroup = world.proxy_cgroup.open();
-    let kernel = world.kernel.as_mut().unwrap();
-    kernel.attach_program_side(cgroup.as_fd()).unwrap();
-    kernel.arm(cgroup.as_fd()).unwrap();
-    let server = [world.sites[0].server(SERVER_V4)];
+    let (world, server, sockets) = among_programs();
     let dst = server[0].local_addr().unwrap();
-    let sockets = Namespace::open(&world.sites[0].path()).unwrap().into_sockets().unwrap();
     let unmarked = || drop(dial(&sockets, dst, |_| ()));
     unmarked();
     let origin = world.sites[0].origin(&world.maps);
