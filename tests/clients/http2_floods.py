@@ -126,5 +126,6 @@ def flooding_origin():
         kind = dict(c.next().fields)[b"kind"].decode()
         c.abort = True
         sent = pour(c.sock, ORIGIN[kind](), time.monotonic() + SECONDS)
-        say(kind, "poured", sent > 50000, sent >> 10, "KiB")
+        # Some are ended by the first piece, of a few KiB; then they come again.
+        say(kind, "poured", sent > 5000, sent >> 10, "KiB")
     serve(talk)

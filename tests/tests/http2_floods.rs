@@ -6,9 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ambassador_tests::two_sided::{PEERS, PythonOrigin, Script};
-use ambassador_tests::{Ambassador, Nginx, Siege};
+use ambassador_tests::{Ambassador, Nginx, Siege, wait};
 use anyhow::{Context, Result, ensure};
 
+/// How long the end of an attack may take to be noticed by its origin.
+const POURED: Duration = Duration::from_secs(10);
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 const FLOODS: &str = include_str!("../clients/http2_floods.py");
 
@@ -56,8 +58,9 @@ fn origin_floods(names: &[&str]) -> Result<()> {
     let origin = PythonOrigin::start(&siege.link.server, &prelude(), "flooding_origin()")?;
     for name in names {
         withstand(&mut siege, &format!("flooded('{name}')")).with_context(|| name.to_string())?;
-        let poured = origin.text();
-        ensure!(poured.contains(&format!("{name} poured True")), "no attack: {poured}");
+        // It tells when it has noticed the end of its last connection, which the program does not wait for.
+        let told = || origin.text().contains(&format!("{name} poured True"));
+        wait::until_true("the attack", POURED, told).with_context(|| origin.text())?;
     }
     Ok(())
 }

@@ -45,8 +45,15 @@ pub(crate) fn client() -> client::Builder {
     builder
 }
 
-/// The most streams of a program's connection at a time. Origins commonly allow 100 to 128; each stream costs a task.
-const STREAMS_MAX: u32 = 256;
+/// The most streams of a program's connection at a time, whatever its upstream says; each costs a task. One more is
+/// refused in the way that lets the program try again.
+const STREAMS_MAX: u32 = 4096;
+/// How many a program may open while its upstream has not said how many it takes. Origins commonly allow 100 to 128.
+pub(super) const STREAMS_AT_FIRST: u32 = 256;
+/// The bytes with which a program's connection begins.
+pub(super) const PREFACE: usize = 24;
+/// The longest frame of a connection itself that is read or changed, in bytes after its header; longer ones pass.
+pub(super) const TAPPED_MAX: usize = 1024;
 /// How much of one body may wait for its reader, in bytes: 512 KiB carry 4 Gbit/s over a round trip of 1 ms, and
 /// 80 Mbit/s over one of 50 ms.
 const STREAM_WINDOW: u32 = 512 * 1024;

@@ -21,10 +21,8 @@ use tokio::{
 use super::{http1::server::FlowEnd, http2_socket::Socket, http2_stream};
 use crate::{
     http2::{
-        ending::{Ending, Wish},
-        heard_out::HeardOut,
-        limits,
-        stream::ProgramStream,
+        ending::Wish, heard_out::HeardOut, limits, link::Link, program_tap::ProgramTap,
+        stream::ProgramStream, tapped::Tapped,
     },
     message::{Stack, flow::Flow},
     telemetry::WireBytes,
@@ -55,15 +53,20 @@ pub async fn serve(
     greeting: Greeting,
 ) -> FlowEnd {
     let connections = FlowConnections::open(&flow, spare);
-    let ending = pool::ending(flow.id).unwrap_or_default();
-    let (socket, farewell) = Socket::new(stream, prefix, Arc::clone(&ending), bytes);
-    let end = match limits::server().handshake(HeardOut::new(socket)).await {
+    let link = pool::link(flow.id).unwrap_or_default();
+    let greets = greeting == Greeting::AtOnce && pool::spare_destination(flow.id) == Some(flow.original_dst);
+    if greets {
+        link.await_upstream();
+    }
+    let (socket, farewell) = Socket::new(stream, prefix, Arc::clone(&link), bytes);
+    let socket = ProgramTap::tap(HeardOut::new(socket), Arc::clone(&link));
+    let end = match limits::server().handshake(socket).await {
         Ok(connection) => {
             let mut streams = JoinSet::new();
-            if greeting == Greeting::AtOnce && pool::spare_destination(flow.id) == Some(flow.original_dst) {
+            if greets {
                 streams.spawn(upstream::greet(Arc::clone(&flow)));
             }
-            Server { connection, streams, flow, stack, ending, wish: None }.run().await
+            Server { connection, streams, flow, stack, link, wish: None }.run().await
         }
         Err(error) => end_of(&error),
     };
@@ -73,13 +76,13 @@ pub async fn serve(
 }
 
 struct Server {
-    connection: server::Connection<HeardOut<Socket>, Bytes>,
+    connection: server::Connection<Tapped<HeardOut<Socket>, ProgramTap>, Bytes>,
     /// A task for each stream; they end with the connection.
     streams: JoinSet<()>,
     flow: Arc<Flow>,
     stack: Stack,
-    ending: Arc<Ending>,
-    /// What has been done of what `ending` asks.
+    link: Arc<Link>,
+    /// What has been done of what the link's ending asks.
     wish: Option<Wish>,
 }
 
@@ -102,7 +105,7 @@ impl Server {
                 }
             }
             while let Poll::Ready(Some(_)) = self.streams.poll_join_next(cx) {}
-            let Poll::Ready(wish) = self.ending.poll_beyond(cx, self.wish) else { return Poll::Pending };
+            let Poll::Ready(wish) = self.link.ending.poll_beyond(cx, self.wish) else { return Poll::Pending };
             self.wish = Some(wish);
             match wish {
                 Wish::Leave => self.connection.graceful_shutdown(),
@@ -113,8 +116,8 @@ impl Server {
 
     fn start(&mut self, request: http::Request<RecvStream>, respond: server::SendResponse<Bytes>) {
         let program = Arc::new(ProgramStream::new(respond));
-        let (flow, stack, ending) = (self.flow.clone(), self.stack.clone(), self.ending.clone());
-        self.streams.spawn(http2_stream::serve(request, program, flow, stack, ending));
+        let (flow, stack, link) = (self.flow.clone(), self.stack.clone(), self.link.clone());
+        self.streams.spawn(http2_stream::serve(request, program, flow, stack, link));
     }
 }
 

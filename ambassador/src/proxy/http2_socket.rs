@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     http1::wire,
-    http2::ending::{Ending, Wish},
+    http2::{ending::Wish, link::Link},
     telemetry::WireBytes,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Socket {
     stream: TcpStream,
     prefix: BytesMut,
-    ending: Arc<Ending>,
+    link: Arc<Link>,
     /// The program has not ended its side yet; for whom the socket is kept then.
     farewell: Option<oneshot::Sender<socket2::Socket>>,
     bytes: WireBytes,
@@ -39,12 +39,12 @@ impl Socket {
     pub(super) fn new(
         stream: TcpStream,
         prefix: BytesMut,
-        ending: Arc<Ending>,
+        link: Arc<Link>,
         bytes: WireBytes,
     ) -> (Self, Farewell) {
         let (kept, farewell) = oneshot::channel();
         bytes.sent(prefix.len());
-        (Self { stream, prefix, ending, farewell: Some(kept), bytes }, Farewell(farewell))
+        (Self { stream, prefix, link, farewell: Some(kept), bytes }, Farewell(farewell))
     }
 }
 
@@ -62,7 +62,7 @@ impl Farewell {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.ending.wish() == Some(Wish::Reset) {
+        if self.link.ending.wish() == Some(Wish::Reset) {
             return wire::reset_on_close(&self.stream);
         }
         if let Some(farewell) = self.farewell.take()

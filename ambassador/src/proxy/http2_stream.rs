@@ -16,7 +16,8 @@ use tokio::task::yield_now;
 
 use crate::{
     http2::{
-        ending::{Ending, Wish},
+        ending::Wish,
+        link::Link,
         pump::{Pump, Pumped},
         stream::{End, ProgramStream},
     },
@@ -36,7 +37,7 @@ pub(super) async fn serve(
     program: Arc<ProgramStream>,
     flow: Arc<Flow>,
     stack: Stack,
-    ending: Arc<Ending>,
+    link: Arc<Link>,
 ) {
     let (parts, incoming) = request.into_parts();
     let head = RequestHead::Http2(Arc::new(parts));
@@ -47,7 +48,7 @@ pub(super) async fn serve(
         () = program.given_up() => return,
         outcome = stack.serve(request) => outcome,
     };
-    let stream = Stream { program, ending, head };
+    let stream = Stream { program, link, head };
     match outcome {
         Ok(response) => stream.reply(response).await,
         Err(error) => stream.fail(&error).await,
@@ -56,7 +57,7 @@ pub(super) async fn serve(
 
 struct Stream {
     program: Arc<ProgramStream>,
-    ending: Arc<Ending>,
+    link: Arc<Link>,
     head: RequestHead,
 }
 
@@ -115,7 +116,7 @@ impl Stream {
 
     /// Ends the whole connection; this stream must not say anything before.
     async fn end_with(&self, wish: Wish) {
-        self.ending.ask(wish);
+        self.link.ending.ask(wish);
         pending::<()>().await;
     }
 

@@ -29,10 +29,8 @@ use tokio::{
 use super::{exchange, http2_stream::Exchange, pool, unattended};
 use crate::{
     http2::{
-        ending::{Ending, Wish},
-        heard_out::HeardOut,
-        incoming::lost,
-        limits,
+        ending::Wish, heard_out::HeardOut, incoming::lost, limits, link::Link, tapped::Tapped,
+        upstream_tap::UpstreamTap,
     },
     message::{
         AttemptInfo, Request, Response,
@@ -115,7 +113,8 @@ fn head(parts: &http::request::Parts) -> http::Request<()> {
 /// begun its own: its upstream hears of it, and may end it, before it is asked anything.
 pub(crate) async fn greet(flow: Arc<Flow>) {
     let destination = flow.original_dst;
-    let Some(spare) = pool::take_spare(flow.id, destination) else { return };
+    let link = pool::link(flow.id).unwrap_or_default();
+    let Some(spare) = pool::take_spare(flow.id, destination) else { return link.await_nobody() };
     let begun = async {
         let stream = match spare.await {
             Ok(stream) => stream,
@@ -127,7 +126,9 @@ pub(crate) async fn greet(flow: Arc<Flow>) {
         };
         begin(stream, &flow, destination, Vec::new(), AtomicBool::new(false)).await.map_err(drop)
     };
-    let _ = pool::multiplexed(flow.id, destination).0.get_or_try_init(|| begun).await;
+    if pool::multiplexed(flow.id, destination).0.get_or_try_init(|| begun).await.is_err() {
+        link.await_nobody();
+    }
 }
 
 async fn dial(request: &Request) -> Result<Open, ProxyError> {
@@ -146,20 +147,21 @@ async fn begin(
     asked: AtomicBool,
 ) -> Result<Open, h2::Error> {
     let _ = stream.set_nodelay(true);
-    let (sender, connection) = limits::client().handshake(HeardOut::new(stream)).await?;
-    // The end of another endpoint's connection says nothing of the address that the program dialled.
-    let ending = pool::ending(flow.id).filter(|_| destination == flow.original_dst);
+    // What another endpoint's connection says of itself says nothing of the address that the program dialled.
+    let link = pool::link(flow.id).filter(|_| destination == flow.original_dst);
+    let socket = UpstreamTap::tap(HeardOut::new(stream), link.clone());
+    let (sender, connection) = limits::client().handshake(socket).await?;
     let (wanted, unwanted) = oneshot::channel();
-    unattended::spawn(run(connection, sender.clone(), unwanted, ending, places));
+    unattended::spawn(run(connection, sender.clone(), unwanted, link, places));
     Ok(Open { sender, asked, _wanted: wanted })
 }
 
 /// Runs a connection while it is wanted, and a little longer, so that what was said last still arrives.
 async fn run(
-    connection: h2::client::Connection<HeardOut<TcpStream>, Bytes>,
+    connection: h2::client::Connection<Tapped<HeardOut<TcpStream>, UpstreamTap>, Bytes>,
     mut sender: SendRequest<Bytes>,
     mut unwanted: oneshot::Receiver<()>,
-    ending: Option<Arc<Ending>>,
+    link: Option<Arc<Link>>,
     places: Vec<Permit>,
 ) {
     let mut connection = pin!(connection);
@@ -169,8 +171,8 @@ async fn run(
         // Each stream reports the failure that it sees; here it matters only that no more can follow.
         if !leaving && (ended || matches!(sender.poll_ready(cx), Poll::Ready(Err(_)))) {
             leaving = true;
-            if let Some(ending) = &ending {
-                ending.ask(Wish::Leave);
+            if let Some(link) = &link {
+                link.ending.ask(Wish::Leave);
             }
         }
         if ended {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     http1::wire::{self, AskKernel, Idle},
-    http2::ending::Ending,
+    http2::link::Link,
     message::flow::{Flow, FlowId},
     net::dial::DialError,
 };
@@ -223,9 +223,9 @@ pub(crate) fn multiplexed(flow: FlowId, destination: SocketAddr) -> Multiplexed 
     })
 }
 
-/// What is to become of the program's connection of an HTTP/2 flow; `None` when the flow has ended.
-pub(crate) fn ending(flow: FlowId) -> Option<Arc<Ending>> {
-    POOL.with_borrow_mut(|pool| Some(Arc::clone(pool.own.get_mut(&flow)?.ending.get_or_insert_default())))
+/// What the program's connection of an HTTP/2 flow has in common with its upstream's; `None` when the flow has ended.
+pub(crate) fn link(flow: FlowId) -> Option<Arc<Link>> {
+    POOL.with_borrow_mut(|pool| Some(Arc::clone(pool.own.get_mut(&flow)?.link.get_or_insert_default())))
 }
 
 /// Forgets the flow's HTTP/2 connection to `destination`, so that the next stream dials.

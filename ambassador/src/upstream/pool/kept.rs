@@ -21,7 +21,7 @@ use tokio::{
 use super::Spare;
 use crate::{
     http1::wire::AskKernel,
-    http2::ending::Ending,
+    http2::link::Link,
     message::flow::FlowId,
     net::syn::dialling::Verdicts,
     upstream::{
@@ -55,7 +55,7 @@ pub(super) struct Own {
     pub(super) bound_to: Option<SocketAddr>,
     pub(super) spare: Option<(SocketAddr, Spare)>,
     pub(super) original_dst: Option<SocketAddr>,
-    pub(super) ending: Option<Arc<Ending>>,
+    pub(super) link: Option<Arc<Link>>,
 }
 
 impl Pool {

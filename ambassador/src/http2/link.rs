@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the two connections of a flow tell each other beside its streams, as if they were one.
+//!
+//! How they end, how many streams the upstream takes, who asks whether the other is still there, and why one leaves.
+//! What waits to be told is bounded: beyond that a connection answers for itself.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Waker,
+};
+
+use bytes::BytesMut;
+use futures_util::task::AtomicWaker;
+
+use super::{ending::Ending, frame::Farewell};
+
+/// What a program's connection and its upstream's have in common.
+#[derive(Default)]
+pub(crate) struct Link {
+    /// How the program's connection is to end.
+    pub(crate) ending: Ending,
+    upstream: Mutex<Upstream>,
+    /// The number of the upstream's newest connection while it is there, or 0.
+    newest: AtomicU32,
+    pub(super) to_program: Lane,
+    pub(super) to_upstream: Lane,
+}
+
+/// What is known of the upstream.
+#[derive(Default)]
+struct Upstream {
+    connections: u32,
+    streams: Streams,
+    farewell: Option<Farewell>,
+    /// What an upstream has said that does not speak HTTP/2, until the program's side has taken it.
+    foreign: BytesMut,
+}
+
+/// How many streams the upstream takes at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Streams {
+    /// It has not said it, and nobody waits for that.
+    #[default]
+    Untold,
+    /// It is about to say it.
+    Awaited,
+    /// It has; `None` is no limit.
+    Told(Option<u32>),
+    /// It does not speak HTTP/2.
+    Foreign,
+}
+
+/// Frames that wait to be put between those of a connection.
+#[derive(Default)]
+pub(super) struct Lane {
+    frames: Mutex<BytesMut>,
+    waker: AtomicWaker,
+}
+
+impl Link {
+    /// The upstream hears of the program's connection at once: what it says first is to be waited for.
+    pub(crate) fn await_upstream(&self) {
+        self.upstream().streams = Streams::Awaited;
+    }
+
+    /// There is no upstream to be waited for.
+    pub(crate) fn await_nobody(&self) {
+        let mut upstream = self.upstream();
+        if upstream.streams == Streams::Awaited {
+            upstream.streams = Streams::Untold;
+            self.to_program.wake();
+        }
+    }
+
+    /// Numbers a connection to the upstream, which is the newest one.
+    pub(super) fn connected(&self) -> u32 {
+        let mut upstream = self.upstream();
+        upstream.connections += 1;
+        self.newest.store(upstream.connections, Ordering::Relaxed);
+        upstream.connections
+    }
+
+    /// That connection is gone.
+    pub(super) fn disconnected(&self, number: u32) {
+        if self.is_newest(number) {
+            self.newest.store(0, Ordering::Relaxed);
+            self.await_nobody();
+        }
+    }
+
+    pub(super) fn is_newest(&self, number: u32) -> bool {
+        self.newest.load(Ordering::Relaxed) == number
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        !self.is_newest(0)
+    }
+
+    pub(super) fn streams(&self) -> Streams {
+        self.upstream().streams
+    }
+
+    /// The upstream has said how many streams it takes.
+    pub(super) fn take_streams(&self, streams: Option<u32>) {
+        self.upstream().streams = Streams::Told(streams);
+        self.to_program.wake();
+    }
+
+    /// The upstream has said why it leaves.
+    pub(super) fn leave(&self, farewell: Farewell) {
+        self.upstream().farewell = Some(farewell);
+    }
+
+    pub(super) fn farewell(&self) -> Option<Farewell> {
+        self.upstream().farewell.clone()
+    }
+
+    /// The upstream has said `bytes` that are no HTTP/2.
+    pub(super) fn say_foreign(&self, bytes: &[u8]) {
+        let mut upstream = self.upstream();
+        upstream.streams = Streams::Foreign;
+        let room = FOREIGN_MAX.saturating_sub(upstream.foreign.len());
+        upstream.foreign.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.to_program.wake();
+    }
+
+    pub(super) fn take_foreign(&self) -> BytesMut {
+        std::mem::take(&mut self.upstream().foreign)
+    }
+
+    fn upstream(&self) -> MutexGuard<'_, Upstream> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    /// Puts a frame in; `false` if too many wait.
+    pub(super) fn put(&self, frame: &[u8]) -> bool {
+        let mut frames = self.frames();
+        let fits = frames.len() + frame.len() <= LANE_MAX;
+        if fits {
+            frames.extend_from_slice(frame);
+            self.wake();
+        }
+        fits
+    }
+
+    pub(super) fn take(&self) -> BytesMut {
+        std::mem::take(&mut self.frames())
+    }
+
+    /// Who is woken when there is something to be told.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    fn wake(&self) {
+        self.waker.wake();
+    }
+
+    fn frames(&self) -> MutexGuard<'_, BytesMut> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The most bytes of frames that wait: more than a hundred of PING, and the longest GOAWAY that is read.
+const LANE_MAX: usize = 2 * 1024;
+/// The most bytes of an upstream that does not speak HTTP/2 that wait: more than an error page needs.
+const FOREIGN_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let lane = Lane::default();
+        let put = (0..10_000).filter(|_| lane.put(&[0; 17])).count();
+        assert_eq!(put, LANE_MAX / 17);
+        assert_eq!(lane.take().len(), put * 17);
+        assert!(lane.put(&[0; 17]), "there is room again");
+    }
+
+    #[test]
+    fn only_the_newest_connection_is_the_upstreams() {
+        let link = Link::default();
+        assert!(!link.is_connected());
+        let (old, new) = (link.connected(), link.connected());
+        link.disconnected(old);
+        assert!(link.is_connected() && link.is_newest(new));
+        link.await_upstream();
+        link.disconnected(new);
+        assert!(!link.is_connected());
+        assert_eq!(link.streams(), Streams::Untold, "nobody is waited for any more");
+    }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The program's connection as its upstream would make it: how many streams it takes, who is asked whether the other
+//! side is there, and why it is left.
+//!
+//! What `h2` says before anything is asked waits until the upstream has said as much, which it would without a proxy:
+//! nothing comes later by that. A stream never waits here.
+
+use std::{sync::Arc, task::Waker};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    frame::{self, Farewell, FrameHeader},
+    limits,
+    link::{Link, Streams},
+    tap::{Fate, Taken, Tap},
+    tapped::Tapped,
+};
+
+/// What is done with the frames of a program's connection.
+pub(crate) struct ProgramTap {
+    link: Arc<Link>,
+    opening: Opening,
+    /// `h2`'s SETTINGS have not been acknowledged yet; they are the first ones.
+    h2_awaits_ack: bool,
+    /// Acknowledgements of our own SETTINGS that are still to come.
+    acks_awaited: u32,
+    /// The PING with which `h2` finds out that its first GOAWAY has arrived.
+    asked: Option<[u8; 8]>,
+}
+
+/// How far the first SETTINGS are.
+enum Opening {
+    /// `h2` has not said them.
+    Unsaid,
+    /// They wait for the upstream's.
+    Held(BytesMut),
+    /// They are out, and said this of streams; `None` is no limit.
+    Told(Option<u32>),
+    /// The upstream turned out to speak something else: it alone is heard.
+    Foreign,
+}
+
+impl ProgramTap {
+    /// Taps the socket of a program that has still to be read from its preface on.
+    pub(crate) fn tap<S: AsyncRead + AsyncWrite + Unpin>(socket: S, link: Arc<Link>) -> Tapped<S, Self> {
+        let tap = Self { link, opening: Opening::Unsaid, h2_awaits_ack: true, acks_awaited: 0, asked: None };
+        Tapped::new(socket, tap, limits::PREFACE, 0)
+    }
+
+    /// What the program is told as long as nobody knows better.
+    fn allowed(&self) -> Option<u32> {
+        match self.link.streams() {
+            Streams::Told(streams) => streams,
+            Streams::Untold | Streams::Awaited | Streams::Foreign => Some(limits::STREAMS_AT_FIRST),
+        }
+    }
+
+    fn settings_ack(&mut self) -> Fate {
+        if self.h2_awaits_ack || self.acks_awaited == 0 {
+            self.h2_awaits_ack = false;
+            return Fate::Passed;
+        }
+        self.acks_awaited -= 1;
+        Fate::Dropped
+    }
+
+    fn pong(&mut self, frame: &[u8]) -> Fate {
+        if self.asked.is_some_and(|asked| frame.ends_with(&asked)) {
+            self.asked = None;
+            return Fate::Passed;
+        }
+        self.hand_over(frame)
+    }
+
+    /// Says the first SETTINGS, which `h2` wants to say with a limit of its own.
+    fn open(&mut self, settings: &[u8], out: &mut BytesMut) {
+        let streams = self.allowed();
+        self.opening = Opening::Told(streams);
+        frame::put_settings(settings, streams, out);
+    }
+
+    /// Says a GOAWAY of `h2` as the upstream would.
+    fn part(&self, bytes: &[u8], out: &mut BytesMut) {
+        match (Farewell::parse(bytes), self.link.farewell()) {
+            (Some((last, ours)), Some(theirs)) if ours.code == 0 => {
+                // It was passed on as it came, or is as soon as the last stream is known.
+                if theirs.code == 0 && last != frame::STREAM_MAX {
+                    theirs.put(last, out);
+                }
+            }
+            _ => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Lets the upstream answer, if it can be told.
+    fn hand_over(&self, frame: &[u8]) -> Fate {
+        let hears = self.link.is_connected() || self.link.streams() == Streams::Awaited;
+        let told = hears && self.link.to_upstream.put(frame);
+        if told { Fate::Dropped } else { Fate::Passed }
+    }
+
+    /// Passes on why the program leaves; `h2` would tell the upstream that all is well.
+    fn left(&self, frame: &[u8]) {
+        if let Some((_, farewell)) = Farewell::parse(frame)
+            && farewell.is_telling()
+        {
+            let mut bytes = BytesMut::new();
+            farewell.put(0, &mut bytes);
+            self.link.to_upstream.put(&bytes);
+        }
+    }
+}
+
+impl Tap for ProgramTap {
+    fn register(&self, waker: &Waker) {
+        self.link.to_program.register(waker);
+    }
+
+    fn wants(&self, header: &FrameHeader) -> bool {
+        header.length <= limits::TAPPED_MAX
+            && (header.is(frame::SETTINGS) && header.is_ack()
+                || header.is(frame::PING)
+                || header.is(frame::GOAWAY))
+    }
+
+    fn arrived(&mut self, header: &FrameHeader, bytes: &[u8]) -> Fate {
+        match header.kind {
+            frame::SETTINGS => self.settings_ack(),
+            frame::PING if header.is_ack() => self.pong(bytes),
+            frame::PING => self.hand_over(bytes),
+            _ => {
+                self.left(bytes);
+                Fate::Passed
+            }
+        }
+    }
+
+    fn takes_all(&mut self, _: &[u8], _: bool) -> Taken {
+        Taken::Nothing
+    }
+
+    fn changes(&self, header: &FrameHeader) -> bool {
+        header.is(frame::SETTINGS) && !header.is_ack()
+            || header.is(frame::PING) && !header.is_ack()
+            || header.is(frame::GOAWAY) && self.link.farewell().is_some()
+    }
+
+    fn leaving(&mut self, header: &FrameHeader, bytes: &[u8], out: &mut BytesMut) {
+        match header.kind {
+            frame::SETTINGS if self.link.streams() == Streams::Awaited => {
+                self.opening = Opening::Held(bytes.into());
+            }
+            frame::SETTINGS => self.open(bytes, out),
+            frame::PING => {
+                self.asked = bytes.last_chunk().copied();
+                out.extend_from_slice(bytes);
+            }
+            _ => self.part(bytes, out),
+        }
+    }
+
+    fn holds(&mut self, next: Option<&FrameHeader>, out: &mut BytesMut) -> bool {
+        let Opening::Held(settings) = &mut self.opening else { return false };
+        match self.link.streams() {
+            Streams::Awaited => {
+                let waits = next.is_none_or(|next| next.stream == 0 && next.kind != frame::GOAWAY);
+                if waits && out.len() < HELD_MAX {
+                    return true;
+                }
+                self.link.await_nobody();
+            }
+            Streams::Foreign => {
+                out.clear();
+                self.opening = Opening::Foreign;
+                return false;
+            }
+            Streams::Untold | Streams::Told(_) => {}
+        }
+        let (settings, rest) = (settings.split(), out.split());
+        self.open(&settings, out);
+        out.extend_from_slice(&rest);
+        false
+    }
+
+    fn insert(&mut self, out: &mut BytesMut) {
+        match self.opening {
+            Opening::Unsaid | Opening::Held(_) => {}
+            Opening::Foreign => out.unsplit(self.link.take_foreign()),
+            Opening::Told(told) => {
+                if let Streams::Told(streams) = self.link.streams()
+                    && streams != told
+                {
+                    self.opening = Opening::Told(streams);
+                    self.acks_awaited += 1;
+                    frame::put_streams(streams.unwrap_or(u32::MAX), out);
+                }
+                out.unsplit(self.link.to_program.take());
+            }
+        }
+    }
+
+    fn is_mute(&self) -> bool {
+        matches!(self.opening, Opening::Foreign)
+    }
+}
+
+/// How many bytes of a connection that has not been asked anything wait for its upstream at most.
+const HELD_MAX: usize = 4 * 1024;

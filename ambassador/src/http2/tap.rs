@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What may be done with the frames of a connection on their way between `h2` and its socket.
+//!
+//! The rules of either side are apart from the plumbing that applies them.
+
+use std::task::Waker;
+
+use bytes::BytesMut;
+
+use super::frame::FrameHeader;
+
+/// What is done with the frames of one end of a connection.
+pub(crate) trait Tap {
+    /// Who is woken when [`insert`](Self::insert) has something.
+    fn register(&self, waker: &Waker);
+
+    /// Whether an arriving frame is for [`arrived`](Self::arrived).
+    fn wants(&self, header: &FrameHeader) -> bool;
+
+    /// What becomes of a whole frame that has arrived.
+    fn arrived(&mut self, header: &FrameHeader, frame: &[u8]) -> Fate;
+
+    /// Whether the peer turned out not to speak HTTP/2, by the beginning of what it said; all of it is taken then.
+    fn takes_all(&mut self, bytes: &[u8], is_end: bool) -> Taken;
+
+    /// Whether a frame that `h2` sends is for [`leaving`](Self::leaving).
+    fn changes(&self, header: &FrameHeader) -> bool;
+
+    /// Puts what goes out in the place of a whole frame into `out`.
+    fn leaving(&mut self, header: &FrameHeader, frame: &[u8], out: &mut BytesMut);
+
+    /// Whether what was put `out` so far is to wait; asked until it is not.
+    fn holds(&mut self, next: Option<&FrameHeader>, out: &mut BytesMut) -> bool;
+
+    /// Puts frames of its own into `out`, between those of `h2`.
+    fn insert(&mut self, out: &mut BytesMut);
+
+    /// Whether `h2` is not to be heard by the peer any more.
+    fn is_mute(&self) -> bool;
+}
+
+/// What becomes of a frame that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// `h2` gets it.
+    Passed,
+    /// `h2` does not.
+    Dropped,
+}
+
+/// Whether everything that arrives is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is, and this too.
+    All,
+    /// It is not, and never will be.
+    Nothing,
+    /// More must be known.
+    Undecided,
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The upstream's connection as its program would make it: it is asked whether it is there, and told why it is left.
+//!
+//! What it says of itself goes to the program's side. An upstream that answers with something else than HTTP/2 before
+//! the program was told anything is heard as it is.
+
+use std::{sync::Arc, task::Waker};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    ending::Wish,
+    frame::{self, Farewell, FrameHeader},
+    limits,
+    link::{Link, Streams},
+    tap::{Fate, Taken, Tap},
+    tapped::Tapped,
+};
+
+/// What is done with the frames of an upstream's connection.
+pub(crate) struct UpstreamTap {
+    /// The program's side; nothing if the upstream is another one than the program has dialled.
+    to: Option<Linked>,
+    /// `h2` has said its SETTINGS.
+    opened: bool,
+    /// The upstream has said its own.
+    greeted: bool,
+    is_foreign: bool,
+}
+
+/// The program's side, and which of its connections this one is.
+struct Linked {
+    link: Arc<Link>,
+    number: u32,
+}
+
+impl UpstreamTap {
+    /// Taps a new connection.
+    pub(crate) fn tap<S: AsyncRead + AsyncWrite + Unpin>(
+        socket: S,
+        link: Option<Arc<Link>>,
+    ) -> Tapped<S, Self> {
+        let to = link.map(|link| Linked { number: link.connected(), link });
+        let tap = Self { to, opened: false, greeted: false, is_foreign: false };
+        Tapped::new(socket, tap, 0, limits::PREFACE)
+    }
+
+    /// The program's side, if it may hear of this connection.
+    fn link(&self) -> Option<&Link> {
+        self.to.as_ref().filter(|to| to.link.is_newest(to.number)).map(|to| &*to.link)
+    }
+
+    fn settings(&mut self, frame: &[u8]) {
+        let streams = frame::streams_of(frame);
+        let is_first = !std::mem::replace(&mut self.greeted, true);
+        if let Some(link) = self.link()
+            && (is_first || streams.is_some())
+        {
+            link.take_streams(streams);
+        }
+    }
+
+    fn ping(&self, header: &FrameHeader, frame: &[u8]) -> Fate {
+        let told = self.link().is_some_and(|link| link.to_program.put(frame));
+        // Nobody but the program has asked.
+        if told || header.is_ack() { Fate::Dropped } else { Fate::Passed }
+    }
+
+    fn left(&self, frame: &[u8]) {
+        let (Some(link), Some((_, farewell))) = (self.link(), Farewell::parse(frame)) else { return };
+        if farewell.code != 0 {
+            // Streams have other numbers on the other side, and are not failed there.
+            let mut bytes = BytesMut::new();
+            farewell.put(frame::STREAM_MAX, &mut bytes);
+            link.to_program.put(&bytes);
+        }
+        if farewell.is_telling() {
+            link.leave(farewell);
+        }
+    }
+}
+
+impl Drop for UpstreamTap {
+    fn drop(&mut self) {
+        let Some(Linked { link, number }) = &self.to else { return };
+        if self.is_foreign {
+            link.ending.ask(Wish::Close);
+        }
+        link.disconnected(*number);
+    }
+}
+
+impl Tap for UpstreamTap {
+    fn register(&self, waker: &Waker) {
+        if let Some(link) = self.link() {
+            link.to_upstream.register(waker);
+        }
+    }
+
+    fn wants(&self, header: &FrameHeader) -> bool {
+        header.length <= limits::TAPPED_MAX
+            && (header.is(frame::SETTINGS) && !header.is_ack()
+                || header.is(frame::PING)
+                || header.is(frame::GOAWAY))
+    }
+
+    fn arrived(&mut self, header: &FrameHeader, bytes: &[u8]) -> Fate {
+        match header.kind {
+            frame::PING => return self.ping(header, bytes),
+            frame::SETTINGS => self.settings(bytes),
+            _ => self.left(bytes),
+        }
+        Fate::Passed
+    }
+
+    fn takes_all(&mut self, bytes: &[u8], is_end: bool) -> Taken {
+        if !self.is_foreign {
+            match FrameHeader::parse(bytes) {
+                Some(header) if header.is(frame::SETTINGS) => return Taken::Nothing,
+                None if !is_end => return Taken::Undecided,
+                None if bytes.is_empty() => return Taken::Nothing,
+                _ => {}
+            }
+            self.is_foreign = self.link().is_some_and(|link| link.streams() == Streams::Awaited);
+        }
+        match self.to.as_ref().filter(|_| self.is_foreign) {
+            Some(to) => {
+                to.link.say_foreign(bytes);
+                Taken::All
+            }
+            None => Taken::Nothing,
+        }
+    }
+
+    fn changes(&self, header: &FrameHeader) -> bool {
+        !self.opened && header.is(frame::SETTINGS)
+    }
+
+    fn leaving(&mut self, _: &FrameHeader, bytes: &[u8], out: &mut BytesMut) {
+        self.opened = true;
+        out.extend_from_slice(bytes);
+    }
+
+    fn holds(&mut self, _: Option<&FrameHeader>, _: &mut BytesMut) -> bool {
+        false
+    }
+
+    fn insert(&mut self, out: &mut BytesMut) {
+        if self.opened
+            && let Some(link) = self.link()
+        {
+            out.unsplit(link.to_upstream.take());
+        }
+    }
+
+    fn is_mute(&self) -> bool {
+        false
+    }
+}
