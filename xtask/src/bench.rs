@@ -21,6 +21,7 @@ mod server;
 mod side_by_side;
 mod station;
 mod usage;
+mod watch;
 mod world;
 
 use anyhow::{Result, ensure};
@@ -41,10 +42,19 @@ pub(crate) struct BenchArgs {
     /// How long, each time.
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
+    /// Fails if a goal is missed; without it, that is only said.
+    #[arg(long)]
+    strict: bool,
+    /// Only what `cargo xtask test` checks, instructions and memory; nothing is written down.
+    #[arg(long, conflicts_with_all = ["scenario", "rounds", "seconds", "strict"])]
+    watch: bool,
 }
 
 /// Measures, prints the tables, and writes them down.
 pub(crate) fn run(arguments: &BenchArgs) -> Result<()> {
+    if arguments.watch {
+        return watch::run();
+    }
     let wanted = |name: &str| arguments.scenario.as_deref().is_none_or(|scenario| scenario == name);
     for name in names().into_iter().filter(|name| wanted(name)) {
         ensure!(benchmarks::has_marks(name), "BENCHMARKS.md has no marks of {name}");
@@ -57,14 +67,30 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<()> {
     }
     let programs = Programs::ready()?;
     interrupt::note()?;
-    let BenchArgs { rounds, seconds, .. } = *arguments;
+    let BenchArgs { rounds, seconds, strict, .. } = *arguments;
+    let mut missed = Vec::new();
     for scenario in scenario::ALL.into_iter().filter(|scenario| wanted(scenario.name)) {
-        side_by_side::run(scenario, &programs, rounds, seconds)?;
+        missed.extend(said(scenario.name, side_by_side::run(scenario, &programs, rounds, seconds)?));
     }
     if wanted(connect::SCENARIO) {
-        connect::run(&programs, rounds, seconds)?;
+        missed.extend(said(connect::SCENARIO, connect::run(&programs, rounds, seconds)?));
     }
+    if missed.is_empty() {
+        println!("bench: every goal is met");
+        return Ok(());
+    }
+    print!("bench: goals missed: {}\n{}", missed.len(), missed.concat());
+    ensure!(!strict, "{} goals were missed", missed.len());
     Ok(())
+}
+
+/// What `cargo xtask test` checks: [`watch::run`].
+pub(crate) fn watch() -> Result<()> {
+    watch::run()
+}
+
+fn said(scenario: &str, missed: Vec<String>) -> impl Iterator<Item = String> {
+    missed.into_iter().map(move |line| line.replacen("- ", &format!("- {scenario}: "), 1))
 }
 
 /// All scenarios.

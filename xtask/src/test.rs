@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use crate::steps::{Step, cargo, run_all, run_command};
-use crate::{e2e, ebpf, matrix, tidy};
+use crate::{bench, e2e, ebpf, matrix, tidy};
 
 /// What needs neither root nor a kernel.
 pub(crate) fn quick() -> Result<()> {
@@ -14,10 +14,11 @@ pub(crate) fn quick() -> Result<()> {
 /// Everything, with the kernel object built from source, and the end-to-end tests and other kernels on that fresh
 /// object.
 pub(crate) fn full() -> Result<()> {
-    let kernel: [Step; 3] = [
+    let kernel: [Step; 4] = [
         ("kernel object from source", || ebpf::run(true)),
         ("end to end", || e2e::run(None)),
         ("kernel matrix", || matrix::run(&[])),
+        ("instructions and memory", bench::watch),
     ];
     run_all("test", &[&QUICK[..], &kernel].concat())
 }

@@ -53,6 +53,12 @@ impl Comparison {
         text
     }
 
+    /// The lines of the goals that were not reached.
+    pub(crate) fn missed(&self) -> Vec<String> {
+        let values = self.scenario.goals.iter().map(|goal| (goal, self.value(goal.of)));
+        values.filter(|(goal, value)| !goal.is_met(*value)).map(|(goal, value)| goal.line(value)).collect()
+    }
+
     fn value(&self, of: Of) -> f64 {
         let ours = Contender::Ambassador;
         match of {
@@ -108,5 +114,7 @@ mod tests {
         assert!(text.contains("| direct | 100 | 1.00 | 5.00 | – | – |\n"), "{text}");
         assert!(text.contains("| ambassador | 40.0 | 0.40 | 2.00 | 10.0 | 0.25 |\n"), "{text}");
         assert!(text.contains("2.00 × Envoy (goal ≥ 1.9 met"), "{text}");
+        let [missed] = &comparison.missed()[..] else { panic!("{text}") };
+        assert!(missed.contains("req/s: 0.80 × nginx (goal ≥ 1 missed"), "{missed}");
     }
 }

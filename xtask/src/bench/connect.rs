@@ -18,8 +18,8 @@ use super::server::{Manner, Server};
 use super::{benchmarks, interrupt};
 use table::{Table, WAYS, Way};
 
-/// The scenario.
-pub(crate) fn run(programs: &Programs, rounds: u32, seconds: u32) -> Result<()> {
+/// The scenario. The lines of the goals that were missed.
+pub(crate) fn run(programs: &Programs, rounds: u32, seconds: u32) -> Result<Vec<String>> {
     let mut bench = Bench::start(programs)?;
     let mut table = Table::default();
     for round in 0..rounds {
@@ -37,7 +37,8 @@ pub(crate) fn run(programs: &Programs, rounds: u32, seconds: u32) -> Result<()> 
     let command = format!("cargo xtask bench connect --rounds {rounds} --seconds {seconds}");
     let text = format!("`{command}`: {}\n\n{}", benchmarks::machine()?, table.markdown());
     println!("\n{text}");
-    benchmarks::write(SCENARIO, &text)
+    benchmarks::write(SCENARIO, &text)?;
+    Ok(table.missed())
 }
 
 /// Both namespaces, the server and the clients.

@@ -111,7 +111,7 @@ impl Peer {
             Contender::Envoy => (envoy::configuration(place), envoy::command(programs)?),
             Contender::Haproxy => (haproxy::configuration(place), haproxy::command()),
             Contender::Nginx => (nginx::configuration(place), nginx::command()),
-            Contender::Relay => (String::new(), relay::command(programs, place)),
+            Contender::Relay => (String::new(), relay::command(programs, place)?),
             Contender::Direct | Contender::Ambassador => bail!("{} is no peer", contender.name()),
         };
         fs::write(&file, configuration.replace("ROOT", &root)).context("write a configuration")?;

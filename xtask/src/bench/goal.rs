@@ -38,6 +38,11 @@ pub(crate) enum Bound {
 }
 
 impl Goal {
+    /// Whether `value` is what must be.
+    pub(crate) fn is_met(&self, value: f64) -> bool {
+        self.must.is_met(value)
+    }
+
     /// The line for `value`.
     pub(crate) fn line(&self, value: f64) -> String {
         let said = |bound: Bound| {

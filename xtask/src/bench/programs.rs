@@ -15,6 +15,11 @@ pub(crate) struct Programs {
     pub(crate) ambassador: PathBuf,
     /// The client of the benchmarks.
     pub(crate) client: String,
+    peers: Option<Peers>,
+}
+
+/// Those that Debian does not have.
+pub(crate) struct Peers {
     /// The relay that looks at nothing; a release build, as it is compared by its speed.
     pub(crate) relay: PathBuf,
     /// Envoy's own binary.
@@ -24,19 +29,30 @@ pub(crate) struct Programs {
 impl Programs {
     /// Builds and installs what lacks.
     pub(crate) fn ready() -> Result<Self> {
+        let alone = Self::without_peers()?;
+        run_command(&mut cargo(&["build", "--quiet", "--release", "--package=xtask", "--bin=bench-relay"]))?;
+        let peers = Peers { relay: target().join("release/bench-relay"), envoy: envoy()? };
+        Ok(Self { peers: Some(peers), ..alone })
+    }
+
+    /// Builds what measures ambassador by itself.
+    pub(crate) fn without_peers() -> Result<Self> {
         ensure!(is_root(), "the bench loads kernel programs and makes namespaces: sudo -E cargo xtask bench");
         setup::run()?;
         println!("bench: building ambassador for release …");
         run_command(&mut cargo(&["build", "--quiet", "--release", "--package=ambassador"]))?;
         run_command(&mut cargo(&["build", "--quiet", "--package=xtask", "--bin=bench-client"]))?;
-        run_command(&mut cargo(&["build", "--quiet", "--release", "--package=xtask", "--bin=bench-relay"]))?;
         let client = built("bench-client");
         Ok(Self {
             ambassador: target().join("release/ambassador"),
-            relay: target().join("release/bench-relay"),
             client: client.to_str().context("the path of the client is no text")?.to_owned(),
-            envoy: envoy()?,
+            peers: None,
         })
+    }
+
+    /// The peers, which [`Self::ready`] brings.
+    pub(crate) fn peers(&self) -> Result<&Peers> {
+        self.peers.as_ref().context("the peers were not asked for")
     }
 }
 

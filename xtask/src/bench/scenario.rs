@@ -60,11 +60,19 @@ pub(crate) const ALL: [&Scenario; 11] = [
     &excluded::EXCLUDED,
 ];
 
+/// What ambassador keeps in memory, which hardly depends on what else the machine does: measured without anybody else.
+pub(crate) const WATCHED: [&Scenario; 3] = [
+    &Scenario { contenders: ALONE, ..memory::MEMORY },
+    &Scenario { contenders: ALONE, ..held::FLOWS },
+    &Scenario { contenders: ALONE, ..held::REQUESTS },
+];
+
 /// Numbers of a client's answer.
 fn numbers<const N: usize>(answer: &str) -> Result<[f64; N]> {
     super::figures::numbers(answer)
 }
 
+const ALONE: &[Contender] = &[Contender::Ambassador];
 /// Those that are proxies.
 const PROXIES: &[Contender] =
     &[Contender::Ambassador, Contender::Envoy, Contender::Haproxy, Contender::Nginx];

@@ -10,8 +10,32 @@ use super::station::Sample;
 use super::world::World;
 use super::{benchmarks, interrupt};
 
-/// Measures, prints the table and writes it down.
-pub(crate) fn run(scenario: &'static Scenario, programs: &Programs, rounds: u32, seconds: u32) -> Result<()> {
+/// Measures, prints the table and writes it down. The lines of the goals that were missed.
+pub(crate) fn run(
+    scenario: &'static Scenario,
+    programs: &Programs,
+    rounds: u32,
+    seconds: u32,
+) -> Result<Vec<String>> {
+    let comparison = measure(scenario, programs, rounds, seconds)?;
+    let how = match scenario.repeats {
+        Repeats::Rounds => format!(" --rounds {rounds} --seconds {seconds}"),
+        Repeats::Once => String::new(),
+    };
+    let command = format!("cargo xtask bench {}{how}", scenario.name);
+    let text = format!("`{command}`: {}\n\n{}", benchmarks::machine()?, comparison.markdown());
+    println!("\n{text}");
+    benchmarks::write(scenario.name, &text)?;
+    Ok(comparison.missed())
+}
+
+/// Measures everybody, round by round.
+pub(crate) fn measure(
+    scenario: &'static Scenario,
+    programs: &Programs,
+    rounds: u32,
+    seconds: u32,
+) -> Result<Comparison> {
     let name = scenario.name;
     let (warm_up, rounds) = match scenario.repeats {
         Repeats::Rounds => (1, rounds),
@@ -37,13 +61,5 @@ pub(crate) fn run(scenario: &'static Scenario, programs: &Programs, rounds: u32,
             comparison.push(samples);
         }
     }
-    drop(world);
-    let how = match scenario.repeats {
-        Repeats::Rounds => format!(" --rounds {rounds} --seconds {seconds}"),
-        Repeats::Once => String::new(),
-    };
-    let command = format!("cargo xtask bench {name}{how}");
-    let text = format!("`{command}`: {}\n\n{}", benchmarks::machine()?, comparison.markdown());
-    println!("\n{text}");
-    benchmarks::write(name, &text)
+    Ok(comparison)
 }

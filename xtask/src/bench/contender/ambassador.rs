@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ambassador: retries, timeouts and a breaker on for HTTP; for opaque flows nothing but the redirect and the defaults.
+//! Ambassador: retries, timeouts, a breaker and a limit, as far as its peers know them.
 
 use ambassador_tests::{Ambassador, metrics};
 use anyhow::Result;
@@ -13,10 +13,6 @@ pub(super) const COUNTERS: &str = "/metrics";
 
 /// A prepared `ambassador run`.
 pub(crate) fn prepare(programs: &Programs, place: &Place) -> Result<Ambassador> {
-    let (flags, policy) = match place.service {
-        Service::Http1 | Service::Http2 => ("-q --retry 3 --timeout 5s --breaker 5", POOL),
-        Service::Tcp(_) | Service::Excluded => ("-q", ""),
-    };
     let exclude = match place.service {
         Service::Excluded => {
             format!("intercept: {{exclude: {{cidrs: [\"{}/32\"]}}}}\n", place.destination.ip())
@@ -24,8 +20,8 @@ pub(crate) fn prepare(programs: &Programs, place: &Place) -> Result<Ambassador> 
         Service::Http1 | Service::Http2 | Service::Tcp(_) => String::new(),
     };
     let yaml =
-        format!("version: v1\n{policy}{exclude}telemetry: {{metrics: {{listen: \"127.0.0.1:{PORT}\"}}}}\n");
-    Ok(Ambassador::with_policy(flags, &yaml)?.program(programs.ambassador.clone()))
+        format!("version: v1\n{POOL}{exclude}telemetry: {{metrics: {{listen: \"127.0.0.1:{PORT}\"}}}}\n");
+    Ok(Ambassador::with_policy(FLAGS, &yaml)?.program(programs.ambassador.clone()))
 }
 
 /// Requests, or redirected connections.
@@ -37,5 +33,6 @@ pub(super) fn counted(page: &str, service: Service) -> Option<f64> {
     metrics::seconds(page, name, label).ok()
 }
 
+const FLAGS: &str = "-q --retry 3 --timeout 5s --breaker 5";
 /// A limit, and with it connections that wait for the next program: as the peers have.
 const POOL: &str = "defaults: {connectionPool: {maxConnections: 8000}}\n";

@@ -14,7 +14,7 @@ pub(super) const COUNTERS: &str = "/stats?filter=program.downstream";
 
 /// Its command line, but for the configuration.
 pub(super) fn command(programs: &Programs) -> Result<Vec<OsString>> {
-    let binary = std::fs::canonicalize(&programs.envoy)?;
+    let binary = std::fs::canonicalize(&programs.peers()?.envoy)?;
     let words = ["--concurrency", "2", "--disable-hot-restart", "--log-level", "error", "-c"];
     Ok(std::iter::once(binary.into()).chain(words.map(OsString::from)).collect())
 }

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use anyhow::Result;
+
 use super::{COUNTERS as PORT, LISTEN};
 use crate::bench::programs::Programs;
 use crate::bench::world::{Place, Service};
@@ -11,9 +13,10 @@ use crate::bench::world::{Place, Service};
 pub(super) const COUNTERS: &str = "/";
 
 /// Its command line. It takes no configuration.
-pub(super) fn command(programs: &Programs, place: &Place) -> Vec<OsString> {
+pub(super) fn command(programs: &Programs, place: &Place) -> Result<Vec<OsString>> {
     let words = [LISTEN.to_string(), place.destination.to_string(), PORT.to_string()];
-    std::iter::once(programs.relay.clone().into()).chain(words.map(OsString::from)).collect()
+    let relay = programs.peers()?.relay.clone();
+    Ok(std::iter::once(relay.into()).chain(words.map(OsString::from)).collect())
 }
 
 /// Requests, or connections.
