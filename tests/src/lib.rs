@@ -6,6 +6,7 @@
 //! runs it.
 
 pub mod ambassador;
+pub mod ambiguous;
 pub mod attack;
 pub mod certificate;
 pub mod cgroup;

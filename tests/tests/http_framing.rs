@@ -5,69 +5,22 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use ambassador_tests::script::{BEAT, Case, Scene, Step, check, exchange, in_every_mode, send};
-use ambassador_tests::{Ambassador, Link, Process, TcpPeer, ambassador::LONG, wait};
+use ambassador_tests::script::{BEAT, Case, Scene, Step, check, in_every_mode, send};
+use ambassador_tests::{Ambassador, Link, Process, TcpPeer, ambassador::LONG, ambiguous, wait};
 use anyhow::{Result, bail, ensure};
 
 fn check_all(cases: &[Case]) -> Result<()> {
     check(env!("CARGO_BIN_EXE_client"), cases, &in_every_mode()?)
 }
 
-/// A request that the origin answers in the usual way.
-fn request(name: &'static str, request: impl AsRef<[u8]>) -> Case {
-    exchange(name, request, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-}
-
-fn post(name: &'static str, lines: &str, body: &[u8]) -> Case {
-    request(name, [format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n").as_bytes(), body].concat())
-}
-
-fn ambiguous() -> Vec<Case> {
-    vec![
-        post("CL.TE", "Content-Length: 6\r\nTransfer-Encoding: chunked", b"0\r\n\r\nX"),
-        post(
-            "TE.CL",
-            "Transfer-Encoding: chunked\r\nContent-Length: 4",
-            b"5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n",
-        ),
-        post("TE.TE", "Transfer-Encoding: chunked\r\nTransfer-encoding: cow", b"0\r\n\r\n"),
-        post("xchunked", "Transfer-Encoding: xchunked", b"0\r\n\r\n"),
-        post("vertical tab", "Transfer-Encoding: \x0bchunked", b"0\r\n\r\n"),
-        post("space before a colon", "Transfer-Encoding : chunked", b"0\r\n\r\n"),
-        post("obs-fold", "X: a\r\n Transfer-Encoding: chunked", b"0\r\n\r\n"),
-        post("differing lengths", "Content-Length: 5\r\nContent-Length: 6", b"hello!"),
-        post("beyond u64", "Content-Length: 18446744073709551621", b"hello"),
-        post("signed", "Content-Length: +5", b"hello"),
-        post("empty length", "Content-Length:", b""),
-        request("1.0 with TE", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        request("bare LF", b"POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello"),
-        request("bare CR", b"GET / HTTP/1.1\r\nX: a\rContent-Length: 5\r\n\r\nhello"),
-        request("NUL", b"GET / HTTP/1.1\r\nX: a\0b\r\n\r\n"),
-        request("no colon", b"GET / HTTP/1.1\r\nwhat is this\r\n\r\n"),
-        request("HTTP/1.2", b"GET / HTTP/1.2\r\nHost: a\r\n\r\n"),
-        request("a space in the target", b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"),
-        request("two spaces", b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n"),
-    ]
-}
-
 #[test]
 fn heads_that_may_be_read_in_two_ways() -> Result<()> {
-    check_all(&ambiguous())
+    check_all(&ambiguous::heads())
 }
 
 #[test]
 fn chunks_that_may_be_read_in_two_ways() -> Result<()> {
-    let chunked = |name, body: &[u8]| post(name, "Transfer-Encoding: chunked", body);
-    let mut later = chunked("wrong in a later piece", b"5\r\nhello\r\n");
-    later.program.extend([BEAT, send(b"5\nhello\r\n"), BEAT, send(b"0\r\n\r\n")]);
-    later.origin[0] = Step::Until(56 + 10 + 9 + 5);
-    check_all(&[
-        chunked("bare LF", b"5\nhello\n0\n\n"),
-        chunked("beyond u64", b"10000000000000005\r\nhello\r\n0\r\n\r\n"),
-        chunked("a control byte in an extension", b"5;a\nb\r\nhello\r\n0\r\n\r\n"),
-        chunked("longer than its size", b"5\r\nhello!!\r\n0\r\n\r\n"),
-        later,
-    ])
+    check_all(&ambiguous::chunks())
 }
 
 #[test]
@@ -96,10 +49,10 @@ fn a_later_request_that_may_be_read_in_two_ways() -> Result<()> {
 
 #[test]
 fn a_policy_that_selects_by_request_refuses_them() -> Result<()> {
-    let mut cases = ambiguous();
+    let mut cases = ambiguous::heads();
     // Bare LF is no ambiguity of where the request ends: it goes out, on a connection of its own.
     cases.retain(|case| case.name != "bare LF");
-    cases.push(post("bad chunks", "Transfer-Encoding: chunked", b"5\nhello\n0\n\n"));
+    cases.extend(ambiguous::chunks().into_iter().take(1));
     let scene = Scene::new(env!("CARGO_BIN_EXE_client"), &cases)?;
     let hosts = "version: v1\nroutes:\n  - name: shop\n    match: {hosts: [shop.example]}\n    retry: {attempts: 2}\n";
     let (outcomes, _) = scene.under(&Ambassador::with_policy("-q", hosts)?)?;

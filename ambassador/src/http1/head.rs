@@ -156,9 +156,10 @@ impl RequestHead {
         self.method.of(&self.raw) == b"CONNECT"
     }
 
-    /// The connection that carries it must not carry another flow's requests.
+    /// The connection that carries it must not carry another flow's requests. Neither must one that carried a body:
+    /// nobody but the origin knows whether it has read it as one, and what it answers to it otherwise may come late.
     pub fn is_unshared(&self) -> bool {
-        self.lines.is_unshared()
+        self.lines.is_unshared() || self.framing != Framing::None
     }
 
     /// Its connection authenticates a user (NTLM, Negotiate), as long as it lasts.

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections that are never shared: with a `connectionPool`, what an origin may have read otherwise than ambassador
+//! ends with the flow that has sent it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use ambassador_tests::script::{Case, Step, exchange, line, send};
+use ambassador_tests::{Ambassador, Link, Process, TcpPeer, ambassador::LONG, ambiguous, wait};
+use anyhow::{Context, Result, ensure};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+/// One worker: each has a pool of its own, so that with more of them flows may not meet by chance.
+const ONE_WORKER: &str = "taskset -cp 0 $$ > /dev/null";
+const POOL: &str = "version: v1\ndefaults:\n  connectionPool: {maxRequests: 100}\n";
+const SELECTING: &str = "version: v1\nroutes:\n  - name: shop\n    match: {hosts: [shop.example]}\n    retry: {attempts: 2}\ndefaults:\n  connectionPool: {maxRequests: 100}\n";
+
+fn ambassador(policy: &str) -> Result<Ambassador> {
+    Ok(Ambassador::with_policy("-q", policy)?.first(ONE_WORKER))
+}
+
+/// Plays `flows` one after the other under `ambassador`, and returns what each saw.
+fn play(ambassador: &Ambassador, link: &Link, flows: &[(u16, Vec<Step>)]) -> Result<Vec<String>> {
+    let lines: String = flows.iter().map(|(port, steps)| line(Link::v4(*port), steps)).collect();
+    let mut command = ambassador.command(&link.client, &[CLIENT, "exchange"]);
+    let said = Process::run_with_input(&mut command, lines.as_bytes(), LONG)?.expect_success()?.text();
+    ensure!(said.lines().count() == flows.len(), "the client said:\n{said}");
+    Ok(said.lines().map(str::to_owned).collect())
+}
+
+/// Answers each request with its target, `/evil` a moment later; knows of no bodies: what comes in one is the next
+/// request.
+fn know_no_bodies(mut stream: &TcpStream, _: usize) -> Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while reader.read_line(&mut head)? > 2 {}
+        if head.is_empty() {
+            return Ok(());
+        }
+        let Some(asked) = head.lines().find(|line| line.ends_with(" HTTP/1.1")) else { continue };
+        let target = asked.split(' ').nth(1).unwrap_or_default();
+        if target == "/evil" {
+            wait::pass(Duration::from_millis(300));
+        }
+        let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}", target.len());
+        stream.write_all(reply.as_bytes())?;
+    }
+}
+
+#[test]
+fn a_body_that_its_origin_takes_for_a_request_is_answered_to_nobody_else() -> Result<()> {
+    let inner = "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n";
+    let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/a".len();
+    let with_length = |method: &str| {
+        format!("{method} /a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{inner}", inner.len())
+    };
+    let mut requests: Vec<String> =
+        ["GET", "POST", "PUT", "DELETE", "OPTIONS", "QUERY"].map(with_length).to_vec();
+    let chunk = format!("{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
+    requests.push(format!("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"));
+    // The last one has no body: that its connection is shared shows that the others could have been.
+    requests.push("GET /a HTTP/1.1\r\nHost: a\r\n\r\n".to_owned());
+    let link = Link::new()?;
+    let (mut peers, mut flows) = (Vec::new(), Vec::new());
+    for (request, port) in requests.iter().zip(9100..) {
+        peers.push(TcpPeer::start(&link.server, Link::v4(port), know_no_bodies)?);
+        for request in [request.as_str(), "GET /b HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            flows.push((port, vec![send(request), Step::Until(reply), Step::HalfClose]));
+        }
+    }
+    let said = play(&ambassador(POOL)?, &link, &flows)?;
+    for ((request, peer), said) in requests.iter().zip(&peers).zip(said.chunks(2)) {
+        ensure!(said[0].contains("/a |") && said[1].contains("/b |"), "{request}: {said:?}");
+        let wanted = if request.contains("evil") { 2 } else { 1 };
+        ensure!(peer.accepted() == wanted, "{request}: {} connections", peer.accepted());
+    }
+    Ok(())
+}
+
+/// Who comes after.
+const PROBE: &[u8] = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Answers when that many bytes have come, keeps its connection open, and answers a probe; `arrived` gets everything
+/// that had come on the probe's connection before it.
+fn keep_open(mut stream: &TcpStream, until: usize, arrived: &Sender<Vec<u8>>) -> Result<()> {
+    let (mut seen, mut chunk, mut answered) = (Vec::new(), [0; 4096], false);
+    loop {
+        match stream.read(&mut chunk)? {
+            0 => return Ok(()),
+            count => seen.extend_from_slice(&chunk[..count]),
+        }
+        if seen.ends_with(PROBE) {
+            arrived.send(seen[..seen.len() - PROBE.len()].to_vec())?;
+            stream.write_all(OK)?;
+        } else if seen.len() >= until && !answered {
+            answered = true;
+            stream.write_all(OK)?;
+        }
+    }
+}
+
+/// What had come before the probe, of each of `cases`, on the connection of the probe.
+fn before_the_probe(ambassador: &Ambassador, cases: &[Case]) -> Result<Vec<Vec<u8>>> {
+    let link = Link::new()?;
+    let (mut peers, mut flows) = (Vec::new(), Vec::new());
+    for (case, port) in cases.iter().zip(9200..) {
+        let (sender, arrivals): (_, Receiver<Vec<u8>>) = channel();
+        let until = if let Some(Step::Until(count)) = case.origin.first() { *count } else { 0 };
+        let serve = move |stream: &TcpStream, _| keep_open(stream, until, &sender);
+        peers.push((TcpPeer::start(&link.server, Link::v4(port), serve)?, arrivals));
+        let end = [Step::Until(OK.len()), Step::HalfClose];
+        flows.push((port, [&case.program[..], &end].concat()));
+        flows.push((port, [&[send(PROBE)][..], &end].concat()));
+    }
+    let said = play(ambassador, &link, &flows)?;
+    let probed = cases.iter().zip(&peers).zip(said.chunks(2)).map(|((case, (_, arrivals)), said)| {
+        ensure!(said[1].contains("\\r\\n\\r\\nok |"), "{}: {said:?}", case.name);
+        arrivals.recv_timeout(Duration::from_secs(5)).context(case.name)
+    });
+    probed.collect()
+}
+
+#[test]
+fn what_may_be_read_in_two_ways_goes_out_on_a_connection_that_nobody_else_gets() -> Result<()> {
+    let clear = exchange("clear", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", OK);
+    let ok = |name, request: &[u8]| exchange(name, request, OK);
+    // These are read, and where their request ends is clear; but an origin may not see it so.
+    let rare = vec![
+        ok("a head of bare LF", b"GET / HTTP/1.1\nHost: a\n\n"),
+        ok("equal lengths", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"),
+        ok("equal hosts", b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+        ok("two codings", b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        ok("a body", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"),
+    ];
+    let cases: Vec<Case> = [ambiguous::heads(), ambiguous::chunks(), rare, vec![clear]].concat();
+    // Relayed as they are, and refused where anybody reads them otherwise.
+    for policy in [POOL, SELECTING] {
+        let mut before = before_the_probe(&ambassador(policy)?, &cases)?;
+        for (case, before) in cases.iter().zip(&before).take(cases.len() - 1) {
+            ensure!(before.is_empty(), "{policy}: {}: after {}", case.name, before.escape_ascii());
+        }
+        ensure!(before.pop().is_some_and(|before| !before.is_empty()), "{policy}: nothing is shared at all");
+    }
+    Ok(())
+}
