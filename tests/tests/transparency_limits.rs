@@ -197,28 +197,6 @@ except OSError as error:
     check(&link.client, script, "multipath", "ENOTSUP")
 }
 
-/// The server gets a pipelined request when it has answered the one before.
-#[test]
-fn pipelined_requests_arrive_one_after_the_other() -> Result<()> {
-    let link = Link::new()?;
-    let _server = TcpPeer::start(&link.server, Link::v4(7603), |mut stream, _| {
-        stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-        let (mut seen, mut buffer) = (0, [0; 4096]);
-        // Everything that comes unasked.
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            seen += buffer[..count].windows(4).filter(|end| end == b"\r\n\r\n").count();
-        }
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n{seen}")?;
-        Ok(())
-    })?;
-    let script = r"
-s = socket.create_connection(('10.77.0.2', 7603))
-s.sendall(b'GET / HTTP/1.1\r\nHost: a\r\n\r\n' * 3)
-print(s.makefile().read()[-1])
-";
-    check(&link.client, script, "3", "1")
-}
-
 /// A server that bounds the time of heads does not see that one has begun.
 #[test]
 fn a_head_arrives_when_it_is_whole() -> Result<()> {

@@ -24,6 +24,7 @@ pub(crate) struct Peer {
     half_closed: Arc<AtomicBool>,
     reset: AtomicBool,
     strayed: AtomicBool,
+    pipelined: AtomicBool,
     spent: AtomicBool,
     cut_off: AtomicBool,
 }
@@ -36,6 +37,7 @@ impl Peer {
             half_closed,
             reset: AtomicBool::new(false),
             strayed: AtomicBool::new(false),
+            pipelined: AtomicBool::new(false),
             spent: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
         }
@@ -47,8 +49,8 @@ impl Peer {
     }
 
     /// What its upstream is to see as well, at once.
-    pub(crate) fn signs(&self) -> (bool, bool) {
-        (self.is_half_closed(), self.has_strayed())
+    pub(crate) fn signs(&self) -> (bool, bool, bool) {
+        (self.is_half_closed(), self.has_strayed(), self.is_pipelined())
     }
 
     /// The program has reset its connection.
@@ -67,6 +69,20 @@ impl Peer {
 
     pub(crate) fn has_strayed(&self) -> bool {
         self.strayed.load(Ordering::Relaxed)
+    }
+
+    /// The program goes on, behind a whole request that has no reply yet, and its origin is to see that at once.
+    pub(crate) fn set_pipelined(&self) {
+        self.pipelined.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_pipelined(&self) -> bool {
+        self.pipelined.load(Ordering::Relaxed)
+    }
+
+    /// The request that others followed is answered.
+    pub(crate) fn forget_pipelined(&self) {
+        self.pipelined.store(false, Ordering::Relaxed);
     }
 
     /// Its connection ends with the reply under way, as the origin's does.

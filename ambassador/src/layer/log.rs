@@ -101,7 +101,8 @@ impl Entry {
             self.reject(cause);
         }
         response.idle = self.plan.route().idle_limit();
-        let unread = matches!(response.head, ResponseHead::Unread(None)) && response.upgrade.is_some();
+        let relayed = response.upgrade.is_some() && !response.is_pipelined();
+        let unread = matches!(response.head, ResponseHead::Unread(None)) && relayed;
         let unread = unread.then_some(ErrorType::MalformedResponse);
         // What is answered to a program that is gone by now is no success: nobody reads it. Asked before it has the
         // answer, since it may be gone because it has read all of it.
@@ -112,11 +113,11 @@ impl Entry {
             error: response.cause.as_ref().map(ErrorType::from).or(unread).or_else(left),
             received: response.head.wire_length(),
         };
-        response.body.on_end(Box::new(move |BodyEnd { bytes, sent, clean, grpc_status, at }| {
+        response.body.on_end(Box::new(move |BodyEnd { bytes, sent, status, clean, grpc_status, at }| {
             self.plan.trail.sent(sent);
             let grpc_status = head.grpc_status.or(grpc_status);
             let (error, received) = (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
-            self.finish(Answer { grpc_status, error, received, ..head }, at);
+            self.finish(Answer { status: head.status.or(status), grpc_status, error, received }, at);
         }));
     }
 

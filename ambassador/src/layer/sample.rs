@@ -102,12 +102,16 @@ impl Measured {
             let when = (clock::at(now), now.saturating_duration_since(self.started));
             self.plan.state.sample(permits, outcome, when, endpoint, Some(&self.plan.head));
         }
-        if response.upgrade.is_some() {
+        if response.upgrade.is_some() && !response.is_pipelined() {
             // The reply is complete; what follows belongs to another protocol, and may last for days.
             return self.finish(status, outcome, None, Instant::now());
         }
         response.body.on_end(Box::new(move |end| match end.clean {
             Ok(()) | Err(BodyErrorKind::Abandoned) => {
+                let (status, outcome) = match end.status {
+                    Some(late) if status.is_none() => (Some(late), AttemptOutcome::Status(late)),
+                    _ => (status, outcome),
+                };
                 let outcome = end.grpc_status.map_or(outcome, AttemptOutcome::Grpc);
                 if end.grpc_status.is_some() {
                     self.say_if_beyond_retry(outcome);
@@ -121,7 +125,7 @@ impl Measured {
                         AttemptOutcome::Reset { reused: false, written: Written::Fully, replied: false };
                     self.say_if_beyond_retry(before);
                 }
-                self.finish(status, cut, Some(error.into()), end.at);
+                self.finish(status.or(end.status), cut, Some(error.into()), end.at);
             }
         }));
     }

@@ -65,6 +65,8 @@ pub struct BodyEnd {
     pub bytes: u64,
     /// Bytes that the reader has sent beyond its request, on a connection that was relayed after this body.
     pub sent: u64,
+    /// The status of the reply, where it was read only after its head had been given up as unread.
+    pub status: Option<u16>,
     /// Whether the end was clean.
     pub clean: Result<(), BodyErrorKind>,
     /// `grpc-status` of its trailers, if it had one.
@@ -149,9 +151,20 @@ impl Body {
     }
 
     /// Ends this body with what was relayed past it (an upgraded connection), so that its end reports that.
-    pub fn end_relayed(mut self, sent: u64, received: u64, clean: Result<(), BodyErrorKind>) {
+    pub fn end_relayed(self, sent: u64, received: u64, clean: Result<(), BodyErrorKind>) {
+        self.end_read_along(None, sent, received, clean);
+    }
+
+    /// The same for the body of a reply that was read along while it was relayed: its `status` is known by now.
+    pub fn end_read_along(
+        mut self,
+        status: Option<u16>,
+        sent: u64,
+        received: u64,
+        clean: Result<(), BodyErrorKind>,
+    ) {
         self.bytes += received;
-        self.end_with(sent, clean);
+        self.end_with(status, sent, clean);
     }
 
     /// Cuts this body if it has not ended at `until`.
@@ -166,17 +179,17 @@ impl Body {
     }
 
     fn end(&mut self, clean: Result<(), BodyErrorKind>) {
-        self.end_with(0, clean);
+        self.end_with(None, 0, clean);
     }
 
-    fn end_with(&mut self, sent: u64, clean: Result<(), BodyErrorKind>) {
+    fn end_with(&mut self, status: Option<u16>, sent: u64, clean: Result<(), BodyErrorKind>) {
         self.kind = Kind::Empty;
         self.bound = None;
         if self.hooks.is_empty() {
             return;
         }
         let (bytes, grpc_status, at) = (self.bytes, self.grpc_status, Instant::now());
-        let end = BodyEnd { bytes, sent, clean, grpc_status, at };
+        let end = BodyEnd { bytes, sent, status, clean, grpc_status, at };
         mem::take(&mut self.hooks).tell(end);
     }
 }

@@ -60,7 +60,17 @@ impl InterimSink {
 
     /// The upstream has seen the program's FIN: it comes behind a request, unless other bytes do.
     pub(crate) fn has_passed_end(&self) -> bool {
-        self.is_half_closed() && !self.has_strayed()
+        self.is_half_closed() && !self.has_more()
+    }
+
+    /// The program goes on behind a request, and its upstream is to see that.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_strayed() || self.is_pipelined()
+    }
+
+    /// The program does not wait for the reply to a request before it goes on.
+    pub(crate) fn is_pipelined(&self) -> bool {
+        matches!(&self.0, To::Http1(peer) if peer.is_pipelined())
     }
 
     /// The program goes on, behind a request, with what is none; its upstream may wait for that.

@@ -17,7 +17,7 @@ pub mod interim;
 pub mod error;
 pub(crate) mod facts;
 
-pub use response::{AttemptInfo, Loss, Response, ResponseHead, Upgrade};
+pub use response::{AttemptInfo, Loss, Pipelined, ReplyAt, Response, ResponseHead, Upgrade};
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -63,6 +63,8 @@ pub struct Request {
     pub permits: Option<Permits>,
     /// How much of it has been sent.
     pub progress: Progress,
+    /// It has gone out already and was replied to, on a connection that is relayed while it is read along.
+    pub replied: Option<Box<Response>>,
     /// A timer that an earlier request of its flow has left: setting one up costs more than watching it.
     pub timer: Option<Timer>,
 }
@@ -95,6 +97,7 @@ impl Request {
             plan: None,
             permits: None,
             progress: Progress::default(),
+            replied: None,
             timer: None,
         })
     }

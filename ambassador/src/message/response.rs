@@ -4,12 +4,15 @@
 //! It exists for every version of HTTP, for replies of ambassador's own, and for what is no HTTP at all; the bytes of its
 //! head are never changed here.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
 use super::{Timer, body::Body, error::ProxyError, http2_header, local::LocalReply};
-use crate::{http1::head, policy::bulkhead::Permit};
+use crate::{
+    http1::{framing::Delimiter, head},
+    policy::bulkhead::Permit,
+};
 
 /// The reply to a request.
 pub struct Response {
@@ -64,6 +67,11 @@ impl Response {
         reply
     }
 
+    /// What follows is relayed, but the end of this reply is found, and told.
+    pub fn is_pipelined(&self) -> bool {
+        self.upgrade.as_ref().is_some_and(|upgrade| upgrade.pipelined.is_some())
+    }
+
     /// The status; `None` if what came has none that can be read.
     pub fn status(&self) -> Option<u16> {
         match &self.head {
@@ -103,10 +111,31 @@ pub struct Upgrade {
     pub upstream: TcpStream,
     /// What of the request is still to be sent, before anything else.
     pub unsent: bytes::Bytes,
-    /// What the upstream has sent and the program has not got.
+    /// What of the reply is still to be written, before anything else: it has been read, and counted.
+    pub unwritten: bytes::Bytes,
+    /// What else the upstream has sent and the program has not got.
     pub received: bytes::Bytes,
     /// The connection's places among `maxConnections`.
     pub places: Vec<Permit>,
+    /// What is under way on it, if further requests follow that one: they can be read along.
+    pub pipelined: Option<Pipelined>,
+}
+
+/// The request that was under way when its program went on without waiting for the reply.
+pub struct Pipelined {
+    /// The request's head.
+    pub head: Arc<head::RequestHead>,
+    /// How far its reply has come.
+    pub reply: ReplyAt,
+}
+
+/// How far a reply has come.
+#[derive(Debug)]
+pub enum ReplyAt {
+    /// Its head is not complete, and nothing of it was taken.
+    Head,
+    /// Its body has begun, and ends where this says.
+    Body(Delimiter),
 }
 
 impl fmt::Debug for Upgrade {

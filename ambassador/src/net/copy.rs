@@ -23,8 +23,12 @@ use tokio::{
 };
 
 use direction::{Broken, Direction};
+use watch::Unwatched;
+
+pub use watch::Watch;
 
 mod direction;
+mod watch;
 
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,18 @@ pub async fn relay(
     from_upstream: Bytes,
     idle: Option<Duration>,
 ) -> Relayed {
+    relay_watched(client, upstream, from_client, from_upstream, idle, &mut Unwatched).await
+}
+
+/// The same, while `watch` reads along. It is not told of what was read earlier.
+pub async fn relay_watched(
+    client: TcpStream,
+    upstream: TcpStream,
+    from_client: Bytes,
+    from_upstream: Bytes,
+    idle: Option<Duration>,
+    watch: &mut impl Watch,
+) -> Relayed {
     let mut up = Direction::new(from_client);
     let mut down = Direction::new(from_upstream);
     let mut unfinished = ResetUnlessFinished { sides: [&client, &upstream], finished: false };
@@ -70,7 +86,7 @@ pub async fn relay(
         client_reset: ResetAfterEnd::default(),
         upstream_reset: ResetAfterEnd::default(),
     };
-    let end = relay_until_idle(sides, &mut up, &mut down, idle).await;
+    let end = relay_until_idle(sides, &mut up, &mut down, idle, watch).await;
     let end = match end {
         None => RelayEnd::Idle,
         Some((Ok(()), Ok(()))) => RelayEnd::Closed,
@@ -127,9 +143,10 @@ fn poll_both(
     sides: &mut Sides<'_>,
     up: &mut Direction,
     down: &mut Direction,
+    watch: &mut impl Watch,
 ) -> Poll<(Result<(), Broken>, Result<(), Broken>)> {
-    let sent = up.poll(cx, sides.client, sides.upstream, down.state);
-    let received = down.poll(cx, sides.upstream, sides.client, up.state);
+    let sent = up.poll(cx, sides.client, sides.upstream, down.state, |bytes| watch.client_sent(bytes));
+    let received = down.poll(cx, sides.upstream, sides.client, up.state, |bytes| watch.upstream_sent(bytes));
     match (sent, received) {
         (Poll::Ready(up), Poll::Ready(down)) => Poll::Ready((up, down)),
         (Poll::Ready(Ok(())), Poll::Pending) => {
@@ -152,15 +169,16 @@ async fn relay_until_idle(
     up: &mut Direction,
     down: &mut Direction,
     idle: Option<Duration>,
+    watch: &mut impl Watch,
 ) -> Option<(Result<(), Broken>, Result<(), Broken>)> {
     let Some(limit) = idle else {
-        return Some(poll_fn(|cx| poll_both(cx, &mut sides, up, down)).await);
+        return Some(poll_fn(|cx| poll_both(cx, &mut sides, up, down, watch)).await);
     };
     let mut moved_at = Instant::now();
     let mut timer = pin!(sleep_until(moved_at + limit));
     poll_fn(|cx| {
         let before = up.moved + down.moved;
-        if let Poll::Ready(ends) = poll_both(cx, &mut sides, up, down) {
+        if let Poll::Ready(ends) = poll_both(cx, &mut sides, up, down, watch) {
             return Poll::Ready(Some(ends));
         }
         if up.moved + down.moved != before {

@@ -15,8 +15,8 @@ use tokio::{
 
 use super::{
     context::Context,
-    http1::{self, relayed::Unread, server::FlowEnd, unclear::Unclear},
-    http2::{self, Greeting},
+    http1::{self, relayed::Unread, server::FlowEnd},
+    http2, leeway,
     opaque::{self, OpaqueFlow},
     tls::{self, Hello},
 };
@@ -200,12 +200,13 @@ impl Connection {
         let Self { client, flow, context, .. } = self;
         let served = if protocol == Protocol::Http2 {
             let bytes = context.telemetry.wire_bytes(protocol.into());
-            let greeting = greeting(&context, &flow);
+            let greeting = leeway::greeting(&context, &flow);
             Ok(Box::pin(http2::serve(client, from_client, flow, stack, spare, bytes, greeting)).await)
         } else {
-            let unclear = unclear(&context, &flow);
+            let unclear = leeway::unclear(&context, &flow);
+            let (pipelines, same) = (leeway::pipelines(&context, &flow), Arc::clone(&flow));
             let served =
-                http1::server::serve(client, from_client, Arc::clone(&flow), stack, spare, unclear).await;
+                http1::server::serve(client, from_client, same, stack, spare, unclear, pipelines).await;
             served.map_err(|unread| (unread, flow))
         };
         drop(active);
@@ -248,31 +249,6 @@ impl Connection {
             denied: selection.denied,
         };
         opaque::serve(self.client, detected, opaque).await;
-    }
-}
-
-/// What is done with a request of `flow` that cannot be read without a guess. Where nothing that requests say can
-/// change what happens to them, the program must not notice that they are read.
-fn unclear(context: &Context, flow: &Flow) -> Unclear {
-    match context.table.for_destination(&flow.l4(), &context.endpoints.names()) {
-        ByDestination::Decided(selection) if !(selection.denied && selection.route.mode.acts()) => {
-            Unclear::Relay
-        }
-        ByDestination::Undecided { .. } if !context.table.may_act() => Unclear::Relay,
-        ByDestination::Decided(_) | ByDestination::Undecided { .. } => Unclear::Refuse,
-    }
-}
-
-/// When the upstream of an HTTP/2 `flow` hears of it. A place among `maxConnections` is that of a request.
-fn greeting(context: &Context, flow: &Flow) -> Greeting {
-    match context.table.for_destination(&flow.l4(), &context.endpoints.names()) {
-        ByDestination::Decided(selection) if unclear(context, flow) == Unclear::Relay => {
-            let state = context.states.of(selection.route, flow.original_dst);
-            let is_bound = state.bulkheads.iter().any(|limits| limits.connections.limit().is_some());
-            if is_bound { Greeting::WithStream } else { Greeting::AtOnce }
-        }
-        ByDestination::Undecided { .. } if !context.table.may_act() => Greeting::AtOnce,
-        ByDestination::Decided(_) | ByDestination::Undecided { .. } => Greeting::WithStream,
     }
 }
 

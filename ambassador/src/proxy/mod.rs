@@ -5,6 +5,7 @@ pub mod held;
 pub mod context;
 pub mod sentinel;
 pub mod connection;
+mod leeway;
 pub mod opaque;
 pub mod tls;
 pub mod http1;

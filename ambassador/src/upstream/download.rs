@@ -19,6 +19,7 @@ use crate::{
         wire,
     },
     message::{
+        Pipelined, ReplyAt,
         body::{Body, BodyError, BodySource},
         interim::InterimSink,
         progress::Progress,
@@ -106,10 +107,30 @@ impl Download {
 
     /// What comes cannot be read without a guess: from here on the connection is relayed as it is.
     fn unread(&mut self, received: Bytes) -> Option<Result<Frame<Bytes>, BodyError>> {
+        self.relay(received, Reading::Over)
+    }
+
+    /// From here on the connection is relayed as it is.
+    fn relay(&mut self, received: Bytes, reading: Reading) -> Option<Result<Frame<Bytes>, BodyError>> {
         let sending = std::mem::replace(&mut self.sending, Sending::new(Body::empty(), Progress::default()));
         let connection = self.connection.take()?;
-        Some(Err(BodyError::Unread(Box::new(sending.into_upgrade(connection, &self.head, received)))))
+        let mut upgrade = sending.into_upgrade(connection, &self.head, received);
+        if reading == Reading::Along {
+            let delimiter = std::mem::replace(&mut self.delimiter, Delimiter::Length(0));
+            let (head, reply) = (Arc::clone(&self.head), ReplyAt::Body(delimiter));
+            upgrade.pipelined = Some(Pipelined { head, reply });
+        }
+        Some(Err(BodyError::Unread(Box::new(upgrade))))
     }
+}
+
+/// Whether what is relayed can still be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// It can: further requests and replies follow.
+    Along,
+    /// Nobody but the two ends knows what it is.
+    Over,
 }
 
 /// Gives up the connection of an exchange that is over: to the pool when it is fit for another request.
@@ -141,9 +162,10 @@ impl BodySource for Download {
         if let Poll::Ready(Err(error)) = sent {
             return Poll::Ready(Some(Err(error)));
         }
-        if self.sending.is_sent() && self.interim.has_strayed() {
+        if self.sending.is_sent() && self.interim.has_more() {
             let received = std::mem::take(&mut self.buffer).freeze();
-            return Poll::Ready(self.unread(received));
+            let reading = if self.interim.has_strayed() { Reading::Over } else { Reading::Along };
+            return Poll::Ready(self.relay(received, reading));
         }
         let Some(connection) = &self.connection else { return Poll::Ready(None) };
         let taken = match ready!(wire::poll_read_body(&connection.stream, cx, &mut self.buffer)) {

@@ -5,7 +5,7 @@
 //! only a request that can be repeated may take a connection that another flow has left, because such a one may be
 //! stale. It retries nothing and times nothing but the dial: layers do.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, time::Instant};
 
@@ -29,14 +29,16 @@ use crate::{
 pub struct Exchange;
 
 impl Serve for Exchange {
-    fn serve(&self, request: Box<Request>) -> impl Future<Output = Outcome> + Send {
+    fn serve(&self, mut request: Box<Request>) -> impl Future<Output = Outcome> + Send {
+        let replied = request.replied.take();
         // Boxed, because it is by far the largest part of a request.
-        let outcome: Reply<'_> = match &request.head {
-            RequestHead::Http1(head) => {
+        let outcome: Reply<'_> = match (&request.head, replied) {
+            (_, Some(replied)) => Box::pin(ready(Ok(replied))),
+            (RequestHead::Http1(head), None) => {
                 let head = Arc::clone(head);
                 Box::pin(exchange_http1(request, head))
             }
-            RequestHead::Http2(parts) => {
+            (RequestHead::Http2(parts), None) => {
                 let parts = Arc::clone(parts);
                 Box::pin(http2::exchange(request, parts))
             }

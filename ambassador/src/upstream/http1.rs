@@ -32,7 +32,7 @@ use crate::{
         wire,
     },
     message::{
-        self, Request, Response,
+        self, Pipelined, ReplyAt, Request, Response,
         body::{Body, BodyError},
         error::ProxyError,
         interim::InterimSink,
@@ -69,6 +69,7 @@ pub(crate) async fn exchange(
         let Received { head: reply, rest } = match exchange.reply_head().await {
             Ok(Arrived::Head(received)) => received,
             Ok(Arrived::Unread) => return Ok(exchange.relay_unread()),
+            Ok(Arrived::Nothing) => return Ok(exchange.relay_pipelined()),
             Err(error) => return exchange.pass_on(error, failures),
         };
         if reply.status() >= 200 || exchange.is_upgraded(reply.status()) {
@@ -119,6 +120,8 @@ enum Arrived {
     Head(Received),
     /// What cannot be read as one; the bytes are in `Exchange::received`.
     Unread,
+    /// Nothing yet, and the program goes on without waiting for it.
+    Nothing,
 }
 
 impl Exchange {
@@ -158,11 +161,14 @@ impl Exchange {
             }));
         }
         let Poll::Ready(read) = self.poll_read(cx) else {
-            let has_more = self.sending.is_sent() && self.interim.has_strayed();
-            return if has_more {
-                self.poll_staleness(cx).map(|()| Ok(Some(Arrived::Unread)))
-            } else {
-                Poll::Pending
+            return match () {
+                () if !self.sending.is_sent() => Poll::Pending,
+                () if self.interim.has_strayed() => {
+                    self.poll_staleness(cx).map(|()| Ok(Some(Arrived::Unread)))
+                }
+                // Whatever becomes of the request now, its program sees it as it would directly.
+                () if self.interim.is_pipelined() => Poll::Ready(Ok(Some(Arrived::Nothing))),
+                () => Poll::Pending,
             };
         };
         Poll::Ready(match read.and_then(|read| read) {
@@ -248,6 +254,15 @@ impl Exchange {
         let mut response = Response::new(message::ResponseHead::Unread(status), Body::empty());
         response.upgrade =
             Some(Box::new(self.sending.into_upgrade(self.connection, &self.head, self.received.freeze())));
+        response
+    }
+
+    /// The program goes on without waiting for the reply: so do both ways, and what passes is read along.
+    fn relay_pipelined(self) -> Box<Response> {
+        let mut upgrade = self.sending.into_upgrade(self.connection, &self.head, self.received.freeze());
+        upgrade.pipelined = Some(Pipelined { head: self.head, reply: ReplyAt::Head });
+        let mut response = Response::new(message::ResponseHead::Unread(None), Body::empty());
+        response.upgrade = Some(Box::new(upgrade));
         response
     }
 

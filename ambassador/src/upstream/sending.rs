@@ -91,7 +91,7 @@ impl Sending {
                 Err(_) => self.state = SendState::Refused,
             }
         }
-        if self.state == SendState::Sent && interim.is_half_closed() && !interim.has_strayed() {
+        if self.state == SendState::Sent && interim.has_passed_end() {
             wire::shutdown_write(stream);
             self.state = SendState::HalfClosed;
         }
@@ -133,7 +133,14 @@ impl Sending {
         let connection = connection.release();
         let mut unsent = BytesMut::from(&head.raw()[self.written..]);
         unsent.extend_from_slice(&self.chunk);
-        Upgrade { upstream: connection.stream, unsent: unsent.freeze(), received, places: connection.places }
+        Upgrade {
+            upstream: connection.stream,
+            unsent: unsent.freeze(),
+            unwritten: Bytes::new(),
+            received,
+            places: connection.places,
+            pipelined: None,
+        }
     }
 
     /// Everything at hand has been written: that may have been all.

@@ -57,11 +57,12 @@ impl Direction {
         source: &TcpStream,
         destination: &TcpStream,
         opposite: State,
+        watch: impl FnMut(&[u8]),
     ) -> Poll<Result<(), Broken>> {
         if let State::Ended(result) = self.state {
             return Poll::Ready(result);
         }
-        let result = ready!(self.poll_move(cx, source, destination, opposite));
+        let result = ready!(self.poll_move(cx, source, destination, opposite, watch));
         // Where nothing moves the other way either, both sockets are closed now, which says the same.
         if result.is_ok() && !matches!(opposite, State::Ended(Ok(()))) {
             // A peer that is gone already answers the next write with its reset.
@@ -78,6 +79,7 @@ impl Direction {
         source: &TcpStream,
         destination: &TcpStream,
         opposite: State,
+        mut watch: impl FnMut(&[u8]),
     ) -> Poll<Result<(), Broken>> {
         loop {
             if ready!(self.poll_drain(cx, destination)).is_err() {
@@ -88,6 +90,9 @@ impl Direction {
             }
             if ready!(self.poll_fill(cx, source, opposite)).is_err() {
                 return Poll::Ready(Err(Broken::Source));
+            }
+            if let Some(buffer) = &self.buffer {
+                watch(buffer.pending());
             }
         }
     }

@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::{
+    pipelines::Pipelines,
     reset_watch::ResetWatch,
     unclear::Unclear,
     upload::{HandedBack, Upload},
@@ -37,6 +38,7 @@ pub(super) struct Inbound {
     midway: bool,
     reset: ResetWatch,
     unclear: Unclear,
+    pipelines: Pipelines,
 }
 
 /// Why no head was read.
@@ -53,9 +55,9 @@ pub(super) enum NoHead {
 
 impl Inbound {
     /// The reading side of `peer`, from which `prefix` has been read.
-    pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut, unclear: Unclear) -> Self {
+    pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut, unclear: Unclear, pipelines: Pipelines) -> Self {
         let reset = ResetWatch::default();
-        Self { peer, ahead: prefix, lent: None, midway: false, reset, unclear }
+        Self { peer, ahead: prefix, lent: None, midway: false, reset, unclear, pipelines }
     }
 
     /// Reads the next head. A head that has begun must be complete within a minute.
@@ -75,9 +77,12 @@ impl Inbound {
             }
         } else if self.peer.has_strayed() {
             return Err(NoHead::Refused(STRAYED));
-        } else if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
-            self.consume(head.raw().len());
-            return Ok(Arc::new(head));
+        } else {
+            self.peer.forget_pipelined();
+            if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
+                self.consume(head.raw().len());
+                return Ok(Arc::new(head));
+            }
         }
         if self.strays() {
             return Err(NoHead::Refused(STRAYED));
@@ -152,6 +157,10 @@ impl Inbound {
         while self.ahead.len() < AHEAD_MAX && !self.peer.is_half_closed() && self.is_at_request() {
             if self.strays() {
                 self.peer.set_strayed();
+                break;
+            }
+            if self.pipelines == Pipelines::AtOnce && !self.ahead.is_empty() {
+                self.peer.set_pipelined();
                 break;
             }
             let ahead = &mut self.ahead;

@@ -6,6 +6,8 @@ pub mod inbound;
 pub mod reset_watch;
 pub mod upload;
 pub mod unclear;
+pub mod pipelines;
+pub mod pipeline;
 pub mod reply;
 pub mod relayed;
 pub mod unfinished;

@@ -9,15 +9,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use super::{inbound::Inbound, server::FlowEnd};
+use super::{inbound::Inbound, pipeline::Pipeline, server::FlowEnd};
 use crate::{
     http1::peer::Peer,
     message::{
-        Upgrade,
+        Stack, Upgrade,
         body::{Body, BodyErrorKind},
-        flow::FlowId,
+        flow::{Flow, FlowId},
     },
-    net::copy::{RelayEnd, relay},
+    net::copy::{RelayEnd, Watch as _, relay, relay_watched},
     upstream::pool::{self, Spare},
 };
 
@@ -52,23 +52,50 @@ pub(super) struct Relayed {
 
 impl Relayed {
     /// Relays both ways until both have ended.
-    pub(super) async fn run(self, peer: Arc<Peer>, mut inbound: Inbound) -> FlowEnd {
-        let Self { upgrade, body, idle } = self;
-        let unsent = upgrade.unsent.len() as u64;
-        let mut sent = BytesMut::from(&upgrade.unsent[..]);
-        sent.unsplit(inbound.take_ahead());
+    pub(super) async fn run(
+        self,
+        peer: Arc<Peer>,
+        mut inbound: Inbound,
+        flow: Arc<Flow>,
+        stack: Stack,
+    ) -> FlowEnd {
+        let Self { mut upgrade, body, idle } = self;
+        let ahead = inbound.take_ahead();
         drop(inbound);
         // Whoever else still holds the program's end would only write interim replies, of which there are no more.
         let Some(peer) = Arc::into_inner(peer) else { return FlowEnd::Cut };
-        let relayed = relay(peer.stream, upgrade.upstream, sent.freeze(), upgrade.received, idle).await;
+        let unwritten = upgrade.unwritten.len() as u64;
+        let mut received = BytesMut::from(&upgrade.unwritten[..]);
+        received.extend_from_slice(&upgrade.received);
+        let unsent = upgrade.unsent.len() as u64;
+        let pipelined = upgrade.pipelined.take();
+        let mut sent = BytesMut::from(&upgrade.unsent[..]);
+        if let Some(pipelined) = pipelined {
+            let mut pipeline = Pipeline::new(pipelined, body, flow, stack);
+            pipeline.client_sent(&ahead);
+            pipeline.upstream_sent(&upgrade.received);
+            sent.unsplit(ahead);
+            let (client, upstream) = (peer.stream, upgrade.upstream);
+            let relayed =
+                relay_watched(client, upstream, sent.freeze(), received.freeze(), idle, &mut pipeline).await;
+            pipeline.end(relayed.end);
+            drop(upgrade.places);
+            return FlowEnd::Upgraded;
+        }
+        sent.unsplit(ahead);
+        let relayed = relay(peer.stream, upgrade.upstream, sent.freeze(), received.freeze(), idle).await;
         let clean = match relayed.end {
             RelayEnd::Closed => Ok(()),
             RelayEnd::ClientReset => Err(BodyErrorKind::Abandoned),
             RelayEnd::UpstreamReset => Err(BodyErrorKind::Reset),
             RelayEnd::Idle => Err(BodyErrorKind::Idle),
         };
-        // What was unsent has been counted with its request.
-        body.end_relayed(relayed.sent.saturating_sub(unsent), relayed.received, clean);
+        // What was unsent or unwritten has been counted before.
+        body.end_relayed(
+            relayed.sent.saturating_sub(unsent),
+            relayed.received.saturating_sub(unwritten),
+            clean,
+        );
         drop(upgrade.places);
         FlowEnd::Upgraded
     }

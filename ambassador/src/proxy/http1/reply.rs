@@ -78,7 +78,10 @@ impl Relay<'_> {
                     })?;
                 }
                 Poll::Pending => {
-                    // The program may read nothing before its request has been taken.
+                    // The program may read nothing before its request has been taken, and those that follow it.
+                    if let Poll::Ready(cut) = self.go_on(cx, peer, inbound, body) {
+                        return Poll::Ready(Err(cut));
+                    }
                     return body.drive(cx).map(|cut| Err(Cut::Upstream(cut)));
                 }
             }
@@ -86,6 +89,42 @@ impl Relay<'_> {
                 return Poll::Ready(ended.map_err(Cut::Upstream));
             }
         }
+    }
+
+    /// Watches for what the program sends while it does not take the reply. `Ready` when the rest is relayed as it is, or
+    /// the program is gone.
+    fn go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: &Peer,
+        inbound: &mut Inbound,
+        body: &mut Body,
+    ) -> Poll<Cut> {
+        if self.ended.is_some() || self.chunk.len() > UNWRITTEN_MOST {
+            return Poll::Pending;
+        }
+        if inbound.poll_gone(cx).is_ready() {
+            return Poll::Ready(Cut::Client);
+        }
+        if !peer.is_pipelined() && !peer.has_strayed() {
+            return Poll::Pending;
+        }
+        let unwritten = Bytes::from([&self.head[self.written..], &self.chunk].concat());
+        (self.head, self.written) = (&[], 0);
+        match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(Some(Err(BodyError::Unread(mut upgrade)))) => {
+                upgrade.unwritten = unwritten;
+                return Poll::Ready(Cut::Upstream(BodyError::Unread(upgrade)));
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                let more = frame.into_data().unwrap_or_default();
+                self.chunk = Bytes::from([unwritten, more].concat());
+            }
+            Poll::Ready(Some(Err(error))) => (self.chunk, self.ended) = (unwritten, Some(Err(error))),
+            Poll::Ready(None) => (self.chunk, self.ended) = (unwritten, Some(Ok(()))),
+            Poll::Pending => self.chunk = unwritten,
+        }
+        Poll::Pending
     }
 
     /// Takes the next piece of the body.
@@ -103,3 +142,6 @@ impl Relay<'_> {
         Poll::Ready(())
     }
 }
+
+/// Beyond this, nothing more is taken of a reply that the program does not take.
+const UNWRITTEN_MOST: usize = 256 * 1024;

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::{
     inbound::{Inbound, NoHead},
+    pipelines::Pipelines,
     relayed::{Relayed, Unread},
     reply::{self, Cut},
     unclear::Unclear,
@@ -60,10 +61,11 @@ pub async fn serve(
     stack: Stack,
     spare: Option<(SocketAddr, Spare)>,
     unclear: Unclear,
+    pipelines: Pipelines,
 ) -> Result<FlowEnd, Unread> {
     let connections = FlowConnections::open(&flow, spare);
     let peer = Arc::new(Peer::new(stream, Arc::clone(&flow.half_closed)));
-    let inbound = Inbound::new(peer.clone(), prefix, unclear);
+    let inbound = Inbound::new(peer.clone(), prefix, unclear, pipelines);
     let end = Server { peer, inbound, flow, stack, timer: None }.run().await;
     drop(connections);
     end
@@ -118,7 +120,9 @@ impl Server {
                     self.inbound.drain().await;
                     return Ok(FlowEnd::Closed);
                 }
-                Ok(Next::Relay(relayed)) => return Ok(relayed.run(self.peer, self.inbound).await),
+                Ok(Next::Relay(relayed)) => {
+                    return Ok(relayed.run(self.peer, self.inbound, self.flow, self.stack).await);
+                }
                 Err(end) => return Ok(end),
             }
         }

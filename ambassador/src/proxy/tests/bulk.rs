@@ -86,7 +86,10 @@ async fn a_hook_runs_once_when_its_body_has_ended() {
     let ended = Arc::new(AtomicBool::new(false));
     let seen = ended.clone();
     let hook = Box::new(move |end: BodyEnd| {
-        assert_eq!(end, BodyEnd { bytes: 3, sent: 0, clean: Ok(()), grpc_status: None, at: end.at });
+        assert_eq!(
+            end,
+            BodyEnd { bytes: 3, sent: 0, status: None, clean: Ok(()), grpc_status: None, at: end.at }
+        );
         assert!(!seen.swap(true, Ordering::Relaxed));
     });
     let mut body = Body::whole("abc".into());

@@ -7,6 +7,7 @@ mod connections;
 mod ends;
 mod fidelity;
 mod http2;
+mod pipelines;
 mod refusals;
 mod resets;
 mod whole;
@@ -27,7 +28,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::http1::{self, unclear::Unclear};
+use super::http1::{self, pipelines::Pipelines, unclear::Unclear};
 use crate::{
     message::{
         Stack,
@@ -113,7 +114,15 @@ async fn play(mut stream: TcpStream, script: &[Step]) {
 /// A flow to `origin` through the HTTP/1 arm; returns the program's end.
 async fn program(origin: SocketAddr) -> TcpStream {
     let (stream, flow) = accepted(origin).await;
-    tokio::spawn(http1::server::serve(stream.1, BytesMut::new(), flow, stack(), None, Unclear::Refuse));
+    tokio::spawn(http1::server::serve(
+        stream.1,
+        BytesMut::new(),
+        flow,
+        stack(),
+        None,
+        Unclear::Refuse,
+        Pipelines::InTurn,
+    ));
     stream.0
 }
 

@@ -10,7 +10,9 @@ async fn unread_by_its_origin() -> (TcpListener, TcpStream, JoinHandle<Option<Fl
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let ((program, stream), flow) = accepted(listener.local_addr().expect("address")).await;
     let end = async {
-        http1::server::serve(stream, BytesMut::new(), flow, stack(), None, Unclear::Refuse).await.ok()
+        http1::server::serve(stream, BytesMut::new(), flow, stack(), None, Unclear::Refuse, Pipelines::InTurn)
+            .await
+            .ok()
     };
     (listener, program, tokio::spawn(end))
 }
