@@ -51,7 +51,7 @@ pub fn chunks() -> Vec<Case> {
 }
 
 /// A request that the origin answers in the usual way.
-fn request(name: &'static str, request: impl AsRef<[u8]>) -> Case {
+pub fn request(name: &'static str, request: impl AsRef<[u8]>) -> Case {
     exchange(name, request, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 }
 

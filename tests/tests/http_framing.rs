@@ -5,8 +5,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use ambassador_tests::script::{BEAT, Case, Scene, Step, check, in_every_mode, send};
-use ambassador_tests::{Ambassador, Link, Process, TcpPeer, ambassador::LONG, ambiguous, wait};
+use ambassador_tests::script::{BEAT, Case, Scene, Step, check, in_every_mode, send, shown};
+use ambassador_tests::{
+    Ambassador, Link, Process, TcpPeer, ambassador::LONG, ambiguous, ambiguous::request, wait,
+};
 use anyhow::{Result, bail, ensure};
 
 fn check_all(cases: &[Case]) -> Result<()> {
@@ -60,6 +62,46 @@ fn a_policy_that_selects_by_request_refuses_them() -> Result<()> {
         ensure!(outcome.program.contains(" HTTP/1.1 400 Bad Request\\r\\n"), "{}: {outcome:?}", case.name);
         ensure!(outcome.program.contains("x-ambassador-error: malformed"), "{}: {outcome:?}", case.name);
         ensure!(outcome.origin.starts_with("0 bytes"), "{}: {outcome:?}", case.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_policy_that_selects_by_request_lets_none_escape_into_another_protocol() -> Result<()> {
+    let settings = "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
+    let h2c = format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n{settings}");
+    let websocket = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    let offers = [
+        ("h2c", h2c.as_str(), ""),
+        ("h2c without a word to the connection", "upgrade:H2C\r\n", ""),
+        ("TLS", "Connection: upgrade\r\nUpgrade: TLS/1.0\r\n", ""),
+        (
+            "beside another one",
+            "Connection: upgrade\r\nUpgrade: h2c, x\r\n",
+            "Connection: upgrade\r\nUpgrade: x\r\n",
+        ),
+        // Only frames travel there.
+        ("WebSocket", websocket, websocket),
+    ];
+    let cases = offers.map(|(name, offer, _)| {
+        request(name, format!("GET /chat HTTP/1.1\r\nHost: shop.example\r\n{offer}X: 1\r\n\r\n"))
+    });
+    let arriving =
+        offers.map(|(_, _, rest)| format!("GET /chat HTTP/1.1\r\nHost: shop.example\r\n{rest}X: 1\r\n\r\n"));
+    let mut cases = cases.to_vec();
+    for (case, arriving) in cases.iter_mut().zip(&arriving) {
+        case.origin[0] = Step::Until(arriving.len());
+    }
+    let scene = Scene::new(env!("CARGO_BIN_EXE_client"), &cases)?;
+    let by_path = "version: v1\nroutes:\n  - name: admin\n    match: {paths: [{prefix: /admin}]}\n    retry: {attempts: 2}\n";
+    let denying = "version: v1\noutboundTrafficPolicy: Deny\nroutes:\n  - name: shop\n    match: {hosts: [shop.example], paths: [{exact: /chat}]}\n";
+    for policy in [by_path, denying] {
+        let (outcomes, _) = scene.under(&Ambassador::with_policy("-q", policy)?)?;
+        for ((case, outcome), arriving) in cases.iter().zip(outcomes).zip(&arriving) {
+            let wanted = shown(arriving.as_bytes(), "end");
+            ensure!(outcome.origin == wanted, "{}: {outcome:?}, wanted {wanted}", case.name);
+            ensure!(outcome.program.contains(" 200 OK"), "{}: {outcome:?}", case.name);
+        }
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use super::{
     reset_watch::ResetWatch,
     unclear::Unclear,
     upload::{HandedBack, Upload},
+    withheld,
 };
 use crate::http1::{
     framing::{Delimiter, Framing},
@@ -94,6 +95,15 @@ impl Inbound {
         } else {
             tokio::time::timeout(HEAD_TIME, rest).await.map_err(|_| NoHead::Unfinished)?
         }
+    }
+
+    /// The head without what would lead to requests that nobody reads, where a policy selects by what requests say.
+    pub(super) fn readable_ever_after(&self, head: Arc<RequestHead>) -> Result<Arc<RequestHead>, NoHead> {
+        if self.unclear == Unclear::Relay {
+            return Ok(head);
+        }
+        let withheld = withheld::without_offers(&head).map_err(NoHead::Refused)?;
+        Ok(withheld.map_or(head, Arc::new))
     }
 
     /// The body of the request whose head has just been read.

@@ -4,6 +4,7 @@
 pub mod server;
 pub mod inbound;
 pub mod reset_watch;
+pub mod withheld;
 pub mod upload;
 pub mod unclear;
 pub mod pipelines;

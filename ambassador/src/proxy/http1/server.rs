@@ -102,7 +102,7 @@ impl Server {
                     return Ok(FlowEnd::Closed);
                 }
             };
-            let head = match head {
+            let head = match head.and_then(|head| self.inbound.readable_ever_after(head)) {
                 Ok(head) => head,
                 Err(NoHead::Ended) => return Ok(FlowEnd::Closed),
                 Err(NoHead::Gone) => return Ok(FlowEnd::ClientGone),
