@@ -14,25 +14,51 @@ use crate::cgroup::Cgroup;
 
 /// How many entries the hash maps named `name` have, over all programs attached to `cgroup` and below it.
 pub fn entries(cgroup: &Cgroup, name: &str) -> Result<usize> {
+    let maps = named(cgroup, name)?;
+    Ok(maps.iter().map(|map| keys(&map.fd, map.key)).sum())
+}
+
+/// How many words of the arrays of `u64` named `name` are not 0.
+pub fn nonzero(cgroup: &Cgroup, name: &str) -> Result<usize> {
+    let mut count = 0;
+    for map in named(cgroup, name)? {
+        ensure!((map.key, map.value) == (4, 8), "{name} is no array of u64");
+        for index in 0..map.entries {
+            count += usize::from(word(&map.fd, index)? != 0);
+        }
+    }
+    Ok(count)
+}
+
+/// A map, and the sizes of its keys and values in bytes.
+struct Map {
+    fd: OwnedFd,
+    key: usize,
+    value: usize,
+    entries: u32,
+}
+
+/// The maps named `name`; at least one.
+fn named(cgroup: &Cgroup, name: &str) -> Result<Vec<Map>> {
     let groups = std::iter::once(cgroup.path().to_owned()).chain(cgroup.children());
     let programs: BTreeSet<u32> = groups.flat_map(|group| attached(&group)).collect();
     let mut maps = BTreeSet::new();
     for program in programs {
         maps.extend(maps_of(program)?);
     }
-    let (mut found, mut count) = (false, 0);
+    let mut found = Vec::new();
     for id in maps {
-        let map = by_id(BPF_MAP_GET_FD_BY_ID, id)?;
+        let fd = by_id(BPF_MAP_GET_FD_BY_ID, id)?;
         let mut info = [0_u8; 64];
-        info_of(&map, &mut info)?;
+        info_of(&fd, &mut info)?;
+        let member = |at: usize| u32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
         if info[24..40].split(|byte| *byte == 0).next() == Some(name.as_bytes()) {
-            let key = u32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
-            count += keys(&map, usize::try_from(key)?);
-            found = true;
+            let (key, value) = (usize::try_from(member(8))?, usize::try_from(member(12))?);
+            found.push(Map { fd, key, value, entries: member(16) });
         }
     }
-    ensure!(found, "no map {name} below {}", cgroup.path().display());
-    Ok(count)
+    ensure!(!found.is_empty(), "no map {name} below {}", cgroup.path().display());
+    Ok(found)
 }
 
 /// The programs of every attach type; a type that this kernel does not know has none.
@@ -79,6 +105,16 @@ fn keys(map: &OwnedFd, length: usize) -> usize {
     }
 }
 
+fn word(map: &OwnedFd, index: u32) -> Result<u64> {
+    let (key, mut value) = (index.to_ne_bytes(), 0_u64);
+    let mut attributes = [0_u64; 8];
+    attributes[0] = pair(fd(map), 0);
+    attributes[1] = key.as_ptr() as u64;
+    attributes[2] = (&raw mut value) as u64;
+    bpf(BPF_MAP_LOOKUP_ELEM, &mut attributes).context("BPF_MAP_LOOKUP_ELEM")?;
+    Ok(value)
+}
+
 fn by_id(command: libc::c_int, id: u32) -> Result<OwnedFd> {
     let mut attributes = [0_u64; 8];
     attributes[0] = pair(id, 0);
@@ -114,6 +150,7 @@ fn bpf(command: libc::c_int, attributes: &mut [u64; 8]) -> std::io::Result<i64> 
     if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use ambassador_tests::ambassador::LONG;
 use ambassador_tests::destinations::teller;
 use ambassador_tests::{
-    Ambassador, Cgroup, Comparison, Destinations, Link, Namespace, Process, comparison, kernel_maps, metrics,
-    wait,
+    Ambassador, Cgroup, Comparison, Destinations, Link, Namespace, Process, Told, comparison, kernel_maps,
+    metrics, wait,
 };
 use anyhow::{Context, Result, ensure};
 
@@ -16,13 +16,21 @@ const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 const POLICY: &str = "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n";
 const SOON: Duration = Duration::from_secs(10);
 
+/// No verdict is left, neither in a word nor in the map.
+fn until_no_verdict_is_left(cgroup: &Cgroup) -> Result<()> {
+    let left = || -> Result<(usize, usize)> {
+        Ok((kernel_maps::nonzero(cgroup, "VERDICT_WORDS")?, kernel_maps::entries(cgroup, "VERDICT")?))
+    };
+    wait::until("no verdict", SOON, || Ok((left()? == (0, 0)).then_some(())))
+        .with_context(|| format!("words and entries: {:?}", left()))
+}
+
 /// Nothing of any connection is left: in the kernel programs' maps, and of half-open connections.
 fn until_nothing_is_left(cgroup: &Cgroup, namespace: &Namespace) -> Result<()> {
-    for map in ["FLOW", "VERDICT"] {
-        let left = || kernel_maps::entries(cgroup, map);
-        wait::until_true(&format!("an empty {map}"), SOON, || left().is_ok_and(|count| count == 0))
-            .with_context(|| format!("left: {:?}", left()))?;
-    }
+    let left = || kernel_maps::entries(cgroup, "FLOW");
+    wait::until("no connection", SOON, || Ok((left()? == 0).then_some(())))
+        .with_context(|| format!("left: {:?}", left()))?;
+    until_no_verdict_is_left(cgroup)?;
     let mut ss = namespace.command("ss");
     let half_open = Process::run(ss.args(["-Htn", "state", "syn-recv"]), LONG)?.expect_success()?.text();
     ensure!(half_open.is_empty(), "half-open connections are left:\n{half_open}");
@@ -77,6 +85,34 @@ fn twenty_thousand_connects_are_told_what_their_own_destination_said() -> Result
     ] {
         ensure!(metrics::count(&metrics, nothing, "")? == 0, "{nothing}: {metrics}");
     }
+    Ok(())
+}
+
+/// The kernel takes a verdict back when its connection closes, the proxy when it accepts it: so the words of connections
+/// that stay open show whether the proxy does. It sweeps them, too, but seldom.
+#[test]
+fn the_verdict_on_a_connection_that_stays_is_taken_back_when_it_is_accepted() -> Result<()> {
+    const COUNT: usize = 200;
+    let (destinations, _peer) = with_many_addresses()?;
+    let client = &destinations.link.client;
+    let script = format!(
+        "
+held = []
+for n in range({COUNT}):
+    s = socket.create_connection(('10.99.0.%d' % (n + 1), 7010), 5)
+    assert s.recv(100).startswith(b'10.99.0.%d ' % (n + 1))
+    held.append(s)
+print('open', flush=True)
+input()
+"
+    );
+    let ambassador = Ambassador::run("-q")?;
+    let mut process = ambassador.spawn(client, &comparison::python(&script))?;
+    process.until_stdout("open", LONG).with_context(|| process.stderr())?;
+    until_no_verdict_is_left(&ambassador.cgroup)?;
+    ensure!(kernel_maps::entries(&ambassador.cgroup, "FLOW")? == COUNT, "they are open");
+    process.say("")?;
+    process.finish(SOON)?.expect_success()?;
     Ok(())
 }
 
@@ -167,10 +203,28 @@ for family, source, suffix in ((socket.AF_INET, "10.77.0.1", ""), (socket.AF_INE
 fn a_source_port_that_is_used_again_at_once_is_never_told_of_its_predecessor() -> Result<()> {
     let destinations = Destinations::new()?;
     let comparison = Comparison::run(&Ambassador::run("-q")?, &destinations.link.client, REUSE)?;
-    let pairs = comparison.direct.iter().zip(&comparison.under);
-    let wrong: Vec<_> = pairs.filter(|(direct, under)| direct.result != under.result).collect();
-    let late = comparison.under.iter().filter(|told| told.after > Duration::from_millis(500)).count();
-    println!("{} wrong, {late} late of {}", wrong.len(), comparison.under.len());
-    ensure!(comparison.under.len() == 1000 && wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+    for (run, told) in [("direct", &comparison.direct), ("under", &comparison.under)] {
+        let wrong: Vec<_> = told.iter().filter(|told| !is_true(told)).collect();
+        let late: Vec<_> = told.iter().filter(|told| told.after > SYN_DROPPED).collect();
+        println!("{run}: {} wrong, {} late of {}", wrong.len(), late.len(), told.len());
+        ensure!(told.len() == 1000 && wrong.is_empty(), "{run}: {} wrong: {wrong:#?}", wrong.len());
+        ensure!(late.len() <= LATE_MOST, "{run}: {} late: {late:#?}", late.len());
+    }
     Ok(())
 }
+
+/// What a full connect to this place is told, and nothing else.
+fn is_true(told: &Told) -> bool {
+    let result = match told.case.trim_end_matches('6') {
+        "open" => "connected",
+        "closed" => "ECONNREFUSED",
+        "unreachable" => "EHOSTUNREACH",
+        _ => return false,
+    };
+    told.result == result
+}
+
+/// A SYN that is dropped is sent again after a second.
+const SYN_DROPPED: Duration = Duration::from_millis(500);
+/// The kernel itself drops one now and then, which meets what is left of the port's last connection.
+const LATE_MOST: usize = 5;
