@@ -65,24 +65,6 @@ ways! {
     from_a_bound_source_port_v6: "bound-port" "6",
 }
 
-/// The data of a SYN is not lost: the program sends it again when it is not acknowledged.
-#[test]
-fn a_syn_with_data_is_held_and_its_data_arrives_once() -> Result<()> {
-    let destinations = Destinations::new()?;
-    let client = &destinations.link.client;
-    // 1: client, 4: data in the opening SYN without a cookie.
-    client.enter(|| Ok(std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", "5")?))?;
-    let script = "
-for way in ('fastopen-connect', 'fastopen-send'):
-    for place in ('open', 'closed', 'unreachable', 'no-route', 'open6', 'closed6'):
-        say(way + '-' + place, lambda: dial(way, PLACES[place], 5))
-        say('again-' + way + '-' + place, lambda: dial(way, PLACES[place], 5))
-";
-    let comparison = Comparison::run(&Ambassador::run("-q")?, client, script)?;
-    comparison.check_direct(&[("fastopen-send-open", "connected")])?;
-    comparison.check(AT_ONCE)
-}
-
 /// An ICMP error says less than a route of this machine: of "prohibited" IPv4 makes EHOSTUNREACH, as for a firewall on
 /// the way, and none of them says EINVAL, which a `blackhole` route does.
 #[test]
