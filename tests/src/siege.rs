@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -145,12 +145,17 @@ impl Siege {
 
     /// Memory and processor come down.
     pub fn recovers(&self) -> Result<()> {
-        let most = self.calm.resident + LEFT_MOST;
-        wait::until("memory back to what it was before, and 64 MiB", RECOVERY, || {
+        self.recovers_within(RECOVERY)
+    }
+
+    /// Both come down, and that takes no longer than `within`.
+    pub fn recovers_within(&self, within: Duration) -> Result<()> {
+        let (begun, most) = (Instant::now(), self.calm.resident + LEFT_MOST);
+        wait::until("memory back to what it was before, and 64 MiB", within, || {
             Ok((self.footprint()?.resident <= most).then_some(()))
         })
         .with_context(|| format!("before {:?}, now {:?}", self.calm, self.footprint()))?;
-        footprint::until_idle(self.pid(), IDLE, RECOVERY)
+        footprint::until_idle(self.pid(), IDLE, within.saturating_sub(begun.elapsed()))
     }
 
     /// Ends the bystander, and ambassador with it.

@@ -11,6 +11,8 @@ use crate::{CLIENT, attack, everywhere};
 
 const SOON: Duration = Duration::from_secs(30);
 const FEW_FILES: &str = "ulimit -n 256";
+/// After open files ran out.
+const RECOVERY: Duration = Duration::from_secs(5);
 
 fn answering(siege: &Siege) -> Result<FaultUpstream> {
     FaultUpstream::start(&siege.link.server, Link::v4(Attack::PORT), |_| Answer::status(204).body("").into())
@@ -38,9 +40,9 @@ fn without_open_files_programs_wait_and_nothing_spins() -> Result<()> {
     ensure!(said.contains(" 0 failed, "), "{said}");
     let released = Instant::now();
     let ordeal = siege.during(|_| Ok(()))?;
-    ensure!(ordeal.failed == 0 && ordeal.worst < Duration::from_secs(5), "{ordeal:?}");
-    ensure!(released.elapsed() < Duration::from_secs(5), "{:?}", released.elapsed());
-    siege.recovers()
+    ensure!(ordeal.failed == 0 && ordeal.worst < RECOVERY, "{ordeal:?}");
+    // The bystander, memory and processor: all of it.
+    siege.recovers_within(RECOVERY.saturating_sub(released.elapsed()))
 }
 
 #[test]
