@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names out of traffic: they can neither grow what is kept and shown without limit, nor drive who reads it.
 
+use std::process::Command;
+
 use ambassador_tests::ambassador::LONG;
-use ambassador_tests::{Ambassador, Process, Siege, summary};
-use anyhow::{Result, ensure};
+use ambassador_tests::{Ambassador, Attack, Process, Siege, summary};
+use anyhow::{Context, Result, ensure};
 
 use crate::{CLIENT, attack, everywhere};
 
@@ -35,23 +37,63 @@ fn metrics_and_summary_are_bounded_whatever_is_asked_for() -> Result<()> {
     Ok(())
 }
 
+/// What `controls` asked for, as JSON and as text.
+const SHOWN_JSON: [&str; 2] = ["\\u001b[31m", "\\u009b31m\\u202e"];
+const SHOWN_TEXT: [&str; 2] = ["\\x1b[31m", "\\u{9b}31m\\u{202e}"];
+
+/// Nothing in `text` drives a terminal or begins a line of its own.
+fn check_harmless(text: &str) -> Result<()> {
+    let unsafe_at = text.char_indices().find(|(_, shown)| shown.is_control() && *shown != '\n');
+    ensure!(unsafe_at.is_none(), "{unsafe_at:?} in {text:?}");
+    ensure!(!text.contains(['\u{202e}', '\u{2028}']), "{text:?}");
+    ensure!(!text.lines().any(|line| line.starts_with("forged") || line.starts_with("alpn")), "{text}");
+    Ok(())
+}
+
+/// It is harmless, and what was asked for is there.
+fn check_escaped(text: &str, shown: [&str; 2]) -> Result<()> {
+    check_harmless(text)?;
+    for shown in shown {
+        ensure!(text.contains(shown), "{shown} is not in:\n{text}");
+    }
+    Ok(())
+}
+
 #[test]
 fn control_bytes_are_escaped_wherever_they_are_shown() -> Result<()> {
-    for (flags, shown) in [
-        ("", ["\\x1b[31m", "\\u{9b}31m\\u{202e}"]),
-        ("-o json --log-format json", ["\\u001b[31m", "\\u009b31m\\u202e"]),
-    ] {
+    for (flags, shown) in [("", SHOWN_TEXT), ("-o json --log-format json", SHOWN_JSON)] {
         let siege = Siege::lay(Ambassador::run(flags)?.env("AMBASSADOR_LOG", "trace"), CLIENT)?;
         let _origin = everywhere(&siege)?;
         attack(&siege, "controls", 1)?;
-        let text = siege.lift()?.errors();
-        let unsafe_at = text.char_indices().find(|(_, shown)| shown.is_control() && *shown != '\n');
-        ensure!(unsafe_at.is_none(), "{unsafe_at:?} in {text:?}");
-        ensure!(!text.contains(['\u{202e}', '\u{2028}']), "{text:?}");
-        for shown in shown {
-            ensure!(text.contains(shown), "{shown} is not in:\n{text}");
-        }
-        ensure!(!text.lines().any(|line| line.starts_with("forged") || line.starts_with("alpn")), "{text}");
+        check_escaped(&siege.lift()?.errors(), shown).context(flags)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn control_bytes_are_escaped_in_a_log_file_and_on_the_metrics_page() -> Result<()> {
+    for (format, shown) in [("text", SHOWN_TEXT), ("json", SHOWN_JSON)] {
+        let file = tempfile::NamedTempFile::new()?;
+        let policy = format!(
+            "version: v1\ntelemetry:\n  metrics: {{listen: '127.0.0.1:9464'}}\n  \
+             accessLog: {{path: {}, format: {format}}}\n",
+            file.path().display()
+        );
+        let ambassador = Ambassador::with_policy("", &policy)?.env("AMBASSADOR_LOG", "trace");
+        let siege = Siege::lay(ambassador, CLIENT)?;
+        let _origin = everywhere(&siege)?;
+        attack(&siege, "controls", 1)?;
+        let page = metrics(&siege)?;
+        let upstream = format!("upstream=\"10.77.0.2:{}\"", Attack::PORT);
+        ensure!(page.contains(&upstream), "it was asked: {page}");
+        check_harmless(&page)?;
+        // Names are none of a label's business: it is the address.
+        ensure!(!["[2J", "31m", "forged"].iter().any(|raw| page.contains(raw)), "{page}");
+        let mut promtool = Command::new("promtool");
+        Process::run_with_input(promtool.args(["check", "metrics"]), page.as_bytes(), LONG)?
+            .expect_success()?;
+        check_harmless(&siege.lift()?.errors())?;
+        check_escaped(&std::fs::read_to_string(file.path())?, shown).context(format)?;
     }
     Ok(())
 }
