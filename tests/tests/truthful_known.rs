@@ -58,6 +58,46 @@ for port in (7610, 7611): say('again', lambda: dial('blocking', ('10.77.0.2', po
     Ok(())
 }
 
+/// For two seconds, neither for much less nor for much more.
+#[test]
+fn a_destination_that_was_dialled_is_known_for_two_seconds() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let script = format!(
+        "
+import urllib.request
+def shortcuts():
+    page = urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().decode()
+    return sum(int(line.split()[1]) for line in page.splitlines() if 'syn_shortcut' in line)
+for pause, places in ((1.5, ('open', 'open6')), (2.6, ('open', 'open6'))):
+    for place in places:
+        begun = time.monotonic()
+        say(place, lambda: dial('blocking', PLACES[place], 5))
+        time.sleep(begun + pause - time.monotonic())
+        before = shortcuts()
+        say('again-' + place, lambda: dial('blocking', PLACES[place], 5))
+        print('known-%s-%s' % (pause, place), shortcuts() - before, '0')
+        # What this one has taught lapses.
+        time.sleep(2.6)
+{METRICS}"
+    );
+    let ambassador = Ambassador::with_policy("-q", POLICY)?;
+    let finished =
+        ambassador.output(&destinations.link.client, &comparison::python(&script))?.expect_success()?;
+    let told = comparison::told(&finished.text())?;
+    let known = told.iter().filter(|told| told.case.starts_with("known"));
+    let known: Vec<_> = known.map(|told| (told.case.as_str(), told.result.as_str())).collect();
+    let want = [
+        ("known-1.5-open", "1"),
+        ("known-1.5-open6", "1"),
+        ("known-2.6-open", "0"),
+        ("known-2.6-open6", "0"),
+    ];
+    ensure!(known == want, "{told:#?}");
+    // Each was held but for the two.
+    ensure!(held(&finished.errors())? == 6, "{}", finished.errors());
+    Ok(())
+}
+
 #[test]
 fn a_refused_dial_speaks_louder_than_an_idle_connection() -> Result<()> {
     let destinations = Destinations::new()?;

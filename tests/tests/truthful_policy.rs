@@ -362,6 +362,9 @@ while held() < 7 and time.monotonic() < until: time.sleep(0.01)
     }
     let abandoned = seconds(&metrics, "ambassador_connect_hold_seconds_sum", "outcome=\"abandoned\"")?;
     ensure!((0.19..0.4).contains(&abandoned), "the black hole was held for {abandoned} s");
+    // The second dial of the open one, and no other.
+    let shortcuts = count(&metrics, "ambassador_bpf_syns_total", "verdict=\"syn_shortcut\"")?;
+    ensure!(shortcuts == 1, "{shortcuts} shortcuts\n{metrics}");
     ensure!(count(&metrics, "ambassador_connect_lies_total", "")? == 0, "{metrics}");
     ensure!(count(&metrics, "ambassador_bpf_missing_destination_total", "")? == 0, "{metrics}");
     Ok(())
