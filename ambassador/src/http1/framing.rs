@@ -4,7 +4,7 @@
 //! Two parsers that read the same head differently are how a request is smuggled past a proxy, so every ambiguity is
 //! an error here: it must never be resolved by a guess.
 
-use super::{chunked::Chunked, names::Names};
+use super::{chunked::Chunked, names::Names, wire::Behind};
 use crate::message::body::BodyError;
 
 /// How the length of a body is given.
@@ -18,6 +18,19 @@ pub enum Framing {
     Chunked,
     /// A reply that lasts until its connection ends.
     UntilClose,
+}
+
+impl Framing {
+    /// A body that begins with `bytes` goes on behind them, as far as can be told without following it.
+    pub(crate) fn behind(self, bytes: &[u8]) -> Behind {
+        let is_whole = match self {
+            Self::None => bytes.is_empty(),
+            Self::Length(length) => length == bytes.len() as u64,
+            Self::Chunked => bytes.ends_with(b"0\r\n\r\n"),
+            Self::UntilClose => false,
+        };
+        if is_whole { Behind::Nothing } else { Behind::More }
+    }
 }
 
 /// The minor version of HTTP/1.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads and writes of HTTP/1 sockets.
 //!
-//! A read that returns less than it had room for also tells the runtime that the socket is empty, which saves the
-//! system call that would only say so; heads are read into one buffer per worker, so that an idle connection holds
+//! Where a message ends with a read that had room for more, the runtime is told that the socket is empty, which saves the
+//! system call that would only say so. A short read alone is no sign of that: it also ends before urgent data. Heads are read into one buffer per worker, so that an idle connection holds
 //! none. The kernel is called without the C library, which would prepare each call for being cancelled. Everything takes
 //! `&TcpStream`, because a request's body and its reply use the two directions at once.
 
@@ -31,27 +31,39 @@ const JOINED_MOST: usize = 2 * 1024;
 /// What one read of a body may take.
 const BODY_READ_BYTES: usize = 64 * 1024;
 
-/// Reads what has arrived and hands it to `use_it`; an empty slice is the end of the stream.
+/// Whether more may be there already, behind what was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// It may: the message goes on.
+    More,
+    /// Hardly: the message has ended.
+    Nothing,
+}
+
+/// Reads what has arrived and hands it to `use_it`, which says what is behind it; an empty slice is the end of the stream.
 pub(crate) fn poll_read<T>(
     stream: &TcpStream,
     cx: &mut Context<'_>,
-    use_it: impl FnOnce(&[u8]) -> T,
+    use_it: impl FnOnce(&[u8]) -> (T, Behind),
 ) -> Poll<io::Result<T>> {
+    let mut use_it = Some(use_it);
     SCRATCH.with_borrow_mut(|scratch| {
         loop {
             ready!(stream.poll_read_ready(cx))?;
             let mut read = None;
             let outcome = stream.try_io(Interest::READABLE, || {
                 let (count, _) = net::recv(stream, &mut scratch[..], RecvFlags::empty())?;
-                read = Some(count);
-                if count > 0 && count < scratch.len() {
+                let used = use_it.take().map(|use_it| use_it(&scratch[..count]));
+                let is_empty = matches!(used, Some((_, Behind::Nothing)));
+                read = used.map(|(value, _)| value);
+                if count > 0 && count < scratch.len() && is_empty {
                     Err(io::ErrorKind::WouldBlock.into())
                 } else {
                     Ok(())
                 }
             });
             match (read, outcome) {
-                (Some(count), _) => return Poll::Ready(Ok(use_it(&scratch[..count]))),
+                (Some(value), _) => return Poll::Ready(Ok(value)),
                 (None, Err(error)) if is_retriable(&error) => {}
                 (None, Err(error)) => return Poll::Ready(Err(error)),
                 (None, Ok(())) => {}
@@ -196,7 +208,9 @@ pub(crate) enum AskKernel {
 /// Reads and drops what still arrives until the peer ends its side, so that closing does not reset what it has not read
 /// yet (RFC 9112 §9.6).
 pub(crate) async fn drain(stream: &TcpStream) {
-    let drained = async { while let Ok(1..) = poll_fn(|cx| poll_read(stream, cx, <[u8]>::len)).await {} };
+    let drained = async {
+        while let Ok(1..) = poll_fn(|cx| poll_read(stream, cx, |bytes| (bytes.len(), Behind::More))).await {}
+    };
     // The limit is the end of a courtesy, not an error.
     let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
 }

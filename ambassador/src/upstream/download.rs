@@ -16,7 +16,7 @@ use crate::{
     http1::{
         framing::Delimiter,
         head::{RequestHead, ResponseHead},
-        wire,
+        wire::{self, Behind},
     },
     message::{
         Pipelined, ReplyAt,
@@ -94,7 +94,9 @@ impl Download {
             // It came together with the end of the reply.
             return Poll::Ready(Err(std::mem::take(&mut self.buffer).freeze()));
         }
-        let read = ready!(wire::poll_read(&connection.stream, cx, Bytes::copy_from_slice));
+        let read = ready!(wire::poll_read(&connection.stream, cx, |bytes| {
+            (Bytes::copy_from_slice(bytes), Behind::More)
+        }));
         Poll::Ready(match read {
             Ok(more) if !more.is_empty() => Err(more),
             Ok(_) => Ok(()),

@@ -29,7 +29,7 @@ use crate::{
     http1::{
         framing::Delimiter,
         head::{RequestHead, ResponseHead, is_worth_parsing},
-        wire,
+        wire::{self, Behind},
     },
     message::{
         self, Pipelined, ReplyAt, Request, Response,
@@ -187,26 +187,28 @@ impl Exchange {
         let (head, received, replied) = (&self.head, &mut self.received, &mut self.replied);
         wire::poll_read(stream, cx, |bytes| {
             if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return (Err(io::ErrorKind::UnexpectedEof.into()), Behind::More);
             }
             *replied = true;
             // Nearly every head comes in one piece: parse it where it stands.
             let whole =
                 if received.is_empty() { ResponseHead::parse(bytes, head.method()) } else { Ok(None) };
-            Ok(match whole {
+            let (arrived, behind) = match whole {
                 Ok(Some(head)) => {
                     let rest = Bytes::copy_from_slice(&bytes[head.raw().len()..]);
-                    Some(Arrived::Head(Received { head, rest }))
+                    let behind = head.framing().behind(&rest);
+                    (Some(Arrived::Head(Received { head, rest })), behind)
                 }
                 Ok(None) => {
                     received.extend_from_slice(bytes);
-                    None
+                    (None, Behind::More)
                 }
                 Err(_) => {
                     received.extend_from_slice(bytes);
-                    Some(Arrived::Unread)
+                    (Some(Arrived::Unread), Behind::More)
                 }
-            })
+            };
+            (Ok(arrived), behind)
         })
     }
 

@@ -26,7 +26,7 @@ use crate::http1::{
     framing::{Delimiter, Framing},
     head::{HeadError, RequestHead, is_worth_parsing},
     peer::Peer,
-    wire::{self, AskKernel, Idle},
+    wire::{self, AskKernel, Behind, Idle},
 };
 use crate::message::body::{Body, BodyError};
 
@@ -176,7 +176,7 @@ impl Inbound {
             let ahead = &mut self.ahead;
             let read = wire::poll_read(&self.peer.stream, cx, |bytes| {
                 ahead.extend_from_slice(bytes);
-                bytes.len()
+                (bytes.len(), Behind::More)
             });
             match ready!(read) {
                 Ok(0) => {
@@ -234,7 +234,7 @@ impl Inbound {
             let read = poll_fn(|cx| {
                 wire::poll_read(&self.peer.stream, cx, |bytes| {
                     ahead.extend_from_slice(bytes);
-                    bytes.len()
+                    (bytes.len(), Behind::More)
                 })
             });
             match read.await {
@@ -268,12 +268,14 @@ impl Inbound {
 }
 
 /// Parses the head in what was just read; what follows it, or an unfinished head, goes to `ahead`.
-fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> Result<Option<Arc<RequestHead>>, HeadError> {
+fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> (Result<Option<Arc<RequestHead>>, HeadError>, Behind) {
     let head = if bytes.is_empty() { Ok(None) } else { RequestHead::parse(bytes) };
     let head = head.map(|head| head.map(Arc::new));
     let length = head.as_ref().map_or(0, |head| head.as_ref().map_or(0, |head| head.raw().len()));
     ahead.extend_from_slice(&bytes[length..]);
-    head
+    let framing = head.as_ref().ok().and_then(|head| head.as_ref().map(|head| head.framing()));
+    let behind = framing.map_or(Behind::More, |framing| framing.behind(&bytes[length..]));
+    (head, behind)
 }
 
 /// The bytes, or more like them, could be a request line (and empty lines before it). Of the signs that RFC 9110 allows

@@ -279,7 +279,7 @@ async fn an_upgraded_connection_is_relayed_both_ways() {
 
 #[tokio::test]
 async fn nothing_raw_passes_before_the_origin_agrees() {
-    const ASK: &[u8] = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    const ASK: &[u8] = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let origin = Origin::play(&[&[
         Expect(ASK),
         Send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno"),
