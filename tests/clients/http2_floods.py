@@ -64,13 +64,14 @@ ORIGIN = {
     "unknown": lambda: again(frame(0xee, 0xff, 1, b"?" * 5000)),
 }
 
-def pour(sock, pieces, until):
-    """Sends until the other side ends the connection, takes nothing for a while, or the time is over."""
+def pour(sock, pieces, until, away=threading.Event()):
+    """Sends until the other side ends the connection, says that it does (`away`), or takes nothing for a while, or the
+    time is over."""
     sent = 0
     sock.settimeout(0.3)
     try:
         for piece in pieces:
-            if time.monotonic() > until:
+            if away.is_set() or time.monotonic() > until:
                 break
             sock.sendall(piece)
             sent += len(piece)
@@ -78,18 +79,51 @@ def pour(sock, pieces, until):
         pass
     return sent
 
+def hear(sock, over, away, heard):
+    """Notes every RST_STREAM and GOAWAY, until the connection ends, or is quiet and it is `over`."""
+    buffer = b""
+    while True:
+        while len(buffer) >= 9 and len(buffer) >= 9 + int.from_bytes(buffer[:3], "big"):
+            size, kind = int.from_bytes(buffer[:3], "big"), buffer[3]
+            if kind in (RST, GOAWAY):
+                at = 9 if kind == RST else 13
+                heard["reset" if kind == RST else "goaway", int.from_bytes(buffer[at:at + 4], "big")] += 1
+                if kind == GOAWAY:
+                    away.set()
+            buffer = buffer[9 + size:]
+        if away.is_set():
+            return
+        try:
+            more = sock.recv(1 << 16)
+        except TimeoutError:
+            if over.is_set():
+                return
+            continue
+        except OSError:
+            return
+        if not more:
+            return
+        buffer += more
+
 def flood(name):
-    """The program's side."""
-    until, sent, connections = time.monotonic() + SECONDS, 0, 0
+    """The program's side: comes again whenever it is sent away. Tells how much it sent, and what it was told."""
+    until, sent, connections, heard = time.monotonic() + SECONDS, 0, 0, collections.Counter()
     while time.monotonic() < until:
         with socket.create_connection(ADDRESS, 5) as sock:
             connections += 1
+            over, away = threading.Event(), threading.Event()
+            listener = threading.Thread(target=hear, args=(sock, over, away, heard))
             try:
                 sock.sendall(PREFACE + frame(SETTINGS, 0, 0))
             except OSError:
                 continue
-            sent += pour(sock, PROGRAM[name](), until)
-    say(name, sent > 0, sent >> 10, "KiB", connections, "connections")
+            sock.settimeout(0.3)
+            listener.start()
+            sent += pour(sock, PROGRAM[name](), until, away)
+            over.set()
+            listener.join()
+    words = ("%s %d x %d" % (*word, count) for word, count in sorted(heard.items()))
+    say(name, sent > 50000, sent >> 10, "KiB", connections, "connections,", ", ".join(words))
 
 def stall(connections, streams_each):
     """Asks for large replies and gives no credit."""
@@ -128,4 +162,14 @@ def flooding_origin():
         sent = pour(c.sock, ORIGIN[kind](), time.monotonic() + SECONDS)
         # Some are ended by the first piece, of a few KiB; then they come again.
         say(kind, "poured", sent > 5000, sent >> 10, "KiB")
+    serve(talk)
+
+def stalled_origin():
+    """Answers every request with a body for which it has credit."""
+    def talk(c, number):
+        while True:
+            frame = c.next()
+            if isinstance(frame, HeadersFrame) and c.connection_window > 70000:
+                c.headers(frame.stream_id, [(":status", "200")])
+                c.body(frame.stream_id, b"x" * 65535)
     serve(talk)

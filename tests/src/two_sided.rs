@@ -161,5 +161,7 @@ fn printed(text: &str) -> String {
 
 /// Frames of HTTP/2, one by one.
 pub const PEERS: &str = include_str!("../clients/http2_peers.py");
+/// Floods of such frames; stands on [`PEERS`].
+pub const FLOODS: &str = include_str!("../clients/http2_floods.py");
 /// grpcio.
 pub const GRPC: &str = include_str!("../clients/grpc_peers.py");
