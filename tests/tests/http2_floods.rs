@@ -5,18 +5,24 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ambassador_tests::two_sided::{PEERS, PythonOrigin, Script};
+use ambassador_tests::memory_limit::MemoryLimit;
+use ambassador_tests::two_sided::{FLOODS, PEERS, PythonOrigin, Script};
 use ambassador_tests::{Ambassador, Nginx, Siege, wait};
 use anyhow::{Context, Result, ensure};
 
 /// How long the end of an attack may take to be noticed by its origin.
 const POURED: Duration = Duration::from_secs(10);
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
-const FLOODS: &str = include_str!("../clients/http2_floods.py");
+/// What a program is told that has asked for too much (ENHANCE_YOUR_CALM).
+const CALM: &str = "goaway 11 x";
+/// What one is told that breaks the protocol (PROTOCOL_ERROR).
+const WRONG: &str = "goaway 1 x";
+/// What is taken as it comes: it costs nothing that is kept.
+const TAKEN: &str = "";
 
-/// Runs `script` as an attack that ambassador must withstand.
+/// Runs `script` as an attack that ambassador must withstand; what the program said of it.
 #[allow(clippy::print_stdout, reason = "the figures are shown by `--nocapture`, and when a test fails")]
-fn withstand(siege: &mut Siege, script: &str) -> Result<()> {
+fn withstand(siege: &mut Siege, script: &str) -> Result<String> {
     let script = Script::new(&prelude(), script)?;
     let mut said = String::new();
     let ordeal = siege.withstand(|siege| {
@@ -27,7 +33,7 @@ fn withstand(siege: &mut Siege, script: &str) -> Result<()> {
     let ordeal = ordeal.with_context(|| said.clone())?;
     println!("{} {ordeal:?}", said.trim_end());
     ensure!(said.contains("True"), "no attack: {said}");
-    Ok(())
+    Ok(said)
 }
 
 fn prelude() -> String {
@@ -35,21 +41,33 @@ fn prelude() -> String {
 }
 
 /// One siege at a time: two attackers and their origins would take all processors, and prove something else.
-fn siege() -> Result<(MutexGuard<'static, ()>, Siege)> {
+fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn siege() -> Result<(MutexGuard<'static, ()>, Siege)> {
+    let alone = alone();
     Ok((alone, Siege::lay(Ambassador::run("-q")?, CLIENT)?))
 }
 
-/// Floods of a program whose origin is nginx.
-fn floods(names: &[&str]) -> Result<()> {
-    let (_alone, mut siege) = siege()?;
+/// Floods of a program whose origin is nginx, each with what it is told.
+fn floods(siege: &mut Siege, floods: &[(&str, &str)]) -> Result<()> {
     let _nginx = Nginx::start(&siege.link.server)?;
-    for name in names {
-        withstand(&mut siege, &format!("ADDRESS = ('10.77.0.2', {})\nflood('{name}')", Nginx::HTTP2))
-            .with_context(|| name.to_string())?;
+    for (name, told) in floods {
+        let script = format!("ADDRESS = ('10.77.0.2', {})\nflood('{name}')", Nginx::HTTP2);
+        let said = withstand(siege, &script).with_context(|| name.to_string())?;
+        ensure!(said.contains(told) && (told.is_empty() != said.contains(" x ")), "{said}");
     }
     Ok(())
+}
+
+/// Thousands of streams whose program gives no credit for what they are sent.
+fn stalls(siege: &mut Siege) -> Result<()> {
+    let _origin = PythonOrigin::start(&siege.link.server, &prelude(), "stalled_origin()")?;
+    // Twice: what the first one left must not add up.
+    withstand(siege, "stall(20, 256)")?;
+    withstand(siege, "stall(20, 256)").map(drop)
 }
 
 /// Floods of an origin.
@@ -67,44 +85,49 @@ fn origin_floods(names: &[&str]) -> Result<()> {
 
 #[test]
 fn streams_that_are_reset_at_once_harm_nobody() -> Result<()> {
-    floods(&["rapid-reset", "made-you-reset", "made-you-reset-by-data", "streams"])
+    let (_alone, mut siege) = siege()?;
+    floods(
+        &mut siege,
+        &[
+            ("rapid-reset", CALM),
+            ("made-you-reset", CALM),
+            ("made-you-reset-by-data", WRONG),
+            ("streams", CALM),
+        ],
+    )
 }
 
 #[test]
 fn heads_that_never_end_or_unpack_to_much_harm_nobody() -> Result<()> {
-    floods(&["continuation", "empty-continuation", "hpack"])
+    let (_alone, mut siege) = siege()?;
+    floods(&mut siege, &[("continuation", CALM), ("empty-continuation", CALM), ("hpack", CALM)])
 }
 
 #[test]
 fn frames_of_the_connection_harm_nobody() -> Result<()> {
-    floods(&["settings", "ping", "priority", "window"])
+    let (_alone, mut siege) = siege()?;
+    floods(&mut siege, &[("settings", TAKEN), ("ping", TAKEN), ("priority", TAKEN), ("window", TAKEN)])
 }
 
 #[test]
 fn frames_that_carry_nothing_harm_nobody() -> Result<()> {
-    floods(&["empty-data", "tiny-data", "padded-data"])
+    let (_alone, mut siege) = siege()?;
+    floods(&mut siege, &[("empty-data", CALM), ("tiny-data", CALM), ("padded-data", CALM)])
 }
 
 #[test]
 fn thousands_of_streams_without_credit_harm_nobody() -> Result<()> {
     let (_alone, mut siege) = siege()?;
-    let origin = "
-def talk(c, number):
-    def reply(stream):
-        c.headers(stream, [(':status', '200')])
-        c.body(stream, b'x' * 65535)
-    try:
-        while True:
-            frame = c.next()
-            if isinstance(frame, HeadersFrame) and c.connection_window > 70000:
-                reply(frame.stream_id)
-    except Ended:
-        pass
-serve(talk)";
-    let _origin = PythonOrigin::start(&siege.link.server, &prelude(), origin)?;
-    // Twice: what the first one left must not add up.
-    withstand(&mut siege, "stall(20, 256)")?;
-    withstand(&mut siege, "stall(20, 256)")
+    stalls(&mut siege)
+}
+
+#[test]
+fn little_memory_is_enough_for_floods() -> Result<()> {
+    let (_alone, limit) = (alone(), MemoryLimit::new(64 << 20)?);
+    let mut siege = Siege::lay(Ambassador::run("-q")?.first(&limit.commands()), CLIENT)?;
+    floods(&mut siege, &[("rapid-reset", CALM), ("continuation", CALM), ("hpack", CALM)])?;
+    siege.lift()?;
+    Ok(())
 }
 
 #[test]

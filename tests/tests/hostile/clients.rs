@@ -12,7 +12,7 @@ fn answering(siege: &Siege) -> Result<FaultUpstream> {
 }
 
 /// An origin that takes everything and answers nothing.
-fn taking(siege: &Siege) -> Result<TcpPeer> {
+pub(crate) fn taking(siege: &Siege) -> Result<TcpPeer> {
     TcpPeer::start(&siege.link.server, Link::v4(Attack::PORT), |mut stream, _| {
         std::io::copy(&mut stream, &mut std::io::sink())?;
         Ok(())

@@ -7,6 +7,8 @@ use ambassador_tests::memory_limit::MemoryLimit;
 use ambassador_tests::{Ambassador, Answer, Attack, FaultUpstream, Link, Siege, wait};
 use anyhow::{Result, ensure};
 
+use crate::clients::taking;
+use crate::origins::gigabytes;
 use crate::{CLIENT, attack, everywhere};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -82,6 +84,34 @@ fn little_memory_is_enough() -> Result<()> {
     for (name, count) in [("slowloris", 400), ("half_bodies", 200), ("idle", 2000), ("big_headers", 100)] {
         siege.withstand(|siege| attack(siege, name, count).map(drop))?;
     }
+    siege.lift()?;
+    Ok(())
+}
+
+#[test]
+fn little_memory_is_enough_for_slow_readers() -> Result<()> {
+    let limit = MemoryLimit::new(64 << 20)?;
+    let mut siege = Siege::lay(Ambassador::run("-q")?.first(&limit.commands()), CLIENT)?;
+    let (_origin, _written) = gigabytes(&siege)?;
+    siege.withstand(|siege| {
+        let said = attack(siege, "slow_readers", 40)?;
+        ensure!(said == "40 of 40 open", "{said}");
+        Ok(())
+    })?;
+    siege.lift()?;
+    Ok(())
+}
+
+#[test]
+fn little_memory_is_enough_for_half_bodies_that_are_kept_for_a_replay() -> Result<()> {
+    let limit = MemoryLimit::new(64 << 20)?;
+    let mut siege = Siege::lay(Ambassador::run("-q --retry 3")?.first(&limit.commands()), CLIENT)?;
+    let _origin = taking(&siege)?;
+    siege.withstand(|siege| {
+        let said = attack(siege, "half_bodies", 200)?;
+        ensure!(said == "200 of 200 open", "{said}");
+        Ok(())
+    })?;
     siege.lift()?;
     Ok(())
 }

@@ -38,6 +38,12 @@ fn pouring(
     Ok((peer, written))
 }
 
+/// An origin whose replies have a gigabyte each.
+pub(crate) fn gigabytes(siege: &Siege) -> Result<(TcpPeer, Arc<AtomicU64>)> {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+    pouring(siege, head, b"z", 1_000_000_000)
+}
+
 /// What begins with `first` and goes on with `again` for ever is passed on as it comes, and harms nobody.
 fn check_endless(first: &'static [u8], again: &[u8]) -> Result<()> {
     let mut siege = siege()?;
@@ -81,10 +87,8 @@ fn trailers_that_never_end_harm_nobody() -> Result<()> {
 #[test]
 fn slow_readers_hold_their_origins_back() -> Result<()> {
     const READERS: u64 = 40;
-    const LENGTH: u64 = 1_000_000_000;
     let mut siege = siege()?;
-    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
-    let (_origin, written) = pouring(&siege, head, b"z", LENGTH)?;
+    let (_origin, written) = gigabytes(&siege)?;
     siege.withstand(|siege| {
         let said = attack(siege, "slow_readers", 40)?;
         ensure!(said == "40 of 40 open", "{said}");
