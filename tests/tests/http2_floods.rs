@@ -13,9 +13,9 @@ use anyhow::{Context, Result, ensure};
 /// How long the end of an attack may take to be noticed by its origin.
 const POURED: Duration = Duration::from_secs(10);
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
-/// What a program is told that has asked for too much (ENHANCE_YOUR_CALM).
+/// What a program is told that has asked for too much (`ENHANCE_YOUR_CALM`).
 const CALM: &str = "goaway 11 x";
-/// What one is told that breaks the protocol (PROTOCOL_ERROR).
+/// What one is told that breaks the protocol (`PROTOCOL_ERROR`).
 const WRONG: &str = "goaway 1 x";
 /// What is taken as it comes: it costs nothing that is kept.
 const TAKEN: &str = "";
