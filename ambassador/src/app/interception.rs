@@ -40,6 +40,8 @@ pub(super) struct Interception {
     /// Sockets of CMD's cgroup in these namespaces, for the self-test.
     pub(super) probes: Vec<Probe>,
     connect: ConnectMode,
+    /// In some namespace nothing can be answered, so that connects are let in at once.
+    speechless: bool,
     /// In how many rings the kernel tells of held connections.
     rings: u32,
 }
@@ -93,11 +95,21 @@ impl Interception {
         kernel.attach_program_side(cgroups.cmd())?;
         let per_worker = (0..workers).map(|_| Vec::new()).collect();
         let (grounds, none) = (HashMap::new(), Vec::new());
-        let mut this = Self { kernel, maps, per_worker, grounds, probes: none, connect, rings };
+        let mut this =
+            Self { kernel, maps, per_worker, grounds, probes: none, connect, speechless: false, rings };
         for (namespace, probes) in opened.into_iter().zip(probes) {
             this.listen_in(namespace, probes)?;
         }
         Ok(this)
+    }
+
+    /// Whether connects are held in every namespace: some route wants it, and nothing that it takes is missing.
+    pub(super) fn is_truthful(&self) -> bool {
+        self.holds() && !self.speechless
+    }
+
+    fn holds(&self) -> bool {
+        self.connect == ConnectMode::Truthful && self.kernel.truthful_available().is_ok()
     }
 
     /// The debug lines of the kernel programs, once, if they were asked for by the log level.
@@ -129,7 +141,7 @@ impl Interception {
 
     fn listen_in(&mut self, namespace: Namespace, mut probes: Vec<Probe>) -> Result<(), AppError> {
         let workers = self.per_worker.len();
-        let wants_raw = self.connect == ConnectMode::Truthful && self.kernel.truthful_available().is_ok();
+        let wants_raw = self.holds();
         let (listeners, raw) = namespace
             .run(move || (listen::listen(workers), wants_raw.then(RawSockets::open)))
             .map_err(AppError::Namespace)?;
@@ -141,8 +153,11 @@ impl Interception {
         let answers = match raw {
             Some(Ok(raw)) => self.hold_in(cookie, &per_worker).map(|()| Some(raw))?,
             Some(Err(error)) => {
-                let error = anyhow::Error::from(error);
-                tracing::warn!("connect() will succeed at once: {error:#}");
+                // Once: what is missing is missing everywhere.
+                if !std::mem::replace(&mut self.speechless, true) {
+                    let error = anyhow::Error::from(error);
+                    tracing::warn!("connect() will succeed at once: {error:#}");
+                }
                 None
             }
             None => None,

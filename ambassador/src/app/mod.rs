@@ -11,5 +11,5 @@ mod run;
 mod self_test;
 mod worker;
 
-pub use run::{AppError, RunOptions, run};
+pub use run::{AppError, RunOptions, kernel_counters, run};
 pub use self_test::SelfTestError;

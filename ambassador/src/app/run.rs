@@ -37,6 +37,8 @@ use crate::{
 mod sinks;
 mod supervision;
 
+pub use sinks::kernel_counters;
+
 /// What `run` was asked for.
 pub struct RunOptions {
     /// The compiled configuration, command line included.
@@ -172,6 +174,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let self_test = SelfTest::new(std::mem::take(&mut interception.probes));
     telemetry
         .set_kernel_counters(sinks::kernel_counters(Arc::clone(&interception.maps), self_test.sentinel()));
+    telemetry.set_connect_truthful(interception.is_truthful());
     let proxy =
         Proxy::start(&mut interception, config.table, self_test.sentinel(), telemetry.clone(), limits.1)?;
     let (held, endpoints) = (proxy.held.clone(), Arc::clone(&proxy.endpoints));

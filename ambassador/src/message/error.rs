@@ -9,7 +9,10 @@ use std::{io, time::Duration};
 
 use thiserror::Error;
 
-use crate::net::dial::{DialError, DialFailure};
+use crate::{
+    net::dial::{DialError, DialFailure},
+    telemetry::labels::ErrorType,
+};
 
 /// How much of a request had been handed to the kernel when its attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +142,11 @@ impl ProxyError {
                 DialFailure::Refused => "connect-refused",
                 DialFailure::TimedOut => "connect-timeout",
                 DialFailure::Unreachable | DialFailure::NoRoute => "connect-unreachable",
-                DialFailure::Local => "connect-failed",
+                DialFailure::Local => match ErrorType::from(error) {
+                    ErrorType::NoPorts => "no-ports",
+                    ErrorType::NoDescriptors => "no-descriptors",
+                    _ => "connect-failed",
+                },
             },
             Self::Disconnected { .. } => "reset",
             Self::RefusedStream(_) | Self::GoneAway(_) => "refused-stream",

@@ -6,7 +6,10 @@ use super::{
     error::{ProxyError, Sent},
 };
 use crate::{
-    net::{dial::DialFailure, orig_dst::App},
+    net::{
+        dial::{DialError, DialFailure},
+        orig_dst::App,
+    },
     policy::{
         breaker,
         classify::{AttemptOutcome, Written},
@@ -19,13 +22,15 @@ use crate::{
     },
 };
 
-impl From<DialFailure> for ErrorType {
-    fn from(failure: DialFailure) -> Self {
-        match failure {
-            DialFailure::Refused => Self::ConnectRefused,
-            DialFailure::TimedOut => Self::ConnectTimeout,
-            DialFailure::Unreachable | DialFailure::NoRoute => Self::ConnectUnreachable,
-            DialFailure::Local => Self::ConnectFailed,
+impl From<&DialError> for ErrorType {
+    fn from(error: &DialError) -> Self {
+        match (error.failure, error.source.raw_os_error()) {
+            (DialFailure::Refused, _) => Self::ConnectRefused,
+            (DialFailure::TimedOut, _) => Self::ConnectTimeout,
+            (DialFailure::Unreachable | DialFailure::NoRoute, _) => Self::ConnectUnreachable,
+            (DialFailure::Local, Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE)) => Self::NoPorts,
+            (DialFailure::Local, Some(libc::EMFILE | libc::ENFILE)) => Self::NoDescriptors,
+            (DialFailure::Local, _) => Self::ConnectFailed,
         }
     }
 }
@@ -33,7 +38,7 @@ impl From<DialFailure> for ErrorType {
 impl From<&ProxyError> for ErrorType {
     fn from(error: &ProxyError) -> Self {
         match error {
-            ProxyError::Connect(error) => error.failure.into(),
+            ProxyError::Connect(error) => error.into(),
             ProxyError::Disconnected { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Self::ClosedEarly
             }

@@ -72,8 +72,31 @@ impl Dialer {
         dst: SocketAddr,
         limit: Duration,
     ) -> Result<TcpStream, DialError> {
+        self.dial_with(sockets, source, dst, limit, limit).await
+    }
+
+    /// The same for a caller who asks again by itself: a machine that has no descriptors to give fails it at once, so
+    /// that it is counted.
+    pub async fn dial_or_tell(
+        &self,
+        sockets: &dyn Sockets,
+        source: &Source,
+        dst: SocketAddr,
+        limit: Duration,
+    ) -> Result<TcpStream, DialError> {
+        self.dial_with(sockets, source, dst, limit, Duration::ZERO).await
+    }
+
+    async fn dial_with(
+        &self,
+        sockets: &dyn Sockets,
+        source: &Source,
+        dst: SocketAddr,
+        limit: Duration,
+        patience: Duration,
+    ) -> Result<TcpStream, DialError> {
         let attempt = async {
-            let socket = socket(sockets, dst, limit).await?;
+            let socket = socket(sockets, dst, patience).await?;
             self.mark.mark(std::os::fd::AsFd::as_fd(&socket))?;
             let socket = Socket::from(socket);
             socket.set_tcp_nodelay(true)?;
@@ -102,11 +125,11 @@ impl Dialer {
 }
 
 /// Makes a socket, as soon as the machine has one to give; its failure is never the destination's.
-async fn socket(sockets: &dyn Sockets, dst: SocketAddr, limit: Duration) -> io::Result<OwnedFd> {
+async fn socket(sockets: &dyn Sockets, dst: SocketAddr, patience: Duration) -> io::Result<OwnedFd> {
     let started = Instant::now();
     loop {
         match sockets.stream_socket(dst).await {
-            Err(error) if exhaustion::is(&error) && started.elapsed() + exhaustion::PAUSE < limit => {
+            Err(error) if exhaustion::is(&error) && started.elapsed() + exhaustion::PAUSE < patience => {
                 sleep(exhaustion::PAUSE).await;
             }
             made => return made,

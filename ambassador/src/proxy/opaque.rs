@@ -204,13 +204,13 @@ impl Dialling<'_> {
                         self.shadow.add(ShadowDecision::Retry);
                         self.say_retried(RetryOutcome::Shadow);
                     }
-                    return Err(error.failure.into());
+                    return Err((&error).into());
                 }
                 RetryDecision::GiveUp(reason) => {
                     if let Some(outcome) = facts::retry_outcome_of(reason) {
                         self.say_retried(outcome);
                     }
-                    return Err(error.failure.into());
+                    return Err((&error).into());
                 }
             }
         }
@@ -227,7 +227,7 @@ impl Dialling<'_> {
         let outcome = result.as_ref().map_or_else(dial_outcome, |_| AttemptOutcome::Connected);
         let telemetry = &self.context.telemetry;
         self.state.sample(permits, outcome, (clock::now(), duration), endpoint, None);
-        let error = result.as_ref().err().map(|error| error.failure.into());
+        let error = result.as_ref().err().map(Into::into);
         telemetry
             .emit(&ConnectFinished { destination: self.state.destination(endpoint), duration, error }.into());
         result

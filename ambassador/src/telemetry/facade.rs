@@ -122,6 +122,13 @@ impl Telemetry {
         WireBytes(self.live().map(|live| live.metrics.tcp_bytes(protocol).clone()))
     }
 
+    /// Says whether `connect()` can wait for its destination's answer in every namespace; it cannot unless it is said.
+    pub fn set_connect_truthful(&self, truthful: bool) {
+        if let Some(live) = self.live() {
+            live.metrics.connect_truthful.set(i64::from(truthful));
+        }
+    }
+
     /// Sets where the kernel programs' counters are read at each scrape. Only the first call counts.
     pub fn set_kernel_counters(&self, counters: KernelCounters) {
         if let Some(live) = self.live() {

@@ -94,7 +94,11 @@ label_set! {
         ConnectTimeout => "connect_timeout",
         /// No route, network or host unreachable.
         ConnectUnreachable => "connect_unreachable",
-        /// The dial failed in any other way, e.g. no free local port.
+        /// This machine has no free local port for the dial.
+        NoPorts => "no_ports",
+        /// This process, or this machine, has no free descriptor for the dial.
+        NoDescriptors => "no_descriptors",
+        /// The dial failed in any other way, e.g. for want of memory.
         ConnectFailed => "connect_failed",
         /// The program gave up a connect that nothing had answered.
         ConnectUnanswered => "connect_unanswered",

@@ -57,6 +57,10 @@ pub(crate) const CONNECT_LIES: Name = name(
     "ambassador_connect_lies_total",
     "Connections whose connect() had succeeded at once and whose dial then failed.",
 );
+pub(crate) const CONNECT_TRUTHFUL: Name = name(
+    "ambassador_connect_truthful",
+    "1 if connect() can wait for its destination's answer; 0 if it always succeeds at once.",
+);
 pub(crate) const SELF_TESTS: Name = name(
     "ambassador_self_tests_total",
     "Tests that connections of the intercepted cgroup come to ambassador, by result.",

@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) connect_failures: IntCounterVec,
     hold_duration: Vec<Histogram>,
     pub(crate) connect_lies: IntCounter,
+    pub(crate) connect_truthful: IntGauge,
     pub(crate) grpc_responses: IntCounterVec,
     pub(crate) retries: IntCounterVec,
     pub(crate) rejected: IntCounterVec,
@@ -98,6 +99,7 @@ impl Metrics {
                 .map(|outcome| holds.with_label_values(&[outcome.as_str()]))
                 .collect(),
             connect_lies: plain(&registry, names::CONNECT_LIES)?,
+            connect_truthful: plain_gauge(&registry, names::CONNECT_TRUTHFUL)?,
             grpc_responses: counters(names::GRPC_RESPONSES, &["route", "upstream", "grpc_status"])?,
             retries: counters(names::RETRIES, &["route", "outcome"])?,
             rejected: counters(names::REJECTED, &["route", "reason", "mode"])?,
@@ -246,6 +248,10 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -
 
 fn plain(registry: &Registry, name: Name) -> prometheus::Result<IntCounter> {
     register(registry, IntCounter::new(name.name, name.help)?)
+}
+
+fn plain_gauge(registry: &Registry, name: Name) -> prometheus::Result<IntGauge> {
+    register(registry, IntGauge::new(name.name, name.help)?)
 }
 
 fn write_kernel(page: &mut String, mut counters: Vec<(&'static str, &'static str, u64)>) {

@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! At the bounds: a full table lets pass, a full ring buffer tells later, and waiting wakes up.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use ambassador::kernel::{Counter, LoadOptions, SynEvent};
+use ambassador::{
+    app::kernel_counters,
+    kernel::{Counter, LoadOptions, SynEvent},
+    proxy::sentinel::Sentinel,
+    telemetry::{Options, Telemetry},
+};
+use ambassador_tests::metrics::count;
 
 use crate::{
     client::{Answer, Client, Manner},
     truth::Truth,
     world::{PATIENCE, SERVER_V4, accept_within},
 };
+
+/// The page that a scrape gets.
+fn page(truth: &Truth) -> String {
+    let (telemetry, _flush) = Telemetry::new(Options::default()).unwrap();
+    telemetry.set_kernel_counters(kernel_counters(Arc::clone(&truth.world.maps), Arc::<Sentinel>::default()));
+    telemetry.metrics_page().unwrap()
+}
 
 #[test]
 fn a_full_table_lets_further_connections_go_direct() {
@@ -27,6 +40,8 @@ fn a_full_table_lets_further_connections_go_direct() {
     assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
     assert!(accept_within(&server, PATIENCE).is_some());
     assert_eq!(truth.world.maps.counters().unwrap().of(Counter::PassedTableFull), 1);
+    let full = r#"verdict="passed_table_full""#;
+    assert_eq!(count(&page(&truth), "ambassador_bpf_connects_total", full).unwrap(), 1);
     // There is room again.
     let [first, _second] = waiting;
     drop(first);
@@ -42,7 +57,9 @@ fn what_a_full_ring_buffer_could_not_tell_is_told_with_the_next_syn() {
     // The port is how often: each of them is held and closed.
     let flood: SocketAddr = "10.1.2.3:4000".parse().unwrap();
     assert_eq!(client.connect(Manner::Flood, flood), Answer::Done);
-    assert!(truth.world.maps.counters().unwrap().of(Counter::EventLost) > 0);
+    let lost = truth.world.maps.counters().unwrap().of(Counter::EventLost);
+    assert!(lost > 0);
+    assert_eq!(count(&page(&truth), "ambassador_bpf_lost_events_total", "").unwrap(), lost);
     let dst: SocketAddr = "10.1.2.4:80".parse().unwrap();
     client.dial(Manner::Plain, dst);
     while !client.waits_in_syn_sent() {

@@ -66,7 +66,7 @@ pub(super) fn listen_metrics(address: SocketAddr) -> Result<TcpListener, AppErro
 }
 
 /// The kernel programs' counters, read at each scrape, without the connections of the self-test.
-pub(super) fn kernel_counters(maps: Arc<KernelMaps>, sentinel: Arc<Sentinel>) -> KernelCounters {
+pub fn kernel_counters(maps: Arc<KernelMaps>, sentinel: Arc<Sentinel>) -> KernelCounters {
     let told = Mutex::default();
     Box::new(move || {
         let Ok(counters) = maps.counters() else { return Vec::new() };

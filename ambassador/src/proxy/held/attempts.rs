@@ -121,7 +121,7 @@ impl Held {
         let acts = state.route.mode.acts() && !state.route.transparent;
         let limit = if acts { state.route.timeouts.connect } else { UNLIMITED };
         let started = Instant::now();
-        let result = flow.dialer.dial(&*flow.sockets, &flow.source, dst, limit).await;
+        let result = flow.dialer.dial_or_tell(&*flow.sockets, &flow.source, dst, limit).await;
         let duration = started.elapsed();
         if let Err(error) = &result {
             if matches!(error.failure, DialFailure::Refused | DialFailure::Unreachable) {
@@ -135,7 +135,7 @@ impl Held {
                 }
                 state.sample(permits, dial_outcome(error), (clock::now(), duration), dst, None);
             }
-            let error = Some(error.failure.into());
+            let error = Some(error.into());
             telemetry.emit(&ConnectFinished { destination: state.destination(dst), duration, error }.into());
         }
         result
