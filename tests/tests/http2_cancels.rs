@@ -2,7 +2,7 @@
 //! Streams that either side gives up, one after the other for as long as the connection lasts, while the other side has
 //! not heard of it: what still comes for them harms no other stream.
 
-use ambassador_tests::two_sided::like_direct;
+use ambassador_tests::two_sided::{direct, like_direct, under_nothing};
 use anyhow::{Result, ensure};
 
 #[test]
@@ -59,4 +59,29 @@ say(c.message(2001))";
     let direct = like_direct(origin, program)?;
     ensure!(direct.program == "head [:status: 200] body 4 'fine' end\n", "{direct:?}");
     Ok(())
+}
+
+#[test]
+fn a_stream_that_is_cancelled_before_it_was_read_never_reaches_the_origin() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    while True:
+        frame = c.next()
+        if isinstance(frame, HeadersFrame):
+            say(frame.stream_id, dict(frame.fields)[b':path'].decode())
+            if dict(frame.fields)[b':path'] == b'/last':
+                return answer(c, frame.stream_id)
+serve(talk)";
+    // In one segment.
+    let program = "
+c = dial()
+sent, c.send = [], lambda *frames: sent.extend(frame.serialize() for frame in frames)
+c.headers(1, request('/first', 'POST'))
+c.reset(1, CANCEL)
+c.headers(3, request('/last'), end=True)
+del c.send
+c.sock.sendall(b''.join(sent))
+say(c.message(3).status())";
+    direct(origin, program)?.check("200", "1 /first\n3 /last")?;
+    under_nothing(origin, program)?.check("200", "1 /last")
 }

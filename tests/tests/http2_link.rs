@@ -3,7 +3,7 @@
 //! anybody is there, and why they leave.
 
 use ambassador_tests::Ambassador;
-use ambassador_tests::two_sided::{like_direct, under};
+use ambassador_tests::two_sided::{direct, like_direct, under};
 use anyhow::{Result, ensure};
 
 /// Answers everything, until it has nothing left to answer.
@@ -288,4 +288,27 @@ sys.stdin.read()";
 c = dial()
 say(type(c.read()).__name__)";
     like_direct(origin, program)?.check("SettingsFrame", "")
+}
+
+#[test]
+fn a_program_that_breaks_the_protocol_is_ended_by_ambassador() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    answer(c, c.next().stream_id)
+    try:
+        frame = c.next()
+        say(type(frame).__name__, getattr(frame, 'data', b''))
+    except Ended:
+        say('ended')
+serve(talk)";
+    // DATA for a stream that nobody has opened.
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+c.message(1)
+c.data(9, b'nobody asked')
+c.finish()";
+    let direct = direct(origin, program)?;
+    direct.check("", "DataFrame b'nobody asked'")?;
+    under(&Ambassador::run("-q")?, origin, program)?.check("", "ended")
 }
