@@ -42,23 +42,25 @@ pub fn python(script: &str) -> [String; 3] {
     ["/usr/bin/python3".to_owned(), "-c".to_owned(), format!("{PRELUDE}\n{script}")]
 }
 
-/// What `script` on the prelude prints, directly and under `ambassador`.
-pub fn printed(ambassador: &Ambassador, namespace: &Namespace, script: &str) -> Result<[String; 2]> {
-    let program = python(script);
-    let direct =
-        Process::run(namespace.command(&program[0]).args(&program[1..]), LONG)?.expect_success()?.text();
-    let under = ambassador.output(namespace, &program)?.expect_success()?.text();
-    Ok([direct, under].map(|text| text.trim().to_owned()))
-}
-
 impl Comparison {
     /// Runs `script` on the prelude without and with ambassador.
     pub fn run(ambassador: &Ambassador, namespace: &Namespace, script: &str) -> Result<Self> {
         Self::of(ambassador, namespace, &python(script))
     }
 
-    /// Runs `program`, whose lines are those of the prelude, without and with ambassador.
+    /// Runs `program`, whose lines are those of the prelude, without and with ambassador: once more where the machine stood
+    /// still meanwhile, because the times say nothing then.
     pub fn of(ambassador: &Ambassador, namespace: &Namespace, program: &[String]) -> Result<Self> {
+        for _ in 1..RUNS {
+            let comparison = Self::once(ambassador, namespace, program)?;
+            if comparison.pulse < STILL {
+                return Ok(comparison);
+            }
+        }
+        Self::once(ambassador, namespace, program)
+    }
+
+    fn once(ambassador: &Ambassador, namespace: &Namespace, program: &[String]) -> Result<Self> {
         let (name, arguments) = program.split_first().context("no program")?;
         let pulse = Pulse::feel();
         let direct = Process::run(namespace.command(name).args(arguments), LONG)?.expect_success()?;
@@ -74,7 +76,8 @@ impl Comparison {
     pub fn check(self, tolerance: Duration) -> Result<()> {
         let Self { direct, under, errors, pulse } = &self;
         ensure!(!direct.is_empty() && direct.len() == under.len(), "{self:#?}");
-        let most = tolerance + WAKES * *pulse;
+        // What is allowed for a slow machine has an end: beyond it a defect would pass as well.
+        let most = tolerance + WAKES * (*pulse).min(STILL);
         for (direct, under) in direct.iter().zip(under) {
             let off = direct.after.abs_diff(under.after);
             println!(
@@ -114,5 +117,10 @@ pub fn told(text: &str) -> Result<Vec<Told>> {
 /// Who is woken between a connect and its result: the proxy for the SYN, for its dial and for the handshake, and the
 /// program.
 const WAKES: u32 = 4;
+
+/// A machine that wakes somebody this late measures nothing.
+const STILL: Duration = Duration::from_millis(100);
+/// How often a comparison is run on such a machine.
+const RUNS: usize = 4;
 
 const PRELUDE: &str = include_str!("../clients/prelude.py");

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use ambassador_tests::ambassador::LONG;
 use ambassador_tests::memory_limit::MemoryLimit;
 use ambassador_tests::{Ambassador, Answer, Attack, FaultUpstream, Link, Siege, wait};
 use anyhow::{Result, ensure};
@@ -52,7 +53,7 @@ fn without_open_files_programs_are_served_one_after_the_other() -> Result<()> {
     let mut siege = with_few_files()?;
     let origin = answering(&siege)?;
     siege.withstand(|siege| {
-        let said = Attack::begin(siege, "queue", 1000)?.until("answered", SOON)?;
+        let said = Attack::begin(siege, "queue", 1000)?.until("answered", LONG)?;
         ensure!(said.contains("1000 answered, 0 failed, 0 wait"), "{said}");
         Ok(())
     })?;
@@ -69,7 +70,7 @@ fn connections_that_are_kept_give_way_when_open_files_run_out() -> Result<()> {
     let mut siege = Siege::lay(ambassador, CLIENT)?;
     let _origin = everywhere(&siege)?;
     siege.withstand(|siege| {
-        let said = Attack::begin(siege, "wander", 600)?.until("answered", SOON)?;
+        let said = Attack::begin(siege, "wander", 600)?.until("answered", LONG)?;
         ensure!(said.contains("600 answered"), "{said}");
         Ok(())
     })?;
