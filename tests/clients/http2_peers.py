@@ -245,10 +245,8 @@ def serve(talk, settings=None, **options):
         number = 0
         while True:
             sock, _ = listener.accept()
-            thread = threading.Thread(target=one, args=(sock, number), daemon=True)
-            # Who waits for all of them must not meet one that has not begun.
-            thread.start()
-            threads.append(thread)
+            threads.append(threading.Thread(target=one, args=(sock, number), daemon=True))
+            threads[-1].start()
             number += 1
 
     threading.Thread(target=accept, daemon=True).start()

@@ -49,6 +49,7 @@ fn a_breaker_that_would_be_open_is_told_and_refuses_nothing() -> Result<()> {
     ensure!(
         warning.contains("circuit breaker would be open (mode shadow: it refuses nothing)")
             && warning.contains("\"route\":\"watched\"")
+            && warning.contains("\"program\":\"client\",\"pid\":")
             && !warning.contains("opened"),
         "{warning}"
     );

@@ -11,6 +11,7 @@ use crate::{
         stage::{Outcome, Serve, name_of},
     },
     telemetry::labels::{RejectReason, ShadowDecision},
+    upstream::admission::Asker,
 };
 
 /// Refuses requests while a breaker is open.
@@ -35,7 +36,11 @@ impl<S: Serve> Serve for Admit<S> {
             plan.state.would_reject(RejectReason::Denied);
         }
         if let Some(plan) = request.plan.as_ref().filter(|plan| !plan.state.breakers.is_empty()) {
-            match plan.state.admit(request.now, request.destination(), Some(&request.head)) {
+            match plan.state.admit(
+                request.now,
+                request.destination(),
+                Asker { flow: &request.flow, head: Some(&request.head) },
+            ) {
                 Ok(permits) => {
                     if permits.were_refused() {
                         plan.trail.shadow.add(ShadowDecision::CircuitOpen);

@@ -26,7 +26,7 @@ use crate::{
         event::{AttemptFinished, ConnectFinished},
         labels::{ErrorType, GivenUpReason},
     },
-    upstream::admission::Permits,
+    upstream::admission::{Asker, Permits},
 };
 
 /// Measures attempts.
@@ -48,7 +48,11 @@ impl<S: Serve> Serve for Sample<S> {
         // The first attempt brings the permit that admitted the request; a further one asks again.
         let permits = match request.permits.take() {
             Some(permits) => permits,
-            None => match plan.state.admit(request.now, endpoint, Some(&request.head)) {
+            None => match plan.state.admit(
+                request.now,
+                endpoint,
+                Asker { flow: &plan.flow, head: Some(&request.head) },
+            ) {
                 Ok(permits) => permits,
                 Err(refused) => {
                     return Err(ProxyError::CircuitOpen { retry_after: refused.retry_after });
@@ -100,7 +104,7 @@ impl Measured {
             let endpoint = self.plan.trail.endpoint().unwrap_or(self.endpoint);
             let now = Instant::now();
             let when = (clock::at(now), now.saturating_duration_since(self.started));
-            self.plan.state.sample(permits, outcome, when, endpoint, Some(&self.plan.head));
+            self.plan.state.sample(permits, outcome, when, endpoint, self.plan.asker());
         }
         if response.upgrade.is_some() && !response.is_pipelined() {
             // The reply is complete; what follows belongs to another protocol, and may last for days.
@@ -155,7 +159,7 @@ impl Measured {
                 &ConnectFinished { destination: destination.clone(), duration, error: Some(error) }.into(),
             );
         }
-        plan.state.sample(permits, outcome, (clock::at(at), duration), endpoint, Some(&plan.head));
+        plan.state.sample(permits, outcome, (clock::at(at), duration), endpoint, plan.asker());
         if !plan.state.is_closed() {
             // The breaker has to be asked in connect().
             plan.flow.doubt(plan.flow.original_dst);

@@ -22,7 +22,7 @@ use crate::{
         labels::{ErrorType, GivenUpReason},
         shadow::SharedShadow,
     },
-    upstream::state::RouteState,
+    upstream::{admission::Asker, state::RouteState},
 };
 
 /// What all stages and attempts of a request share: what it is, and what was decided when it was matched to its route.
@@ -61,6 +61,11 @@ impl Plan {
         self.trail.give_up_because(reason);
         let route = Arc::clone(&self.state.route.name);
         self.state.telemetry.emit(&RetryGivenUp { route, reason }.into());
+    }
+
+    /// Who asks the breakers.
+    pub fn asker(&self) -> Asker<'_> {
+        Asker { flow: &self.flow, head: Some(&self.head) }
     }
 
     /// A failure is the program's to see as it is: nothing is configured that would answer it.

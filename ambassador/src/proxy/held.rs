@@ -216,6 +216,7 @@ impl Held {
                 duration: report.held,
                 attempts: course.attempts(),
                 rescued: false,
+                given_up: course.given_up(),
                 shadow: course.shadow.all(),
                 bytes_sent: 0,
                 bytes_received: 0,

@@ -24,14 +24,14 @@ use crate::{
         classify::AttemptOutcome,
         deadline::Deadline,
         pushback::Pushback,
-        retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
+        retry::{Attempt, GiveUp, RequestFacts, RetryDecision, Shared, decide},
     },
     telemetry::{
-        event::{ConnectFinished, FlowFinished, Rejected, Retried},
-        labels::{Enforcement, ErrorType, RejectReason, RetryOutcome, ShadowDecision},
+        event::{ConnectFinished, FlowFinished, Rejected, Retried, RetryGivenUp},
+        labels::{Enforcement, ErrorType, GivenUpReason, RejectReason, RetryOutcome, ShadowDecision},
         shadow::Shadowed,
     },
-    upstream::state::RouteState,
+    upstream::{admission::Asker, state::RouteState},
 };
 
 /// A flow to be relayed as bytes.
@@ -65,6 +65,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         duration: Duration::ZERO,
         attempts: 0,
         rescued: false,
+        given_up: None,
         shadow: Shadowed::default(),
         bytes_sent: 0,
         bytes_received: 0,
@@ -78,8 +79,15 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
     } else {
         permits.is_none().then_some((RejectReason::Overflow, ErrorType::Overflow))
     };
-    let mut dialling =
-        Dialling { flow, state, context, attempts: 0, endpoint: dialled, shadow: Shadowed::default() };
+    let mut dialling = Dialling {
+        flow,
+        state,
+        context,
+        attempts: 0,
+        endpoint: dialled,
+        given_up: None,
+        shadow: Shadowed::default(),
+    };
     let connected = match refused {
         Some((reason, error)) if state.route.mode.acts() => Err(dialling.reject(reason, error)),
         refused => {
@@ -91,6 +99,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         }
     };
     finished.attempts = dialling.attempts;
+    finished.given_up = dialling.given_up;
     finished.shadow = dialling.shadow;
     finished.destination.endpoint = dialling.endpoint;
     match connected {
@@ -133,6 +142,7 @@ struct Dialling<'a> {
     context: &'a Context,
     attempts: u32,
     endpoint: SocketAddr,
+    given_up: Option<GivenUpReason>,
     shadow: Shadowed,
 }
 
@@ -154,7 +164,8 @@ impl Dialling<'_> {
                 Some(_) => dialled,
                 None => self.context.endpoints.pick(state, self.flow.original_dst, avoid),
             };
-            let Ok(permits) = state.admit(clock::now(), endpoint, None) else {
+            let Ok(permits) = state.admit(clock::now(), endpoint, Asker { flow: self.flow, head: None })
+            else {
                 return Err(self.reject(RejectReason::CircuitOpen, ErrorType::CircuitOpen));
             };
             if permits.were_refused() {
@@ -210,9 +221,19 @@ impl Dialling<'_> {
                     if let Some(outcome) = facts::retry_outcome_of(reason) {
                         self.say_retried(outcome);
                     }
+                    self.give_up(reason);
                     return Err((&error).into());
                 }
             }
+        }
+    }
+
+    /// Says why there is no further dial that the route asks for.
+    fn give_up(&mut self, reason: GiveUp) {
+        self.given_up = facts::given_up_reason_of(reason).filter(|_| self.state.route.mode.decides());
+        if let Some(reason) = self.given_up {
+            let route = Arc::clone(&self.state.route.name);
+            self.context.telemetry.emit(&RetryGivenUp { route, reason }.into());
         }
     }
 
@@ -226,7 +247,13 @@ impl Dialling<'_> {
         let duration = started.elapsed();
         let outcome = result.as_ref().map_or_else(dial_outcome, |_| AttemptOutcome::Connected);
         let telemetry = &self.context.telemetry;
-        self.state.sample(permits, outcome, (clock::now(), duration), endpoint, None);
+        self.state.sample(
+            permits,
+            outcome,
+            (clock::now(), duration),
+            endpoint,
+            Asker { flow: self.flow, head: None },
+        );
         let error = result.as_ref().err().map(Into::into);
         telemetry
             .emit(&ConnectFinished { destination: self.state.destination(endpoint), duration, error }.into());

@@ -177,6 +177,8 @@ pub struct FlowFinished<'a> {
     pub attempts: u32,
     /// A repeated dial turned a failure into a success.
     pub rescued: bool,
+    /// Why it was not dialled again, or not once more, although its route retries what the dial ended with.
+    pub given_up: Option<GivenUpReason>,
     /// What policies in mode shadow would have done.
     pub shadow: Shadowed,
     /// All bytes towards the upstream.

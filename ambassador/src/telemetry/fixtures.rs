@@ -64,6 +64,7 @@ pub(crate) fn tls() -> FlowFinished<'static> {
         duration: Duration::from_millis(1_250),
         attempts: 1,
         rescued: false,
+        given_up: None,
         shadow: Shadowed::default(),
         bytes_sent: 1_536,
         bytes_received: 3 << 20,

@@ -59,7 +59,8 @@ pub(crate) fn tell(event: &Event<'_>) {
 
 /// An opening is a degradation, whatever comes after it the way out.
 fn breaker(transition: &BreakerTransition<'_>) {
-    let BreakerTransition { destination, host, from, to, why, open_for, .. } = transition;
+    let BreakerTransition { destination, host, caller, from, to, why, open_for, .. } = transition;
+    let (program, pid) = (access_log::escape(&caller.comm()).to_string(), caller.pid);
     let (upstream, endpoint) = (destination.upstream.as_deref(), destination.endpoint);
     let host = host.as_deref().map(|host| access_log::escape(host).to_string());
     let open_for = open_for.map(tracing::field::debug);
@@ -75,8 +76,8 @@ fn breaker(transition: &BreakerTransition<'_>) {
         (Enforcement::Shadow, _) => "circuit breaker changed (mode shadow)",
     };
     if *to == BreakerState::Open {
-        tracing::warn!(target: BREAKER, route, upstream, host, %endpoint, from, to = to_word, why, open_for, "{message}");
+        tracing::warn!(target: BREAKER, route, upstream, host, %endpoint, program, pid, from, to = to_word, why, open_for, "{message}");
     } else {
-        tracing::info!(target: BREAKER, route, upstream, host, %endpoint, from, to = to_word, why, open_for, "{message}");
+        tracing::info!(target: BREAKER, route, upstream, host, %endpoint, program, pid, from, to = to_word, why, open_for, "{message}");
     }
 }

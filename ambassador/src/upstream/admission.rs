@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::state::{BREAKERS_MOST, RouteState};
 use crate::{
-    message::RequestHead,
+    message::{RequestHead, flow::Flow},
     policy::{
         breaker::{Admission, Permit, State, Transition},
         classify::AttemptOutcome,
@@ -24,6 +24,15 @@ use crate::{
 pub struct Permits {
     given: [Option<Permit>; BREAKERS_MOST],
     refused: bool,
+}
+
+/// Who makes a call, for what is said of it.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// The program's connection.
+    pub flow: &'a Flow,
+    /// Its request, if the call is for one.
+    pub head: Option<&'a RequestHead>,
 }
 
 /// A breaker refused the call.
@@ -46,14 +55,9 @@ impl Permits {
 }
 
 impl RouteState {
-    /// Asks for one call to `endpoint` at `now`, on behalf of `request` if it is for one. In mode `shadow` a refusal
+    /// Asks for one call to `endpoint` at `now`, on behalf of `asker`. In mode `shadow` a refusal
     /// is `Ok` without permits, and the caller says it; in mode `off` nobody is asked.
-    pub fn admit(
-        &self,
-        now: Now,
-        endpoint: SocketAddr,
-        request: Option<&RequestHead>,
-    ) -> Result<Permits, Refused> {
+    pub fn admit(&self, now: Now, endpoint: SocketAddr, asker: Asker<'_>) -> Result<Permits, Refused> {
         if !self.route.mode.decides() {
             return Ok(Permits::default());
         }
@@ -61,7 +65,7 @@ impl RouteState {
         for (position, (breaker, room)) in self.breakers.iter().zip(&mut given).enumerate() {
             match breaker.admit(now) {
                 Admission::Admitted(permit) => {
-                    self.announce(permit.transition(), position, endpoint, request);
+                    self.announce(permit.transition(), position, endpoint, asker);
                     *room = Some(permit);
                 }
                 // Permits that were given already go back as this returns.
@@ -95,14 +99,13 @@ impl RouteState {
         outcome: AttemptOutcome,
         (now, elapsed): (Now, Duration),
         endpoint: SocketAddr,
-        request: Option<&RequestHead>,
+        asker: Asker<'_>,
     ) {
         let Some(outcome) = outcome.call_outcome() else { return };
         // Permits stand in the order of their breakers.
-        let given = permits.given.into_iter().flatten();
-        for (position, (permit, breaker)) in given.zip(&self.breakers).enumerate() {
-            let transition = permit.sample(breaker, now, outcome, elapsed);
-            self.announce(transition, position, endpoint, request);
+        for (position, permit) in permits.given.into_iter().flatten().enumerate() {
+            let transition = permit.sample(now, outcome, elapsed);
+            self.announce(transition, position, endpoint, asker);
         }
     }
 
@@ -111,7 +114,7 @@ impl RouteState {
         transition: Option<Transition>,
         position: usize,
         endpoint: SocketAddr,
-        request: Option<&RequestHead>,
+        asker: Asker<'_>,
     ) {
         let Some(Transition { from, to, cause }) = transition else { return };
         let wait = self.breakers[position].policy().wait_duration_in_open_state;
@@ -121,7 +124,8 @@ impl RouteState {
                 route: self.owner(position),
                 enforcement: self.enforcement(position),
                 by: Arc::clone(&self.route.name),
-                host: request.and_then(RequestHead::authority).map(Cow::Borrowed),
+                host: asker.head.and_then(RequestHead::authority).map(Cow::Borrowed),
+                caller: (&asker.flow.app).into(),
                 from: from.into(),
                 to: to.into(),
                 cause: cause.into(),

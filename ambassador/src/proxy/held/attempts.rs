@@ -32,11 +32,11 @@ use crate::{
         retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
     },
     telemetry::{
-        event::{ConnectFinished, Retried},
-        labels::{ErrorType, RejectReason, RetryOutcome, ShadowDecision},
+        event::{ConnectFinished, Retried, RetryGivenUp},
+        labels::{ErrorType, GivenUpReason, RejectReason, RetryOutcome, ShadowDecision},
         shadow::SharedShadow,
     },
-    upstream::state::RouteState,
+    upstream::{admission::Asker, state::RouteState},
 };
 
 /// What has become of the dials of one held connection so far.
@@ -44,6 +44,7 @@ use crate::{
 pub(super) struct Course {
     attempts: AtomicU32,
     rejected: OnceLock<ErrorType>,
+    given_up: OnceLock<GivenUpReason>,
     answered: AtomicBool,
     /// What mode shadow did not do.
     pub(super) shadow: SharedShadow,
@@ -60,6 +61,11 @@ impl Course {
         self.rejected.get().copied()
     }
 
+    /// Why there was no further dial that its route asks for.
+    pub(super) fn given_up(&self) -> Option<GivenUpReason> {
+        self.given_up.get().copied()
+    }
+
     /// Why it failed, if the program gave it up now.
     pub(super) fn abandoned(&self) -> ErrorType {
         if self.answered.load(Ordering::Relaxed) {
@@ -67,6 +73,12 @@ impl Course {
         } else {
             ErrorType::ConnectUnanswered
         }
+    }
+
+    /// There is no further dial, though its route asks for one.
+    fn give_up(&self, why: GivenUpReason) {
+        // It is given up once.
+        let _ = self.given_up.set(why);
     }
 
     /// It is refused here.
@@ -108,7 +120,8 @@ impl Held {
         course: &Course,
     ) -> Result<TcpStream, DialError> {
         let (dst, telemetry, state) = (flow.original_dst, &self.context.telemetry, &prospect.state);
-        let permits = match (state.admit(clock::now(), dst, None), prospect.certainty) {
+        let asker = Asker { flow, head: None };
+        let permits = match (state.admit(clock::now(), dst, asker), prospect.certainty) {
             (Ok(permits), _) => Some(permits),
             (Err(_), Certainty::Likely) => None,
             (Err(_), Certainty::Decided) => {
@@ -133,7 +146,7 @@ impl Held {
                     course.shadow.add(ShadowDecision::CircuitOpen);
                     state.would_reject(RejectReason::CircuitOpen);
                 }
-                state.sample(permits, dial_outcome(error), (clock::now(), duration), dst, None);
+                state.sample(permits, dial_outcome(error), (clock::now(), duration), dst, asker);
             }
             let error = Some(error.into());
             telemetry.emit(&ConnectFinished { destination: state.destination(dst), duration, error }.into());
@@ -172,7 +185,14 @@ impl Held {
                 sleep(after).await;
                 Some(number + 1)
             }
-            RetryDecision::GiveUp(_) => None,
+            RetryDecision::GiveUp(reason) => {
+                if let Some(reason) = facts::given_up_reason_of(reason) {
+                    let route = Arc::clone(&state.route.name);
+                    self.context.telemetry.emit(&RetryGivenUp { route, reason }.into());
+                    course.give_up(reason);
+                }
+                None
+            }
         }
     }
 }

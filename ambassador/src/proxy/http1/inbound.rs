@@ -25,7 +25,6 @@ use super::{
 use crate::http1::{
     framing::{Delimiter, Framing},
     head::{HeadError, RequestHead, is_worth_parsing},
-    known,
     peer::Peer,
     wire::{self, AskKernel, Behind, Idle},
 };
@@ -81,9 +80,9 @@ impl Inbound {
             return Err(NoHead::Refused(STRAYED));
         } else {
             self.peer.forget_pipelined();
-            if let Some(head) = known::request(&self.ahead).map_err(NoHead::Refused)? {
+            if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
                 self.consume(head.raw().len());
-                return Ok(head);
+                return Ok(Arc::new(head));
             }
         }
         if self.strays() {
@@ -107,11 +106,8 @@ impl Inbound {
         Ok(withheld.map_or(head, Arc::new))
     }
 
-    /// Makes `body` that of the request whose head has just been read.
-    pub(super) fn body(&mut self, head: &RequestHead, body: &mut Body) -> Result<(), BodyError> {
-        if head.framing() == Framing::None && self.ahead.is_empty() {
-            return Ok(());
-        }
+    /// The body of the request whose head has just been read.
+    pub(super) fn body(&mut self, head: &RequestHead) -> Result<Body, BodyError> {
         let mut delimiter = Delimiter::from(head.framing());
         if self.is_ahead_of_agreement(head) {
             delimiter = Delimiter::UntilClose;
@@ -120,29 +116,28 @@ impl Inbound {
             Ok(taken) => taken,
             Err(error) => {
                 // Nothing of this request has gone out yet.
-                let mut all = BytesMut::from(head.raw());
+                let mut all = BytesMut::from(&head.raw()[..]);
                 all.unsplit(std::mem::take(&mut self.ahead));
                 self.ahead = all;
                 return Err(error);
             }
         };
         if delimiter.is_done() {
-            *body = Body::whole(Bytes::copy_from_slice(&self.ahead[..taken]));
+            let body = Bytes::copy_from_slice(&self.ahead[..taken]);
             self.consume(taken);
-            return Ok(());
+            return Ok(Body::whole(body));
         }
         let (home, lent) = oneshot::channel();
         self.lent = Some(lent);
         let begun = std::mem::take(&mut self.ahead);
-        *body = Body::source(Upload {
+        Ok(Body::source(Upload {
             peer: self.peer.clone(),
             begun,
             buffer: BytesMut::new(),
             delimiter,
             unclear: self.unclear,
             home: Some(home),
-        });
-        Ok(())
+        }))
     }
 
     /// The program goes on in another protocol before the origin has agreed to it, and the origin may wait for that
@@ -254,10 +249,10 @@ impl Inbound {
                 Ok(_) => {}
             }
             if is_worth_parsing(&self.ahead, searched)
-                && let Some(head) = known::request(&self.ahead).map_err(NoHead::Refused)?
+                && let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)?
             {
                 self.consume(head.raw().len());
-                return Ok(head);
+                return Ok(Arc::new(head));
             }
             searched = self.ahead.len();
         }
@@ -274,11 +269,10 @@ impl Inbound {
 
 /// Parses the head in what was just read; what follows it, or an unfinished head, goes to `ahead`.
 fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> (Result<Option<Arc<RequestHead>>, HeadError>, Behind) {
-    let head = if bytes.is_empty() { Ok(None) } else { known::request(bytes) };
+    let head = if bytes.is_empty() { Ok(None) } else { RequestHead::parse(bytes) };
+    let head = head.map(|head| head.map(Arc::new));
     let length = head.as_ref().map_or(0, |head| head.as_ref().map_or(0, |head| head.raw().len()));
-    if length < bytes.len() {
-        ahead.extend_from_slice(&bytes[length..]);
-    }
+    ahead.extend_from_slice(&bytes[length..]);
     let framing = head.as_ref().ok().and_then(|head| head.as_ref().map(|head| head.framing()));
     let behind = framing.map_or(Behind::More, |framing| framing.behind(&bytes[length..]));
     (head, behind)

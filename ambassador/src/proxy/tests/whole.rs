@@ -22,7 +22,7 @@ use crate::{
     telemetry::{
         Recorder, Telemetry,
         event::Event,
-        labels::{Enforcement, ErrorType, RejectReason},
+        labels::{Enforcement, ErrorType, GivenUpReason, RejectReason},
     },
 };
 
@@ -77,6 +77,35 @@ async fn mode_shadow_says_what_would_refuse_an_opaque_flow() {
         });
         assert_eq!(rejected, Some((want, Enforcement::Shadow)));
     }
+}
+
+#[tokio::test]
+async fn why_a_dial_is_not_repeated_is_said_of_an_opaque_flow() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let closed = listener.local_addr().expect("address");
+    drop(listener);
+    let retry = RetryPolicy {
+        attempts: 2,
+        retry_on: RetryOn::EMPTY.with(RetryCondition::ConnectFailure),
+        ..RetryPolicy::default()
+    };
+    let (mut program, said) =
+        through(by(Route { retry, transparent: false, ..Route::default() }), closed).await;
+    expect_reset(&mut program).await;
+    let told = async {
+        loop {
+            let finished = said.take().into_iter().find_map(|event| match event {
+                Event::FlowFinished(flow) => Some((flow.attempts, flow.given_up, flow.error)),
+                _ => None,
+            });
+            match finished {
+                Some(finished) => break finished,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let refused = Some(ErrorType::ConnectRefused);
+    assert_eq!(within(told).await, (3, Some(GivenUpReason::LimitExceeded), refused));
 }
 
 #[tokio::test]

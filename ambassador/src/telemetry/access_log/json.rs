@@ -58,7 +58,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, now: Timestamp) -> String {
         duration_ms: milliseconds(flow.duration),
         attempts: flow.attempts,
         retry_reason: None,
-        retry_given_up: None,
+        retry_given_up: flow.given_up.map(GivenUpReason::as_str),
         shadow: words(flow.shadow),
         bytes_sent: flow.bytes_sent,
         bytes_received: flow.bytes_received,

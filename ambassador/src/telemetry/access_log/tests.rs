@@ -7,7 +7,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::telemetry::event::{MissingDestination, RequestFinished};
+use crate::telemetry::event::{FlowFinished, MissingDestination, RequestFinished};
 use crate::telemetry::fixtures::{dead_redis, refused, rescued, tls};
 use crate::telemetry::labels::{ErrorType, GivenUpReason};
 
@@ -54,11 +54,23 @@ fn json_lines() {
 }
 
 #[test]
-fn why_there_was_no_retry_is_a_field_of_json() {
+fn why_there_was_no_retry_is_in_both_forms() {
     let given_up = Some(GivenUpReason::NotIdempotent);
+    let text = lines(
+        Format::Text(Colour::Never),
+        &[
+            RequestFinished { given_up, ..rescued() }.into(),
+            FlowFinished { given_up: Some(GivenUpReason::LimitExceeded), ..dead_redis() }.into(),
+        ],
+    );
+    assert!(text.contains("  2 attempts (503)  not retried (not_idempotent)  curl[123]\n"), "{text}");
+    assert!(text.contains("  3 dials  not retried (limit_exceeded)  redis-cli[123]\n"), "{text}");
     let line = lines(Format::Json, &[RequestFinished { given_up, ..rescued() }.into()]);
     assert!(line.contains(r#","retry_given_up":"not_idempotent","#), "{line}");
-    assert!(!lines(Format::Json, &[rescued().into()]).contains("given_up"));
+    let flow = FlowFinished { given_up, ..dead_redis() };
+    let line = lines(Format::Json, &[flow.into()]);
+    assert!(line.contains(r#","retry_given_up":"not_idempotent","#), "{line}");
+    assert!(!lines(Format::Json, &[rescued().into(), tls().into()]).contains("given_up"));
 }
 
 #[test]

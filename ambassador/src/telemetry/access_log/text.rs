@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 
 use super::escape;
 use crate::telemetry::event::{Caller, FlowFinished, RequestFinished, RetryReason};
-use crate::telemetry::labels::{ErrorType, Protocol, ShadowDecision};
+use crate::telemetry::labels::{ErrorType, GivenUpReason, Protocol, ShadowDecision};
 use crate::telemetry::shadow::Shadowed;
 use crate::telemetry::units::{bytes, duration};
 
@@ -58,6 +58,7 @@ pub(super) fn request(request: &RequestFinished<'_>, colour: Colour) -> String {
     if request.attempts > 1 {
         line.push(&attempts(request), 0);
     }
+    line.push_given_up(request.given_up);
     line.push_shadow(request.shadow, request.retry_reason);
     line.finish(&request.caller)
 }
@@ -82,6 +83,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, colour: Colour) -> String {
     if flow.attempts > 1 {
         line.push(&format!("{} dials", flow.attempts), 0);
     }
+    line.push_given_up(flow.given_up);
     line.push_shadow(flow.shadow, None);
     line.finish(&flow.caller)
 }
@@ -147,6 +149,13 @@ impl Columns {
     fn push_painted(&mut self, text: &str, width: usize, paint: &'static str) {
         let padding = width.saturating_sub(text.len());
         let _ = write!(self.line, "  {}{:padding$}", self.colour.paint(paint, text), "");
+    }
+
+    /// Why there was no further attempt that the route asks for.
+    fn push_given_up(&mut self, reason: Option<GivenUpReason>) {
+        if let Some(reason) = reason {
+            self.push(&format!("not retried ({reason})"), 0);
+        }
     }
 
     /// What mode shadow did not do.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Destination;
+use super::{Caller, Destination};
 use crate::telemetry::labels::{
     BreakerCause, BreakerState, Enforcement, GivenUpReason, RejectReason, RetryOutcome,
 };
@@ -36,6 +36,8 @@ pub struct BreakerTransition<'a> {
     pub by: Arc<str>,
     /// Host or SNI of that call: the row of the summary.
     pub host: Option<Cow<'a, str>>,
+    /// The program that made it.
+    pub caller: Caller,
     /// The state that it left.
     pub from: BreakerState,
     /// The state that it is in.

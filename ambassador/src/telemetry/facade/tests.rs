@@ -52,6 +52,7 @@ fn everything() -> Vec<Event<'static>> {
         enforcement: Enforcement::Enforce,
         by: Arc::from("payments"),
         host: None,
+        caller: refused().caller,
         from: BreakerState::Closed,
         to: BreakerState::Open,
         cause: BreakerCause::FailureRate,

@@ -24,6 +24,7 @@ fn opened(host: Option<&'static str>) -> Event<'static> {
         enforcement: Enforcement::Enforce,
         by: Arc::from("payments"),
         host: host.map(Cow::Borrowed),
+        caller: rescued().caller,
         from: BreakerState::Closed,
         to: BreakerState::Open,
         cause: BreakerCause::ConsecutiveFailures,
