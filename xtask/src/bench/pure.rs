@@ -97,7 +97,7 @@ const WORK: [(&str, &str, u64); 7] = [
     ("header", "a header line that is not there is looked for in that reply", 50),
     ("chunked", "a body of 16 chunks of 1 KiB is followed to its end", 4_100),
     ("route", "the last of eight routes by name is matched", 2_000),
-    ("breaker", "a closed breaker admits a call and takes its success", 300),
+    ("breaker", "a closed breaker admits a call and takes its success", 60),
     ("budget", "a request is counted for the budget of retries", 60),
 ];
 const HEAD: &str = "| | instructions | at most |\n|---|---|---|\n";
