@@ -101,7 +101,7 @@ fn breaker(iterations: u32) {
     for number in 0..u64::from(iterations) {
         let now = Now::from_nanos(number * 1000);
         if let Admission::Admitted(permit) = black_box(&breaker).admit(now) {
-            permit.sample(now, CallOutcome::Success, Duration::from_millis(1));
+            permit.sample(&breaker, now, CallOutcome::Success, Duration::from_millis(1));
         }
     }
 }

@@ -245,8 +245,10 @@ def serve(talk, settings=None, **options):
         number = 0
         while True:
             sock, _ = listener.accept()
-            threads.append(threading.Thread(target=one, args=(sock, number), daemon=True))
-            threads[-1].start()
+            thread = threading.Thread(target=one, args=(sock, number), daemon=True)
+            # Who waits for all of them must not meet one that has not begun.
+            thread.start()
+            threads.append(thread)
             number += 1
 
     threading.Thread(target=accept, daemon=True).start()

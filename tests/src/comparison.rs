@@ -42,6 +42,15 @@ pub fn python(script: &str) -> [String; 3] {
     ["/usr/bin/python3".to_owned(), "-c".to_owned(), format!("{PRELUDE}\n{script}")]
 }
 
+/// What `script` on the prelude prints, directly and under `ambassador`.
+pub fn printed(ambassador: &Ambassador, namespace: &Namespace, script: &str) -> Result<[String; 2]> {
+    let program = python(script);
+    let direct =
+        Process::run(namespace.command(&program[0]).args(&program[1..]), LONG)?.expect_success()?.text();
+    let under = ambassador.output(namespace, &program)?.expect_success()?.text();
+    Ok([direct, under].map(|text| text.trim().to_owned()))
+}
+
 impl Comparison {
     /// Runs `script` on the prelude without and with ambassador.
     pub fn run(ambassador: &Ambassador, namespace: &Namespace, script: &str) -> Result<Self> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A second wire between the namespaces of a link, on which SYNs to chosen ports take their time.
+//! A second wire between the namespaces of a link, on which SYNs to chosen ports, or all packets, take their time.
 //!
 //! It exists because a slow dial must be slow by milliseconds, and `netem` is not in every kernel: two TUN devices,
-//! and two threads that carry each packet from one to the other. Only SYNs are late; nothing is lost or reordered
-//! otherwise.
+//! and two threads that carry each packet from one to the other. Nothing is lost; where only SYNs are late, nothing
+//! else is reordered.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -34,12 +34,21 @@ impl SlowLink {
 
     /// Joins the namespaces of `link`; a SYN to a port of `delays` arrives so much later.
     pub fn between(link: &Link, delays: &'static [(u16, Duration)]) -> Result<Self> {
+        Self::with(link, [Late::Syns(delays), Late::Syns(&[])])
+    }
+
+    /// Joins the namespaces of `link`; everything takes `delay`, in both directions.
+    pub fn far(link: &Link, delay: Duration) -> Result<Self> {
+        Self::with(link, [Late::All(delay); 2])
+    }
+
+    fn with(link: &Link, [there, back]: [Late; 2]) -> Result<Self> {
         let client = Arc::new(device(&link.client, 1)?);
         let server = Arc::new(device(&link.server, 2)?);
         let stop = Arc::new(AtomicBool::new(false));
-        for (from, to, delays) in [(&client, &server, delays), (&server, &client, &[])] {
+        for (from, to, late) in [(&client, &server, there), (&server, &client, back)] {
             let (from, to, stop) = (Arc::clone(from), Arc::clone(to), Arc::clone(&stop));
-            std::thread::spawn(move || carry(&from, &to, delays, &stop));
+            std::thread::spawn(move || carry(&from, &to, late, &stop));
         }
         Ok(Self { stop })
     }
@@ -79,7 +88,26 @@ fn device(namespace: &Namespace, host: u8) -> Result<File> {
     Ok(file)
 }
 
-fn carry(from: &File, to: &Arc<File>, delays: &'static [(u16, Duration)], stop: &AtomicBool) {
+/// Which packets are late, and by how much.
+#[derive(Clone, Copy)]
+enum Late {
+    Syns(&'static [(u16, Duration)]),
+    All(Duration),
+}
+
+impl Late {
+    fn of(self, packet: &[u8]) -> Option<Duration> {
+        match self {
+            Self::Syns(delays) => {
+                let port = port_of_syn(packet);
+                delays.iter().find(|(slow, _)| Some(*slow) == port).map(|(_, delay)| *delay)
+            }
+            Self::All(delay) => Some(delay),
+        }
+    }
+}
+
+fn carry(from: &File, to: &Arc<File>, late: Late, stop: &AtomicBool) {
     let mut packet = [0; 2048];
     while !stop.load(Ordering::Relaxed) {
         let mut ready = libc::pollfd { fd: from.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -88,10 +116,9 @@ fn carry(from: &File, to: &Arc<File>, delays: &'static [(u16, Duration)], stop: 
         let mut from = from;
         while let Ok(length) = from.read(&mut packet) {
             let packet = packet[..length].to_vec();
-            let port = port_of_syn(&packet);
             let to = Arc::clone(to);
-            match delays.iter().find(|(slow, _)| Some(*slow) == port) {
-                Some(&(_, delay)) => {
+            match late.of(&packet) {
+                Some(delay) => {
                     std::thread::spawn(move || {
                         wait::pass(delay);
                         (&*to).write(&packet).ok()

@@ -88,6 +88,22 @@ say(told.status(), told.end)";
 }
 
 #[test]
+fn a_connection_that_is_lost_within_a_reply_resets_its_stream_where_a_policy_is() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.headers(stream, [(':status', '200')])
+    c.data(stream, b'half')
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+say(c.message(1))";
+    let seen = under(&Ambassador::run("--retry 2 -q")?, origin, program)?;
+    seen.check("head [:status: 200] body 4 'half' reset 2", "")
+}
+
+#[test]
 fn a_request_whose_reader_takes_nothing_ends_at_its_time() -> Result<()> {
     let origin = "
 def talk(c, number):

@@ -88,6 +88,38 @@ fn repeated_fields_are_grouped() -> Result<()> {
 
 /// What RFC 9113 §8.2 calls malformed is refused by reset, as servers do, and does not reach the origin.
 #[test]
+fn pseudo_fields_have_an_order_of_their_own() -> Result<()> {
+    let heads = "[[(':method', 'GET'), (':path', '/'), (':authority', 'a'), (':scheme', 'http')]]";
+    let (direct, under) = both(heads, "")?;
+    ensure!(direct.origin.contains(":method: GET, :path: /, :authority: a, :scheme: http"), "{direct:?}");
+    ensure!(under.origin.contains(":method: GET, :scheme: http, :authority: a, :path: /"), "{under:?}");
+    Ok(())
+}
+
+#[test]
+fn frames_without_data_are_not_passed_on() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.headers(stream, [(':status', '200')])
+    c.data(stream, b'')
+    c.data(stream, b'x')
+    c.data(stream, b'', end=True)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+sizes = []
+while 'END_STREAM' not in (frame := c.next()).flags:
+    if isinstance(frame, DataFrame):
+        sizes.append(len(frame.data))
+say(sizes, len(frame.data))";
+    direct(origin, program)?.check("[0, 1] 0", "")?;
+    under(&Ambassador::run("-q")?, origin, program)?.check("[1] 0", "")
+}
+
+#[test]
 fn malformed_heads_are_refused() -> Result<()> {
     for fields in [
         "request('/', 'GET', ('X-Upper', '1'))",
@@ -100,6 +132,7 @@ fn malformed_heads_are_refused() -> Result<()> {
         "request('/a b', 'GET')",
         "request('/', 'GET', (':late', '1'))",
         "[(':method', 'GET'), (':path', '/'), (':authority', 'a')]",
+        "[(':method', 'GET'), (':scheme', 'http'), (':path', '/'), (':authority', '')]",
     ] {
         let seen = under(
             &Ambassador::run("-q")?,

@@ -3,7 +3,7 @@
 //! anybody is there, and why they leave.
 
 use ambassador_tests::Ambassador;
-use ambassador_tests::two_sided::{like_direct, under};
+use ambassador_tests::two_sided::{direct, like_direct, under};
 use anyhow::{Result, ensure};
 
 /// Answers everything, until it has nothing left to answer.
@@ -231,4 +231,84 @@ frame = c.next()
 say(c.theirs.get(3), type(frame).__name__, frame.stream_id, frame.error_code)";
     let seen = under(&Ambassador::run("-q")?, origin, program)?;
     seen.check("None RstStreamFrame 8193 7", "")
+}
+
+#[test]
+fn a_connection_whose_origin_is_gone_ends_whatever_its_program_understands() -> Result<()> {
+    // The origin does not like what it hears.
+    let origin = "
+def talk(c, number):
+    while not isinstance(c.read(), PingFrame):
+        pass
+    c.goaway(0, PROTOCOL_ERROR)
+serve(talk)";
+    // No PING is answered.
+    let program = "
+sock = socket.create_connection(ADDRESS, 20)
+sock.sendall(PREFACE + SettingsFrame(0).serialize())
+sock.sendall(PingFrame(0, b'nobodys!', flags=['ACK']).serialize())
+while sock.recv(1 << 16):
+    pass
+say('ended')";
+    like_direct(origin, program)?.check("ended", "")
+}
+
+#[test]
+fn what_an_origin_says_of_its_streams_at_once_is_said_one_by_one() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    c.send(SettingsFrame(0, settings={3: 7}), SettingsFrame(0, settings={3: 2}))
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+told = []
+while len(told) < 3:
+    frame = c.read()
+    if isinstance(frame, SettingsFrame) and 'ACK' not in frame.flags:
+        told.append(frame.settings.get(3))
+say(told)";
+    like_direct(origin, program)?.check("[None, 7, 2]", "")
+}
+
+#[test]
+fn an_origin_that_only_acknowledges_is_heard() -> Result<()> {
+    let origin = "
+listener = socket.create_server(ADDRESS, backlog=8)
+def accept():
+    sock, _ = listener.accept()
+    sock.recv(24, socket.MSG_WAITALL)
+    sock.sendall(SettingsFrame(0, flags=['ACK']).serialize())
+    while sock.recv(1 << 16):
+        pass
+threading.Thread(target=accept, daemon=True).start()
+say('ready')
+sys.stdin.read()";
+    let program = "
+c = dial()
+say(type(c.read()).__name__)";
+    like_direct(origin, program)?.check("SettingsFrame", "")
+}
+
+#[test]
+fn a_program_that_breaks_the_protocol_is_ended_by_ambassador() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    answer(c, c.next().stream_id)
+    try:
+        frame = c.next()
+        say(type(frame).__name__, getattr(frame, 'data', b''))
+    except Ended:
+        say('ended')
+serve(talk)";
+    // DATA for a stream that nobody has opened.
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+c.message(1)
+c.data(9, b'nobody asked')
+c.finish()";
+    let direct = direct(origin, program)?;
+    direct.check("", "DataFrame b'nobody asked'")?;
+    under(&Ambassador::run("-q")?, origin, program)?.check("", "ended")
 }

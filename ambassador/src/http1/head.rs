@@ -5,12 +5,15 @@
 //! the bytes when somebody asks. The bytes are never changed.
 
 mod lines;
+mod wire_text;
 
-use bytes::Bytes;
 use memchr::memrchr;
 use thiserror::Error;
 
-use self::lines::{HEAD_MAX, LINES_MAX, has_bare_lf, header, header_lines, partial, text};
+use self::{
+    lines::{HEAD_MAX, LINES_MAX, has_bare_lf, header, header_lines, partial},
+    wire_text::WireText,
+};
 use super::{
     framing::{Framing, Lines, Version},
     start_line::{LINE_MAX, request_line, status_line},
@@ -31,10 +34,10 @@ pub enum HeadError {
     TooLarge,
 }
 
-/// The head of a request. Cheap to clone.
+/// The head of a request.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    raw: Bytes,
+    raw: WireText,
     method: Span,
     target: Span,
     /// The value of the first Host line, without a user.
@@ -47,7 +50,7 @@ pub struct RequestHead {
 /// The head of a reply.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
-    raw: Bytes,
+    raw: Box<[u8]>,
     status: u16,
     version: Version,
     framing: Framing,
@@ -76,33 +79,30 @@ impl Span {
 impl RequestHead {
     /// Parses the head that `bytes` begin with; `None` when its end has not arrived.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
-        let Some((mut head, length)) = Self::scan(bytes)? else {
-            return partial(bytes, HeadError::LineTooLong);
-        };
-        head.raw = Bytes::copy_from_slice(&bytes[..length]);
-        Ok(Some(head))
+        let head = Self::scan(bytes)?;
+        if head.is_none() { partial(bytes, HeadError::LineTooLong) } else { Ok(head) }
     }
 
     /// The bytes as they stood on the wire.
-    pub fn raw(&self) -> &Bytes {
-        &self.raw
+    pub fn raw(&self) -> &[u8] {
+        self.raw.bytes()
     }
 
     /// The method, as it was written.
     pub fn method(&self) -> &str {
-        text(self.method.of(&self.raw))
+        self.raw.text(self.method)
     }
 
     /// The request target, up to its first byte that is not UTF-8.
     pub fn target(&self) -> &str {
-        text(self.target.of(&self.raw))
+        self.raw.text(self.target)
     }
 
     /// The value of the first `Host` line, or the authority of an absolute target (which wins: RFC 9112 §3.2.2);
     /// without the user that it may name.
     pub fn authority(&self) -> Option<&str> {
         // Nearly every target is a path: nothing but the Host line is looked at then.
-        if !self.target.of(&self.raw).starts_with(b"/") {
+        if !self.target.of(self.raw()).starts_with(b"/") {
             let target = self.target();
             if let Some((_, rest)) = target.split_once("://") {
                 return Some(without_user(rest.split(['/', '?']).next().unwrap_or(rest)));
@@ -111,7 +111,7 @@ impl RequestHead {
                 return Some(without_user(target));
             }
         }
-        self.host.map(|host| text(host.of(&self.raw)))
+        self.host.map(|host| self.raw.text(host))
     }
 
     /// The path and query of the target.
@@ -128,7 +128,7 @@ impl RequestHead {
 
     /// The value of the first header line called `name`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        if self.lines.may_have(name) { header(&self.raw, name) } else { None }
+        if self.lines.may_have(name) { header(self.raw(), name) } else { None }
     }
 
     /// The version of the protocol.
@@ -153,7 +153,7 @@ impl RequestHead {
 
     /// The request asks for a tunnel.
     pub fn is_connect(&self) -> bool {
-        self.method.of(&self.raw) == b"CONNECT"
+        self.method.of(self.raw()) == b"CONNECT"
     }
 
     /// The connection that carries it must not carry another flow's requests. Neither must one that carried a body:
@@ -167,7 +167,7 @@ impl RequestHead {
         self.lines.is_bound()
     }
 
-    fn scan(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
+    fn scan(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
         let Some(line) = request_line(bytes)? else { return Ok(None) };
         let mut lines = Lines::default();
         let mut host: Option<Span> = None;
@@ -191,7 +191,8 @@ impl RequestHead {
         let host = host.map(|host| host.without_user(bytes));
         let framing = lines.of_request(line.version).map_err(HeadError::Malformed)?;
         let (method, target, version) = (line.method, line.target, line.version);
-        Ok(Some((Self { raw: Bytes::new(), method, target, host, version, framing, lines }, length)))
+        let raw = WireText::new(&bytes[..length]);
+        Ok(Some(Self { raw, method, target, host, version, framing, lines }))
     }
 }
 
@@ -210,7 +211,7 @@ impl ResponseHead {
             lines.set_unshared();
         }
         let framing = lines.of_reply(version, status, method).map_err(HeadError::Malformed)?;
-        Ok(Some(Self { raw: Bytes::copy_from_slice(&bytes[..length]), status, version, framing, lines }))
+        Ok(Some(Self { raw: bytes[..length].into(), status, version, framing, lines }))
     }
 
     /// The status in the status line that `bytes` begin with, if that can be read whatever follows it.
@@ -219,7 +220,7 @@ impl ResponseHead {
     }
 
     /// The bytes as they stood on the wire.
-    pub fn raw(&self) -> &Bytes {
+    pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 

@@ -7,6 +7,7 @@
 //! `upstream::http1` with origins.
 
 pub mod head;
+pub(crate) mod known;
 mod start_line;
 mod names;
 pub mod framing;

@@ -131,14 +131,18 @@ pub(crate) fn poll_write(
             (false, true) => Ok(net::send(stream, first, flags)?),
             (true, _) => Ok(net::send(stream, rest, flags)?),
         };
-        let outcome = match stream.poll_write_ready(cx)? {
-            Poll::Ready(()) => stream.try_io(Interest::WRITABLE, send),
-            // A connection that was made a moment ago takes bytes before the runtime has heard of it.
-            Poll::Pending if *written == 0 && !first.is_empty() => match send() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                outcome => outcome,
+        // Nearly always there is room, and nobody need be woken.
+        let outcome = match stream.try_io(Interest::WRITABLE, send) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match stream.poll_write_ready(cx)? {
+                Poll::Ready(()) => continue,
+                // A connection that was made a moment ago takes bytes before the runtime has heard of it.
+                Poll::Pending if *written == 0 && !first.is_empty() => match send() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                    outcome => outcome,
+                },
+                Poll::Pending => return Poll::Pending,
             },
-            Poll::Pending => return Poll::Pending,
+            outcome => outcome,
         };
         match outcome {
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

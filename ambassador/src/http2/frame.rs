@@ -93,11 +93,14 @@ pub(super) fn put_streams(streams: u32, into: &mut BytesMut) {
     into.put_u32(streams);
 }
 
-/// Writes these whole SETTINGS with another number of streams; `None` is no limit.
-pub(super) fn put_settings(frame: &[u8], streams: Option<u32>, into: &mut BytesMut) {
+/// Writes these whole SETTINGS with another number of streams.
+pub(super) fn put_settings(frame: &[u8], streams: u32, into: &mut BytesMut) {
     let others = settings(frame).filter(|(id, _)| *id != MAX_CONCURRENT_STREAMS);
-    let all: Vec<_> =
-        streams.map(|streams| (MAX_CONCURRENT_STREAMS, streams)).into_iter().chain(others).collect();
+    let all: Vec<_> = (streams != NO_LIMIT)
+        .then_some((MAX_CONCURRENT_STREAMS, streams))
+        .into_iter()
+        .chain(others)
+        .collect();
     FrameHeader { length: 6 * all.len(), kind: SETTINGS, flags: 0, stream: 0 }.put(into);
     for (id, value) in all {
         into.put_u16(id);
@@ -116,6 +119,8 @@ pub(super) const PUSH_PROMISE: u8 = 0x5;
 pub(super) const PING: u8 = 0x6;
 pub(super) const GOAWAY: u8 = 0x7;
 pub(super) const CONTINUATION: u8 = 0x9;
+/// As many streams as the program likes.
+pub(super) const NO_LIMIT: u32 = u32::MAX;
 /// The highest stream there may be.
 pub(super) const STREAM_MAX: u32 = u32::MAX >> 1;
 const ACK: u8 = 0x1;

@@ -38,7 +38,8 @@ pub(crate) fn client() -> client::Builder {
         .max_header_list_size(HEADER_LIST_MAX)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(PENDING_ACCEPT_RESETS_MAX)
-        .max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX))
+        // It is we who open the streams: an upstream cannot make us do work by them.
+        .max_local_error_reset_streams(None)
         .max_concurrent_reset_streams(REMEMBERED_RESETS_MAX)
         .reset_stream_duration(RESETS_REMEMBERED)
         .data_frame_budget(SMALL_FRAMES_BUDGET);
@@ -68,13 +69,14 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that were opened and reset before they were looked at (rapid reset, CVE-2023-44487): in one read, since they
 /// are looked at as they come. A program may cancel a burst of calls right after it has begun them.
 const PENDING_ACCEPT_RESETS_MAX: usize = 100;
-/// Streams of a connection that had to be reset for errors of the peer (`MadeYouReset`, CVE-2025-8671). An honest peer
-/// makes none; a buggy one may make some before it is sent away.
-const LOCAL_ERROR_RESETS_MAX: usize = 128;
-/// Streams that we have reset and whose late frames are still known for what they are. Cancelled calls come in bursts.
-const REMEMBERED_RESETS_MAX: usize = 256;
+/// Streams of a connection that had to be reset for errors of the program (`MadeYouReset`, CVE-2025-8671), in its whole
+/// life. Each ends its request at the upstream, too. A late frame for a stream that is not remembered any more counts.
+const LOCAL_ERROR_RESETS_MAX: usize = 4096;
+/// Streams that we have reset and whose late frames are still known for what they are. Programs that cancel do so
+/// hundreds of times a second.
+const REMEMBERED_RESETS_MAX: usize = 2048;
 /// How long they are: the time that frames may be under way.
-const RESETS_REMEMBERED: Duration = Duration::from_secs(10);
+const RESETS_REMEMBERED: Duration = Duration::from_secs(2);
 /// What short DATA frames that wait for their reader may cost beyond their bytes. Each is accounted with 256 bytes,
 /// which is about what it takes to remember it: 8 MiB are 32 768 messages of a stream of small ones.
 const SMALL_FRAMES_BUDGET: usize = 8 * 1024 * 1024;

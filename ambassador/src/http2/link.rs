@@ -5,6 +5,7 @@
 //! What waits to be told is bounded: beyond that a connection answers for itself.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -34,6 +35,8 @@ pub(crate) struct Link {
 struct Upstream {
     connections: u32,
     streams: Streams,
+    /// What it has said of them and the program was not told yet.
+    told: VecDeque<u32>,
     farewell: Option<Farewell>,
     /// What an upstream has said that does not speak HTTP/2, until the program's side has taken it.
     foreign: BytesMut,
@@ -47,8 +50,8 @@ pub(super) enum Streams {
     Untold,
     /// It is about to say it.
     Awaited,
-    /// It has; `None` is no limit.
-    Told(Option<u32>),
+    /// It has.
+    Told,
     /// It does not speak HTTP/2.
     Foreign,
 }
@@ -95,7 +98,8 @@ impl Link {
         self.newest.load(Ordering::Relaxed) == number
     }
 
-    pub(super) fn is_connected(&self) -> bool {
+    /// Whether a connection to the upstream is there.
+    pub(crate) fn is_connected(&self) -> bool {
         !self.is_newest(0)
     }
 
@@ -104,9 +108,20 @@ impl Link {
     }
 
     /// The upstream has said how many streams it takes.
-    pub(super) fn take_streams(&self, streams: Option<u32>) {
-        self.upstream().streams = Streams::Told(streams);
+    pub(super) fn take_streams(&self, streams: u32) {
+        let mut upstream = self.upstream();
+        upstream.streams = Streams::Told;
+        if upstream.told.len() == TOLD_MAX {
+            // The last one counts.
+            upstream.told.pop_back();
+        }
+        upstream.told.push_back(streams);
         self.to_program.wake();
+    }
+
+    /// What the program is to be told next of how many streams the upstream takes.
+    pub(super) fn next_streams(&self) -> Option<u32> {
+        self.upstream().told.pop_front()
     }
 
     /// The upstream has said why it leaves.
@@ -166,6 +181,8 @@ impl Lane {
     }
 }
 
+/// How many numbers of streams wait to be told at most.
+const TOLD_MAX: usize = 8;
 /// The most bytes of frames that wait: more than a hundred of PING, and the longest GOAWAY that is read.
 const LANE_MAX: usize = 2 * 1024;
 /// The most bytes of an upstream that does not speak HTTP/2 that wait: more than an error page needs.

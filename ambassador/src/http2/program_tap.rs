@@ -36,8 +36,8 @@ enum Opening {
     Unsaid,
     /// They wait for the upstream's.
     Held(BytesMut),
-    /// They are out, and said this of streams; `None` is no limit.
-    Told(Option<u32>),
+    /// They are out, and said this of streams.
+    Told(u32),
     /// The upstream turned out to speak something else: it alone is heard.
     Foreign,
 }
@@ -47,14 +47,6 @@ impl ProgramTap {
     pub(crate) fn tap<S: AsyncRead + AsyncWrite + Unpin>(socket: S, link: Arc<Link>) -> Tapped<S, Self> {
         let tap = Self { link, opening: Opening::Unsaid, h2_awaits_ack: true, acks_awaited: 0, asked: None };
         Tapped::new(socket, tap, limits::PREFACE, 0)
-    }
-
-    /// What the program is told as long as nobody knows better.
-    fn allowed(&self) -> Option<u32> {
-        match self.link.streams() {
-            Streams::Told(streams) => streams,
-            Streams::Untold | Streams::Awaited | Streams::Foreign => Some(limits::STREAMS_AT_FIRST),
-        }
     }
 
     fn settings_ack(&mut self) -> Fate {
@@ -71,12 +63,24 @@ impl ProgramTap {
             self.asked = None;
             return Fate::Passed;
         }
-        self.hand_over(frame)
+        // Nobody else has asked but the upstream.
+        self.hand_over(frame);
+        Fate::Dropped
+    }
+
+    fn ping(&self, frame: &[u8]) -> Fate {
+        if self.hand_over(frame) { Fate::Dropped } else { Fate::Passed }
+    }
+
+    /// Says `frame` to the upstream; `false` if it cannot be told.
+    fn hand_over(&self, frame: &[u8]) -> bool {
+        let hears = self.link.is_connected() || self.link.streams() == Streams::Awaited;
+        hears && self.link.to_upstream.put(frame)
     }
 
     /// Says the first SETTINGS, which `h2` wants to say with a limit of its own.
     fn open(&mut self, settings: &[u8], out: &mut BytesMut) {
-        let streams = self.allowed();
+        let streams = self.link.next_streams().unwrap_or(limits::STREAMS_AT_FIRST);
         self.opening = Opening::Told(streams);
         frame::put_settings(settings, streams, out);
     }
@@ -92,13 +96,6 @@ impl ProgramTap {
             }
             _ => out.extend_from_slice(bytes),
         }
-    }
-
-    /// Lets the upstream answer, if it can be told.
-    fn hand_over(&self, frame: &[u8]) -> Fate {
-        let hears = self.link.is_connected() || self.link.streams() == Streams::Awaited;
-        let told = hears && self.link.to_upstream.put(frame);
-        if told { Fate::Dropped } else { Fate::Passed }
     }
 
     /// Passes on why the program leaves; `h2` would tell the upstream that all is well.
@@ -129,7 +126,7 @@ impl Tap for ProgramTap {
         match header.kind {
             frame::SETTINGS => self.settings_ack(),
             frame::PING if header.is_ack() => self.pong(bytes),
-            frame::PING => self.hand_over(bytes),
+            frame::PING => self.ping(bytes),
             _ => {
                 self.left(bytes);
                 Fate::Passed
@@ -176,7 +173,7 @@ impl Tap for ProgramTap {
                 self.opening = Opening::Foreign;
                 return false;
             }
-            Streams::Untold | Streams::Told(_) => {}
+            Streams::Untold | Streams::Told => {}
         }
         let (settings, rest) = (settings.split(), out.split());
         self.open(&settings, out);
@@ -188,14 +185,15 @@ impl Tap for ProgramTap {
         match self.opening {
             Opening::Unsaid | Opening::Held(_) => {}
             Opening::Foreign => out.unsplit(self.link.take_foreign()),
-            Opening::Told(told) => {
-                if let Streams::Told(streams) = self.link.streams()
-                    && streams != told
-                {
-                    self.opening = Opening::Told(streams);
-                    self.acks_awaited += 1;
-                    frame::put_streams(streams.unwrap_or(u32::MAX), out);
+            Opening::Told(mut told) => {
+                while let Some(streams) = self.link.next_streams() {
+                    if streams != told {
+                        self.acks_awaited += 1;
+                        frame::put_streams(streams, out);
+                        told = streams;
+                    }
                 }
+                self.opening = Opening::Told(told);
                 out.unsplit(self.link.to_program.take());
             }
         }

@@ -57,7 +57,7 @@ impl UpstreamTap {
         if let Some(link) = self.link()
             && (is_first || streams.is_some())
         {
-            link.take_streams(streams);
+            link.take_streams(streams.unwrap_or(frame::NO_LIMIT));
         }
     }
 
@@ -117,7 +117,13 @@ impl Tap for UpstreamTap {
     fn takes_all(&mut self, bytes: &[u8], is_end: bool) -> Taken {
         if !self.is_foreign {
             match FrameHeader::parse(bytes) {
-                Some(header) if header.is(frame::SETTINGS) => return Taken::Nothing,
+                Some(header) if header.is(frame::SETTINGS) => {
+                    // Some say theirs later, or never; programs take the first that comes for them.
+                    if let Some(link) = self.link().filter(|_| header.is_ack()) {
+                        link.await_nobody();
+                    }
+                    return Taken::Nothing;
+                }
                 None if !is_end => return Taken::Undecided,
                 None if bytes.is_empty() => return Taken::Nothing,
                 _ => {}

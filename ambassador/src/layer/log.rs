@@ -39,10 +39,11 @@ impl<S: Serve> Log<S> {
 impl<S: Serve> Serve for Log<S> {
     async fn serve(&self, mut request: Box<Request>) -> Outcome {
         if let Some(plan) = &request.plan {
-            plan.trail.sent(request.head.wire_length());
+            let head = request.head.wire_length();
             if let Some(bytes) = request.body.length_at_hand() {
-                plan.trail.sent(bytes);
+                plan.trail.sent(head + bytes);
             } else {
+                plan.trail.sent(head);
                 let plan = Arc::clone(plan);
                 request.body.on_end(Box::new(move |end| plan.trail.sent(end.bytes)));
             }
@@ -114,7 +115,9 @@ impl Entry {
             received: response.head.wire_length(),
         };
         response.body.on_end(Box::new(move |BodyEnd { bytes, sent, status, clean, grpc_status, at }| {
-            self.plan.trail.sent(sent);
+            if sent > 0 {
+                self.plan.trail.sent(sent);
+            }
             let grpc_status = head.grpc_status.or(grpc_status);
             let (error, received) = (head.error.or(clean.err().map(ErrorType::from)), head.received + bytes);
             self.finish(Answer { status: head.status.or(status), grpc_status, error, received }, at);

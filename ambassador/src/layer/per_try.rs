@@ -42,12 +42,13 @@ impl<S: Serve> PerTry<S> {
 
 impl<S: Serve> Serve for PerTry<S> {
     async fn serve(&self, request: Box<Request>) -> Outcome {
-        let Some(plan) = request.plan.clone() else { return Box::pin(self.inner.serve(request)).await };
+        let Some(plan) = &request.plan else { return Box::pin(self.inner.serve(request)).await };
         let timeouts = &plan.route().timeouts;
-        let watched = timeouts.per_try.filter(|_| !plan.route().mode.acts());
-        let _overrun = Overrun::watch(&plan, request.resumed, watched, ShadowDecision::TimeoutPerTry);
         let acts = plan.route().mode.acts();
+        let watched = timeouts.per_try.filter(|_| !acts);
+        let _overrun = Overrun::watch(plan, request.resumed, watched, ShadowDecision::TimeoutPerTry);
         let limit = if acts { plan.deadline.attempt_limit(request.now, timeouts) } else { Limit::None };
+        let whole = timeouts.request.unwrap_or_default();
         let left = match limit {
             // Boxed, because the timer takes room, and few routes have such a limit.
             Limit::Own(limit) => return Box::pin(self.within(limit, request)).await,
@@ -62,7 +63,7 @@ impl<S: Serve> Serve for PerTry<S> {
         let mut attempt = pin!(self.inner.serve(request));
         poll_fn(|cx| match attempt.as_mut().poll(cx) {
             Poll::Pending if has_waited && until.is_some_and(|until| Instant::now() >= until) => {
-                Poll::Ready(Err(ProxyError::RequestTimeout(timeouts.request.unwrap_or_default())))
+                Poll::Ready(Err(ProxyError::RequestTimeout(whole)))
             }
             Poll::Pending => {
                 has_waited = true;

@@ -33,6 +33,8 @@ pub struct Body {
     grpc_status: Option<u16>,
     hooks: EndHooks,
     bound: Option<Bound>,
+    /// When the last of it arrived, as long as nobody has waited since.
+    arrived: Option<Instant>,
 }
 
 enum Kind {
@@ -92,6 +94,15 @@ impl Body {
         Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Whole(bytes) })
     }
 
+    /// Makes an empty body one that is at hand as a whole, whose last byte has arrived at `now`: a reader that takes all
+    /// of it at once has it then.
+    pub fn fill(&mut self, bytes: Bytes, now: Instant) {
+        if !bytes.is_empty() {
+            self.kind = Kind::Whole(bytes);
+        }
+        self.arrived = Some(now);
+    }
+
     /// The body of an HTTP/2 message.
     pub fn http2(stream: h2::RecvStream) -> Self {
         let incoming = Incoming::new(stream);
@@ -140,6 +151,7 @@ impl Body {
     /// Goes on with what must not wait until the reader of this body takes more. `Ready` when the body is cut
     /// meanwhile.
     pub fn drive(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        self.arrived = None;
         let driven = if let Kind::Source(source) = &mut self.kind { source.drive(cx) } else { Poll::Pending };
         let error = match driven {
             Poll::Ready(error) => error,
@@ -175,7 +187,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, bytes: 0, grpc_status: None, hooks: EndHooks::default(), bound: None }
+        Self { kind, bytes: 0, grpc_status: None, hooks: EndHooks::default(), bound: None, arrived: None }
     }
 
     fn end(&mut self, clean: Result<(), BodyErrorKind>) {
@@ -188,7 +200,8 @@ impl Body {
         if self.hooks.is_empty() {
             return;
         }
-        let (bytes, grpc_status, at) = (self.bytes, self.grpc_status, Instant::now());
+        let at = self.arrived.unwrap_or_else(Instant::now);
+        let (bytes, grpc_status) = (self.bytes, self.grpc_status);
         let end = BodyEnd { bytes, sent, status, clean, grpc_status, at };
         mem::take(&mut self.hooks).tell(end);
     }

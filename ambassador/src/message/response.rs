@@ -95,7 +95,7 @@ impl Response {
 /// The head of a reply.
 pub enum ResponseHead {
     /// As it stood on the wire.
-    Http1(head::ResponseHead),
+    Http1(Arc<head::ResponseHead>),
     /// None that could be read without a guess: its bytes are in the body or in the upgrade. With the status, if at
     /// least that is clear.
     Unread(Option<u16>),

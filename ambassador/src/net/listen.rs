@@ -107,6 +107,9 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     }
     // What it accepts inherits this.
     socket.set_tcp_nodelay(true)?;
+    // Between two ends of one host there is nothing to congest: a pacing one (BBR) would measure a path that is none.
+    // Where it is not allowed, the default serves as well.
+    let _ = socket.set_tcp_congestion(b"reno");
     urgent::read_in_place(&socket)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;

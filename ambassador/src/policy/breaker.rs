@@ -4,6 +4,7 @@
 //! It speaks resilience4j's words and follows its state machine, in the full form (a sliding window) and in a short one
 //! (consecutive failures). It must never admit more probes than permitted, and never close without a success.
 
+mod calm;
 mod machine;
 #[cfg(test)]
 mod tests;

@@ -5,10 +5,12 @@
 //! no header is added. The connection lives as long as its upstream's, as if they were one.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     net::SocketAddr,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +18,7 @@ use h2::{RecvStream, server};
 use tokio::{
     net::TcpStream,
     task::{JoinSet, yield_now},
+    time::{Sleep, sleep},
 };
 
 use super::{http1::server::FlowEnd, http2_socket::Socket, http2_stream};
@@ -66,7 +69,7 @@ pub async fn serve(
             if greets {
                 streams.spawn(upstream::greet(Arc::clone(&flow)));
             }
-            Server { connection, streams, flow, stack, link, wish: None }.run().await
+            Server { connection, streams, flow, stack, link, wish: None, patience: None }.run().await
         }
         Err(error) => end_of(&error),
     };
@@ -84,6 +87,7 @@ struct Server {
     link: Arc<Link>,
     /// What has been done of what the link's ending asks.
     wish: Option<Wish>,
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Server {
@@ -105,7 +109,9 @@ impl Server {
                 }
             }
             while let Poll::Ready(Some(_)) = self.streams.poll_join_next(cx) {}
-            let Poll::Ready(wish) = self.link.ending.poll_beyond(cx, self.wish) else { return Poll::Pending };
+            let Poll::Ready(wish) = self.link.ending.poll_beyond(cx, self.wish) else {
+                return self.poll_abandoned(cx).map(|()| FlowEnd::Cut);
+            };
             self.wish = Some(wish);
             match wish {
                 Wish::Leave => self.connection.graceful_shutdown(),
@@ -114,12 +120,25 @@ impl Server {
         }
     }
 
+    /// Waits until a program whose upstream is gone has had the time to say that it knows. One that speaks HTTP/2 ends
+    /// its connection before.
+    fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.wish.is_none() || self.link.is_connected() || !self.streams.is_empty() {
+            self.patience = None;
+            return Poll::Pending;
+        }
+        self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE))).as_mut().poll(cx)
+    }
+
     fn start(&mut self, request: http::Request<RecvStream>, respond: server::SendResponse<Bytes>) {
         let program = Arc::new(ProgramStream::new(respond));
         let (flow, stack, link) = (self.flow.clone(), self.stack.clone(), self.link.clone());
         self.streams.spawn(http2_stream::serve(request, program, flow, stack, link));
     }
 }
+
+/// How long a connection may last without a stream and without an upstream, after its program was told to go.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection that `h2` ended itself was the program's fault, or an attack.
 fn end_of(error: &h2::Error) -> FlowEnd {

@@ -12,8 +12,10 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use prometheus::{Histogram, IntCounter};
 
+use crate::telemetry::durations::Series;
 use crate::telemetry::event::Destination;
 use crate::telemetry::labels::{Enforcement, ErrorType, Method, RejectReason, RetryOutcome, Timeout};
+use crate::telemetry::shards::Shard;
 
 /// Number of an interned label text; [`OTHER`] is the overflow bucket.
 pub(crate) type LabelId = u32;
@@ -32,12 +34,40 @@ pub(crate) struct CallKey {
 }
 
 impl CallKey {
-    /// Itself, if `known` has it or room for it; else what is common to all calls that are not told apart.
-    pub(crate) fn within<H>(self, known: &HandleMap<Self, H>) -> Self {
-        if known.len() < CALLS_MOST || known.contains_key(&self) {
-            return self;
-        }
+    /// What is common to all calls that are not told apart.
+    fn folded(self) -> Self {
         Self { route: self.route, upstream: OTHER, method: Method::Other, status: Some(0), error: self.error }
+    }
+}
+
+/// The series of calls that one worker has met.
+#[derive(Default)]
+pub(crate) struct Calls {
+    index: HandleMap<CallKey, usize>,
+    series: Vec<Series>,
+    /// The next call is mostly like the one before.
+    latest: Option<(CallKey, usize)>,
+}
+
+impl Calls {
+    /// The series of `key`, or of what it is counted together with, which `make` makes when it is first met.
+    pub(crate) fn of(&mut self, key: CallKey, make: impl FnOnce(CallKey) -> Series) -> &mut Series {
+        let at = match self.latest {
+            Some((latest, at)) if latest == key => at,
+            _ => self.look_up(key, make),
+        };
+        &mut self.series[at]
+    }
+
+    fn look_up(&mut self, key: CallKey, make: impl FnOnce(CallKey) -> Series) -> usize {
+        let is_told_apart = self.index.len() < CALLS_MOST || self.index.contains_key(&key);
+        let shown = if is_told_apart { key } else { key.folded() };
+        let at = *self.index.entry(shown).or_insert_with(|| {
+            self.series.push(make(shown));
+            self.series.len() - 1
+        });
+        self.latest = Some((key, at));
+        at
     }
 }
 
@@ -60,10 +90,12 @@ pub(crate) type HandleMap<K, H> = HashMap<K, H, BuildHasherDefault<KeyHasher>>;
 #[derive(Default)]
 pub(crate) struct Handles {
     registry: u64,
-    pub(crate) requests: HandleMap<CallKey, Histogram>,
-    pub(crate) attempts: HandleMap<CallKey, Histogram>,
+    pub(crate) requests: Calls,
+    pub(crate) attempts: Calls,
     pub(crate) dials: HandleMap<LabelId, Histogram>,
     pub(crate) counters: HandleMap<CounterKey, IntCounter>,
+    /// What HTTP/1 requests carry.
+    pub(crate) http1_bytes: Option<Shard<2>>,
     latest: Option<Latest>,
 }
 

@@ -10,6 +10,7 @@
 #[macro_use]
 pub mod labels;
 pub mod access_log;
+mod durations;
 pub mod event;
 mod facade;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod registry;
 mod safe_json;
 pub mod scrape;
 pub mod shadow;
+mod shards;
 pub mod summary;
 mod units;
 

@@ -54,19 +54,19 @@ impl Metrics {
                 status: request.status.map(known_status),
                 error: request.error,
             };
-            let key = key.within(&handles.requests);
-            handles
-                .requests
-                .entry(key)
-                .or_insert_with(|| {
-                    let (status, error) = (status_label(key.status), error_label(key.error));
-                    let route = self.route(&request.route);
-                    let upstream = self.upstream(&request.destination);
-                    let upstream = told_apart(key.upstream, &upstream);
-                    let labels = [&*route.text, upstream, key.method.as_str(), &status, error];
-                    self.request_duration.with_label_values(&labels)
-                })
-                .observe(request.duration.as_secs_f64());
+            let series = handles.requests.of(key, |key| {
+                let (status, error) = (status_label(key.status), error_label(key.error));
+                let (route, upstream) = (self.route(&request.route), self.upstream(&request.destination));
+                let upstream = told_apart(key.upstream, &upstream);
+                self.request_duration.series(&[&*route.text, upstream, key.method.as_str(), &status, error])
+            });
+            series.record(request.duration);
+            // The frames of HTTP/2 belong to its connection, which counts them itself.
+            if request.protocol == Protocol::Http1 {
+                let bytes = handles.http1_bytes.get_or_insert_with(|| self.http1_bytes());
+                bytes.add(Direction::Sent as usize, request.bytes_sent);
+                bytes.add(Direction::Received as usize, request.bytes_received);
+            }
         });
         if let Some(status) = request.grpc_status.map(|status| status.min(UNKNOWN_GRPC)) {
             let (route, upstream) = (self.route(&request.route).id, self.upstream(&request.destination).id);
@@ -85,10 +85,6 @@ impl Metrics {
                 _ => continue,
             };
             self.timeout(&request.route, timeout, Enforcement::Shadow);
-        }
-        // The frames of HTTP/2 belong to its connection, which counts them itself.
-        if request.protocol != Protocol::Http2 {
-            self.bytes(request.protocol, request.bytes_sent, request.bytes_received);
         }
     }
 
@@ -121,18 +117,13 @@ impl Metrics {
                 status: attempt.status.map(known_status),
                 error: attempt.error,
             };
-            let key = key.within(&handles.attempts);
-            handles
-                .attempts
-                .entry(key)
-                .or_insert_with(|| {
-                    let (status, error) = (status_label(key.status), error_label(key.error));
-                    let route = self.route(&attempt.route);
-                    let upstream = self.upstream(&attempt.destination);
-                    let upstream = told_apart(key.upstream, &upstream);
-                    self.attempt_duration.with_label_values(&[&*route.text, upstream, &status, error])
-                })
-                .observe(attempt.duration.as_secs_f64());
+            let series = handles.attempts.of(key, |key| {
+                let (status, error) = (status_label(key.status), error_label(key.error));
+                let (route, upstream) = (self.route(&attempt.route), self.upstream(&attempt.destination));
+                let upstream = told_apart(key.upstream, &upstream);
+                self.attempt_duration.series(&[&*route.text, upstream, &status, error])
+            });
+            series.record(attempt.duration);
         });
     }
 

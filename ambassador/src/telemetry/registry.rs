@@ -6,9 +6,8 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -16,12 +15,14 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::telemetry::durations::Durations;
 use crate::telemetry::event::Destination;
 use crate::telemetry::handles::{LabelId, OTHER};
 use crate::telemetry::interner::Interner;
 use crate::telemetry::labels::{Direction, GivenUpReason, HoldOutcome, Protocol, TestResult};
 use crate::telemetry::names::{self, Name};
 use crate::telemetry::process;
+use crate::telemetry::shards::{Shard, Shards};
 
 /// Reads the kernel programs' counters: full metric name (`ambassador_bpf_…_total`), verdict label (empty for none),
 /// value. Called once per scrape.
@@ -33,8 +34,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) kernel: OnceLock<KernelCounters>,
     labels: Labels,
-    pub(crate) request_duration: HistogramVec,
-    pub(crate) attempt_duration: HistogramVec,
+    pub(crate) request_duration: Durations,
+    pub(crate) attempt_duration: Durations,
     pub(crate) connect_duration: HistogramVec,
     pub(crate) connect_failures: IntCounterVec,
     hold_duration: Vec<Histogram>,
@@ -54,6 +55,9 @@ pub(crate) struct Metrics {
     connections: Vec<IntCounter>,
     connections_active: Vec<IntGauge>,
     tcp_bytes: Vec<[IntCounter; 2]>,
+    /// What HTTP/1 requests carried, by [`Direction`], and how much of that `tcp_bytes` has.
+    http1_bytes: Shards<2>,
+    http1_bytes_told: Mutex<[u64; 2]>,
 }
 
 impl Metrics {
@@ -90,8 +94,8 @@ impl Metrics {
             id: NEXT_REGISTRY.fetch_add(1, Ordering::Relaxed),
             kernel: OnceLock::new(),
             labels: Labels::new(destination_cap),
-            request_duration: histograms(names::REQUEST_DURATION, &names::HTTP_BUCKETS, &call)?,
-            attempt_duration: histograms(names::ATTEMPT_DURATION, &names::HTTP_BUCKETS, &attempt)?,
+            request_duration: register(&registry, Durations::new(names::REQUEST_DURATION, &call)?)?,
+            attempt_duration: register(&registry, Durations::new(names::ATTEMPT_DURATION, &attempt)?)?,
             connect_duration: histograms(names::CONNECT_DURATION, &names::CONNECT_BUCKETS, &["upstream"])?,
             connect_failures: counters(names::CONNECT_FAILURES, &["upstream", "reason"])?,
             hold_duration: HoldOutcome::ALL
@@ -126,12 +130,15 @@ impl Metrics {
                 .map(|p| connections_active.with_label_values(&[p.as_str()]))
                 .collect(),
             tcp_bytes: Protocol::ALL.iter().map(bytes_of).collect(),
+            http1_bytes: Shards::default(),
+            http1_bytes_told: Mutex::default(),
             registry,
         })
     }
 
     /// The page in Prometheus' text format.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
+        self.settle_bytes();
         let families = self.registry.gather();
         let mut page = TextEncoder::new().encode_to_string(&families)?;
         let mut kernel = self.kernel.get().map(|read| read()).unwrap_or_default();
@@ -191,6 +198,21 @@ impl Metrics {
 
     pub(crate) fn tcp_bytes(&self, protocol: Protocol) -> &[IntCounter; 2] {
         &self.tcp_bytes[protocol as usize]
+    }
+
+    /// A worker's own count of what HTTP/1 requests carry.
+    pub(crate) fn http1_bytes(&self) -> Shard<2> {
+        self.http1_bytes.shard()
+    }
+
+    /// Brings what workers have counted for themselves to where it is shown.
+    fn settle_bytes(&self) {
+        let mut told = self.http1_bytes_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = self.http1_bytes.sum();
+        for ((counter, told), counted) in self.tcp_bytes(Protocol::Http1).iter().zip(&*told).zip(counted) {
+            counter.inc_by(counted.wrapping_sub(*told));
+        }
+        *told = counted;
     }
 }
 

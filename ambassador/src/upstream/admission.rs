@@ -103,8 +103,9 @@ impl RouteState {
     ) {
         let Some(outcome) = outcome.call_outcome() else { return };
         // Permits stand in the order of their breakers.
-        for (position, permit) in permits.given.into_iter().flatten().enumerate() {
-            let transition = permit.sample(now, outcome, elapsed);
+        let given = permits.given.into_iter().flatten();
+        for (position, (permit, breaker)) in given.zip(&self.breakers).enumerate() {
+            let transition = permit.sample(breaker, now, outcome, elapsed);
             self.announce(transition, position, endpoint, asker);
         }
     }

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
+use tokio::time::Instant;
 
 use super::{lease::Lease, pool, sending::Sending};
 use crate::{
@@ -21,14 +22,13 @@ use crate::{
     message::{
         Pipelined, ReplyAt,
         body::{Body, BodyError, BodySource},
-        interim::InterimSink,
         progress::Progress,
     },
 };
 
 /// A reply's head, and what came with it.
 pub(super) struct Received {
-    pub(super) head: ResponseHead,
+    pub(super) head: Arc<ResponseHead>,
     pub(super) rest: Bytes,
 }
 
@@ -38,7 +38,6 @@ pub(super) struct Download {
     connection: Option<Lease>,
     sending: Sending,
     head: Arc<RequestHead>,
-    interim: InterimSink,
     begun: Bytes,
     buffer: BytesMut,
     delimiter: Delimiter,
@@ -50,13 +49,12 @@ impl Download {
         connection: Lease,
         sending: Sending,
         head: Arc<RequestHead>,
-        interim: InterimSink,
         delimiter: Delimiter,
         reusable: bool,
     ) -> Self {
         let connection = Some(connection);
         let (begun, buffer) = (Bytes::new(), BytesMut::new());
-        Self { connection, sending, head, interim, begun, buffer, delimiter, reusable }
+        Self { connection, sending, head, begun, buffer, delimiter, reusable }
     }
 
     /// Yields `begun` first, which has passed the delimiter already; `beyond` has come after the end.
@@ -71,14 +69,16 @@ impl Download {
             return false;
         }
         if let Some(connection) = self.connection.take() {
-            conclude(connection, &self.sending, &self.interim, self.reusable);
+            conclude(connection, &self.sending, self.reusable, Instant::now());
         }
         true
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         match &self.connection {
-            Some(connection) => self.sending.poll(cx, &connection.stream, self.head.raw(), &self.interim),
+            Some(connection) => {
+                self.sending.poll(cx, &connection.stream, self.head.raw(), connection.program())
+            }
             None => Poll::Ready(Ok(())),
         }
     }
@@ -101,7 +101,7 @@ impl Download {
             Ok(more) if !more.is_empty() => Err(more),
             Ok(_) => Ok(()),
             Err(_) => {
-                self.interim.cut_off();
+                connection.program().cut_off();
                 Ok(())
             }
         })
@@ -135,14 +135,14 @@ enum Reading {
     Over,
 }
 
-/// Gives up the connection of an exchange that is over: to the pool when it is fit for another request.
-pub(super) fn conclude(connection: Lease, sending: &Sending, interim: &InterimSink, reusable: bool) {
+/// Gives up the connection of an exchange that is over at `now`: to the pool when it is fit for another request.
+pub(super) fn conclude(connection: Lease, sending: &Sending, reusable: bool, now: Instant) {
     if reusable && sending.is_sent() {
-        pool::give_back(connection.release());
+        pool::give_back(connection.release(), now);
     } else if sending.is_refused() {
-        interim.cut_off();
+        connection.program().cut_off();
     } else if !reusable {
-        interim.spend();
+        connection.program().spend();
     }
 }
 
@@ -164,12 +164,13 @@ impl BodySource for Download {
         if let Poll::Ready(Err(error)) = sent {
             return Poll::Ready(Some(Err(error)));
         }
-        if self.sending.is_sent() && self.interim.has_more() {
+        let Some(connection) = &self.connection else { return Poll::Ready(None) };
+        let program = connection.program();
+        if self.sending.is_sent() && program.has_more() {
+            let reading = if program.has_strayed() { Reading::Over } else { Reading::Along };
             let received = std::mem::take(&mut self.buffer).freeze();
-            let reading = if self.interim.has_strayed() { Reading::Over } else { Reading::Along };
             return Poll::Ready(self.relay(received, reading));
         }
-        let Some(connection) = &self.connection else { return Poll::Ready(None) };
         let taken = match ready!(wire::poll_read_body(&connection.stream, cx, &mut self.buffer)) {
             Ok(0) => {
                 self.connection = None;

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     connection::Connection,
@@ -29,13 +29,13 @@ use crate::{
     http1::{
         framing::Delimiter,
         head::{RequestHead, ResponseHead, is_worth_parsing},
+        known,
         wire::{self, Behind},
     },
     message::{
         self, Pipelined, ReplyAt, Request, Response,
         body::{Body, BodyError},
         error::ProxyError,
-        interim::InterimSink,
         plan::Plan,
     },
 };
@@ -50,20 +50,12 @@ pub(crate) async fn exchange(
     request: Box<Request>,
 ) -> Result<Box<Response>, ProxyError> {
     let failures = Failures::of(request.plan.as_deref());
-    let (sending, interim) = (Sending::new(request.body, request.progress), request.interim);
+    let sending = Sending::new(request.body, request.progress);
     let is_followed = connection.key.destination == request.flow.original_dst;
-    let connection = Lease::new(connection, interim.clone());
+    let connection = Lease::new(connection, request.interim);
     let received = BytesMut::new();
-    let mut exchange = Exchange {
-        connection,
-        is_followed,
-        head,
-        sending,
-        interim,
-        received,
-        replied: false,
-        staleness: None,
-    };
+    let mut exchange =
+        Exchange { connection, is_followed, head, sending, received, replied: false, staleness: None };
     let mut interims = 0;
     loop {
         let Received { head: reply, rest } = match exchange.reply_head().await {
@@ -78,11 +70,11 @@ pub(crate) async fn exchange(
         exchange.received = BytesMut::from(rest);
         interims += 1;
         if interims > INTERIM_MAX {
-            let rest = std::mem::replace(&mut exchange.received, BytesMut::from(&reply.raw()[..]));
+            let rest = std::mem::replace(&mut exchange.received, BytesMut::from(reply.raw()));
             exchange.received.unsplit(rest);
             return Ok(exchange.relay_unread());
         }
-        exchange.interim.send(reply.raw()).await.map_err(ProxyError::ClientGone)?;
+        exchange.connection.program().send(reply.raw()).await.map_err(ProxyError::ClientGone)?;
     }
 }
 
@@ -107,7 +99,6 @@ struct Exchange {
     is_followed: bool,
     head: Arc<RequestHead>,
     sending: Sending,
-    interim: InterimSink,
     received: BytesMut,
     replied: bool,
     /// Until when bytes behind the request wait for a sign that the connection is not stale.
@@ -130,7 +121,7 @@ impl Exchange {
         let mut searched = 0;
         loop {
             if self.received.len() > searched && is_worth_parsing(&self.received, searched) {
-                match ResponseHead::parse(&self.received, self.head.method()) {
+                match known::reply(&self.received, self.head.method()) {
                     Ok(Some(head)) => {
                         let rest = self.received.split_off(head.raw().len()).freeze();
                         self.received = BytesMut::new();
@@ -149,7 +140,9 @@ impl Exchange {
 
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Arrived>, ProxyError>> {
         let stream = &self.connection.stream;
-        if let Poll::Ready(Err(error)) = self.sending.poll(cx, stream, self.head.raw(), &self.interim) {
+        if let Poll::Ready(Err(error)) =
+            self.sending.poll(cx, stream, self.head.raw(), self.connection.program())
+        {
             return Poll::Ready(Err(match error {
                 BodyError::Malformed(what) => ProxyError::MalformedRequest(what),
                 BodyError::Reset(source) => ProxyError::ClientGone(source),
@@ -161,13 +154,12 @@ impl Exchange {
             }));
         }
         let Poll::Ready(read) = self.poll_read(cx) else {
+            let program = self.connection.program();
             return match () {
                 () if !self.sending.is_sent() => Poll::Pending,
-                () if self.interim.has_strayed() => {
-                    self.poll_staleness(cx).map(|()| Ok(Some(Arrived::Unread)))
-                }
+                () if program.has_strayed() => self.poll_staleness(cx).map(|()| Ok(Some(Arrived::Unread))),
                 // Whatever becomes of the request now, its program sees it as it would directly.
-                () if self.interim.is_pipelined() => Poll::Ready(Ok(Some(Arrived::Nothing))),
+                () if program.is_pipelined() => Poll::Ready(Ok(Some(Arrived::Nothing))),
                 () => Poll::Pending,
             };
         };
@@ -191,8 +183,7 @@ impl Exchange {
             }
             *replied = true;
             // Nearly every head comes in one piece: parse it where it stands.
-            let whole =
-                if received.is_empty() { ResponseHead::parse(bytes, head.method()) } else { Ok(None) };
+            let whole = if received.is_empty() { known::reply(bytes, head.method()) } else { Ok(None) };
             let (arrived, behind) = match whole {
                 Ok(Some(head)) => {
                     let rest = Bytes::copy_from_slice(&bytes[head.raw().len()..]);
@@ -268,7 +259,7 @@ impl Exchange {
         response
     }
 
-    fn finish(mut self, reply: ResponseHead, mut rest: Bytes) -> Box<Response> {
+    fn finish(mut self, reply: Arc<ResponseHead>, mut rest: Bytes) -> Box<Response> {
         let mut delimiter = Delimiter::from(reply.framing());
         let taken = match delimiter.advance(&rest) {
             Ok(taken) if !self.is_upgraded(reply.status()) => taken,
@@ -296,16 +287,17 @@ impl Exchange {
             self.connection.hold_open();
         }
         let reusable = clean && reply.persists(&self.head) && (is_kept || self.is_followed);
-        let body = if delimiter.is_done() && self.sending.is_over() {
-            conclude(self.connection, &self.sending, &self.interim, reusable);
-            Body::whole(rest)
+        let mut response = Response::new(message::ResponseHead::Http1(reply), Body::empty());
+        if delimiter.is_done() && self.sending.is_over() {
+            let now = Instant::now();
+            conclude(self.connection, &self.sending, reusable, now);
+            response.body.fill(rest, now);
         } else {
-            let mut download =
-                Download::new(self.connection, self.sending, self.head, self.interim, delimiter, reusable);
+            let mut download = Download::new(self.connection, self.sending, self.head, delimiter, reusable);
             download.begin_with(rest, beyond.into());
-            Body::source(download)
-        };
-        Response::new(message::ResponseHead::Http1(reply), body)
+            response.body = Body::source(download);
+        }
+        response
     }
 }
 

@@ -21,6 +21,11 @@ impl Lease {
         Self { connection: Some(connection), program }
     }
 
+    /// The program's end of the exchange.
+    pub(super) fn program(&self) -> &InterimSink {
+        &self.program
+    }
+
     /// Ends the lease: the connection goes on to live.
     pub(super) fn release(mut self) -> Box<Connection> {
         self.connection.take().expect(HELD)

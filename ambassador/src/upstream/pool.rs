@@ -191,10 +191,10 @@ pub(crate) fn return_spare(flow: FlowId, destination: SocketAddr, spare: Spare) 
     });
 }
 
-/// Gives an idle, clean connection back to its flow, or to all if the flow has ended.
-pub(crate) fn give_back(mut connection: Box<Connection>) {
+/// Gives a clean connection, which is idle from `now` on, back to its flow, or to all if the flow has ended.
+pub(crate) fn give_back(mut connection: Box<Connection>, now: Instant) {
     connection.reused = true;
-    connection.idle_since = Instant::now();
+    connection.idle_since = now;
     let evicted = POOL.with_borrow_mut(|pool| {
         pool.keep_swept();
         let Some(own) = pool.own.get_mut(&connection.flow) else {

@@ -32,7 +32,8 @@ use crate::{
 pub(super) struct Sending {
     written: usize,
     chunk: Bytes,
-    body: Body,
+    /// `None`: there is none, as most requests have. Boxed, because the exchange is moved about.
+    body: Option<Box<Body>>,
     state: SendState,
     progress: Progress,
 }
@@ -54,6 +55,7 @@ enum SendState {
 impl Sending {
     /// A request of which nothing is sent yet.
     pub(super) fn new(body: Body, progress: Progress) -> Self {
+        let body = if body.is_end_stream() { None } else { Some(Box::new(body)) };
         Self { written: 0, chunk: Bytes::new(), body, state: SendState::Sending, progress }
     }
 
@@ -148,17 +150,17 @@ impl Sending {
         if self.state == SendState::Cutting {
             wire::shutdown_write(stream);
             self.state = SendState::Cut;
-        } else if self.body.is_end_stream() {
+        } else if self.body.as_deref().is_none_or(http_body::Body::is_end_stream) {
             self.state = SendState::Sent;
             self.progress.note(Sent::Fully);
         }
     }
 
     fn take(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, BodyError> {
-        if self.body.is_end_stream() {
+        let Some(body) = self.body.as_mut().filter(|body| !body.is_end_stream()) else {
             return Ok(Poll::Ready(()));
-        }
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        };
+        match Pin::new(&mut **body).poll_frame(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Some(frame)) => self.chunk = frame?.into_data().unwrap_or_default(),
             Poll::Ready(None) => {}

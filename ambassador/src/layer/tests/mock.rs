@@ -74,7 +74,7 @@ impl Serve for Mock {
             Play::Status(status) => {
                 let wire = format!("HTTP/1.1 {status} X\r\ncontent-length: 1\r\n\r\n");
                 let head = head::ResponseHead::parse(wire.as_bytes(), "GET").expect("a head").expect("whole");
-                Ok(Response::new(ResponseHead::Http1(head), Body::whole(Bytes::from_static(b"x"))))
+                Ok(Response::new(ResponseHead::Http1(Arc::new(head)), Body::whole(Bytes::from_static(b"x"))))
             }
             Play::Stale => Err(disconnected(true)),
             Play::Reset => Err(disconnected(false)),

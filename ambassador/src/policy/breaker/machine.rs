@@ -5,6 +5,7 @@
 //! A permit remembers the epoch that admitted it; so a call that ends late can never count in a later one, and of many
 //! workers that see the threshold crossed exactly one makes the transition.
 
+use super::calm::{Calm, Consecutive};
 use super::{
     Admission, BreakerPolicy, CallOutcome, Cause, Forced, SlidingWindow, Snapshot, State, Transition,
 };
@@ -21,13 +22,16 @@ use std::time::Duration;
 pub struct Breaker {
     policy: BreakerPolicy,
     epoch: ArcSwap<Epoch>,
+    calm: Calm,
+    consecutive: Consecutive,
 }
 
 impl Breaker {
     /// A breaker in CLOSED with empty counts.
     pub fn new(policy: BreakerPolicy) -> Self {
         let phase = Phase::Closed(Counts::new(&policy));
-        Self { policy, epoch: ArcSwap::from_pointee(Epoch { generation: 0, phase }) }
+        let epoch = ArcSwap::from_pointee(Epoch { generation: 0, phase });
+        Self { policy, epoch, calm: Calm::default(), consecutive: Consecutive::default() }
     }
 
     /// Its parameters; a reload keeps the breaker while they are equal.
@@ -37,10 +41,13 @@ impl Breaker {
 
     /// Asks for one call. The first to ask after OPEN's wait moves the breaker to `HALF_OPEN`.
     pub fn admit(self: &Arc<Self>, now: Now) -> Admission {
+        if let Some(generation) = self.calm.generation() {
+            return Admission::Admitted(Permit { probe_of: None, generation, transition: None });
+        }
         loop {
             let epoch = self.epoch.load();
-            let (probe, transition) = match &epoch.phase {
-                Phase::Closed(_) | Phase::Disabled | Phase::MetricsOnly(_) => (false, None),
+            let probe_of = match &epoch.phase {
+                Phase::Closed(_) | Phase::Disabled | Phase::MetricsOnly(_) => None,
                 Phase::ForcedOpen => {
                     return Admission::Refused { retry_after: self.policy.wait_duration_in_open_state };
                 }
@@ -51,19 +58,20 @@ impl Breaker {
                     let half_open = Phase::HalfOpen(Probes::with_one_taken());
                     match self.advance(&epoch, half_open, Cause::WaitElapsed) {
                         Some(transition) => {
-                            return Admission::Admitted(self.permit(
-                                epoch.generation + 1,
-                                true,
-                                Some(transition),
-                            ));
+                            return Admission::Admitted(Permit {
+                                probe_of: Some(Arc::clone(self)),
+                                generation: epoch.generation + 1,
+                                transition: Some(transition),
+                            });
                         }
                         None => continue,
                     }
                 }
-                Phase::HalfOpen(probes) if probes.take(self.permitted()) => (true, None),
+                Phase::HalfOpen(probes) if probes.take(self.permitted()) => Some(Arc::clone(self)),
                 Phase::HalfOpen(_) => return Admission::Refused { retry_after: Duration::ZERO },
             };
-            return Admission::Admitted(self.permit(epoch.generation, probe, transition));
+            let generation = epoch.generation;
+            return Admission::Admitted(Permit { probe_of, generation, transition: None });
         }
     }
 
@@ -78,7 +86,7 @@ impl Breaker {
 
     /// Where it stands; OPEN until a call asks after the wait.
     pub fn state(&self) -> State {
-        self.epoch.load().phase.state()
+        if self.calm.generation().is_some() { State::Closed } else { self.epoch.load().phase.state() }
     }
 
     /// Where it stands and what it has counted.
@@ -86,7 +94,7 @@ impl Breaker {
         let epoch = self.epoch.load();
         let (tally, consecutive_failures) = match &epoch.phase {
             Phase::Closed(counts) | Phase::MetricsOnly(counts) => {
-                (counts.tally(now), counts.consecutive.load(Ordering::Relaxed))
+                (counts.tally(now), self.consecutive.failures(epoch.generation))
             }
             Phase::HalfOpen(probes) => (probes.finished.tally(), 0),
             Phase::Open { .. } | Phase::ForcedOpen | Phase::Disabled => (Tally::default(), 0),
@@ -113,20 +121,20 @@ impl Breaker {
         }
     }
 
-    fn permit(self: &Arc<Self>, generation: u64, probe: bool, transition: Option<Transition>) -> Permit {
-        Permit { breaker: Arc::clone(self), generation, probe, transition }
-    }
-
     fn sample(&self, generation: u64, now: Now, sample: Sample) -> Option<Transition> {
+        if !sample.failed && self.policy.window.is_none() && self.calm.generation() == Some(generation) {
+            self.consecutive.succeed(generation);
+            return None;
+        }
         let epoch = self.epoch.load();
         if epoch.generation != generation {
             return None;
         }
         let cause = match &epoch.phase {
-            Phase::Closed(counts) => counts.record(&self.policy, now, sample)?,
+            Phase::Closed(counts) => self.record(generation, counts, now, sample)?,
             Phase::HalfOpen(probes) => probes.record(&self.policy, self.permitted(), sample)?,
             Phase::MetricsOnly(counts) => {
-                counts.record(&self.policy, now, sample);
+                self.record(generation, counts, now, sample);
                 return None;
             }
             Phase::Open { .. } | Phase::ForcedOpen | Phase::Disabled => return None,
@@ -139,12 +147,33 @@ impl Breaker {
         self.advance(&epoch, phase, cause)
     }
 
+    /// Counts a call of CLOSED; the reason to open, if there is one now.
+    fn record(&self, generation: u64, counts: &Counts, now: Now, sample: Sample) -> Option<Cause> {
+        let failures = if sample.failed {
+            self.consecutive.fail(generation)
+        } else {
+            self.consecutive.succeed(generation);
+            0
+        };
+        let over_rate = counts.over_rate(&self.policy, now, sample);
+        match self.policy.consecutive_failures {
+            Some(limit) if failures >= limit.max(1) => Some(Cause::ConsecutiveFailures(failures)),
+            _ => over_rate,
+        }
+    }
+
     /// Replaces `epoch`, unless someone else already has.
     fn advance(&self, epoch: &Guard<Arc<Epoch>>, phase: Phase, cause: Cause) -> Option<Transition> {
         let transition = Transition { from: epoch.phase.state(), to: phase.state(), cause };
-        let next = Arc::new(Epoch { generation: epoch.generation + 1, phase });
-        let before = self.epoch.compare_and_swap(epoch, next);
-        Arc::ptr_eq(&before, epoch).then_some(transition)
+        let generation = epoch.generation + 1;
+        // Before anybody can see the next epoch, whoever admits looks at epochs again.
+        self.calm.end(epoch.generation);
+        let before = self.epoch.compare_and_swap(epoch, Arc::new(Epoch { generation, phase }));
+        let replaced = Arc::ptr_eq(&before, epoch);
+        if replaced && transition.to == State::Closed {
+            self.calm.begin(generation);
+        }
+        replaced.then_some(transition)
     }
 
     fn permitted(&self) -> u32 {
@@ -156,21 +185,28 @@ impl Breaker {
 #[derive(Debug)]
 #[must_use = "a permit that is dropped counts as a call that never was"]
 pub struct Permit {
-    breaker: Arc<Breaker>,
+    /// Only a probe needs its breaker: what every call held of it would be counted by all workers.
+    probe_of: Option<Arc<Breaker>>,
     generation: u64,
-    probe: bool,
     transition: Option<Transition>,
 }
 
 impl Permit {
-    /// Tells what the call came to after `elapsed`; the change of state that this caused, if any.
-    pub fn sample(mut self, now: Now, outcome: CallOutcome, elapsed: Duration) -> Option<Transition> {
-        self.probe = false;
+    /// Tells `breaker`, which gave it, what the call came to after `elapsed`; the change of state that this caused, if
+    /// any.
+    pub fn sample(
+        mut self,
+        breaker: &Breaker,
+        now: Now,
+        outcome: CallOutcome,
+        elapsed: Duration,
+    ) -> Option<Transition> {
+        self.probe_of = None;
         let sample = Sample {
             failed: outcome == CallOutcome::Failure,
-            slow: elapsed > self.breaker.policy.slow_call_duration_threshold,
+            slow: elapsed > breaker.policy.slow_call_duration_threshold,
         };
-        self.breaker.sample(self.generation, now, sample)
+        breaker.sample(self.generation, now, sample)
     }
 
     /// The change of state that admitting this call caused: OPEN → `HALF_OPEN`, or nothing.
@@ -180,16 +216,14 @@ impl Permit {
 
     /// Whether this call is a probe of `HALF_OPEN`.
     pub const fn is_probe(&self) -> bool {
-        self.probe
+        self.probe_of.is_some()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.probe {
-            return;
-        }
-        let epoch = self.breaker.epoch.load();
+        let Some(breaker) = &self.probe_of else { return };
+        let epoch = breaker.epoch.load();
         if let (true, Phase::HalfOpen(probes)) = (epoch.generation == self.generation, &epoch.phase) {
             probes.taken.fetch_sub(1, Ordering::AcqRel);
         }
@@ -225,37 +259,21 @@ impl Phase {
     }
 }
 
-/// What CLOSED counts.
+/// What CLOSED counts, but for [`Consecutive`] failures.
 #[derive(Debug)]
 struct Counts {
-    consecutive: AtomicU32,
     window: Option<Window>,
 }
 
 impl Counts {
     fn new(policy: &BreakerPolicy) -> Self {
-        Self { consecutive: AtomicU32::new(0), window: policy.window.map(Window::new) }
+        Self { window: policy.window.map(Window::new) }
     }
 
-    /// Counts a call; the reason to open, if there is one now.
-    fn record(&self, policy: &BreakerPolicy, now: Now, sample: Sample) -> Option<Cause> {
-        let failures = if sample.failed {
-            self.consecutive.fetch_add(1, Ordering::AcqRel).saturating_add(1)
-        } else {
-            // Load first: a store per success would bounce the cache line between all workers.
-            if self.consecutive.load(Ordering::Acquire) != 0 {
-                self.consecutive.store(0, Ordering::Release);
-            }
-            0
-        };
-        let over_rate = self.window.as_ref().and_then(|window| {
-            let tally = window.record(now, sample);
-            if tally.calls >= minimum_calls(policy) { over_threshold(policy, tally) } else { None }
-        });
-        match policy.consecutive_failures {
-            Some(limit) if failures >= limit.max(1) => Some(Cause::ConsecutiveFailures(failures)),
-            _ => over_rate,
-        }
+    /// Counts a call; the reason to open, if a rate is one now.
+    fn over_rate(&self, policy: &BreakerPolicy, now: Now, sample: Sample) -> Option<Cause> {
+        let tally = self.window.as_ref()?.record(now, sample);
+        if tally.calls >= minimum_calls(policy) { over_threshold(policy, tally) } else { None }
     }
 
     fn tally(&self, now: Now) -> Tally {

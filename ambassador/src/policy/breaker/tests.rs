@@ -36,7 +36,7 @@ fn refused(breaker: &Arc<Breaker>, now: Now) -> Duration {
 }
 
 fn call(breaker: &Arc<Breaker>, now: Now, outcome: CallOutcome) -> Option<Transition> {
-    admitted(breaker, now).sample(now, outcome, QUICK)
+    admitted(breaker, now).sample(breaker, now, outcome, QUICK)
 }
 
 fn fail(breaker: &Arc<Breaker>, now: Now) -> Option<Transition> {
@@ -66,7 +66,7 @@ fn the_short_form_opens_waits_probes_once_and_closes() {
     assert_eq!(probe.transition().map(|it| (it.from, it.to)), Some((State::Open, State::HalfOpen)));
     assert!(probe.is_probe());
     assert_eq!(refused(&breaker, at(31)), Duration::ZERO);
-    let closed = probe.sample(at(31), CallOutcome::Success, QUICK).unwrap();
+    let closed = probe.sample(&breaker, at(31), CallOutcome::Success, QUICK).unwrap();
     assert_eq!(
         (closed.from, closed.to, closed.cause),
         (State::HalfOpen, State::Closed, Cause::ProbesSucceeded)
@@ -116,10 +116,10 @@ fn a_call_of_an_earlier_period_never_counts_in_a_later_one() {
     let early_failure = admitted(&breaker, at(0));
     fail(&breaker, at(0));
     let probe = admitted(&breaker, at(30));
-    assert_eq!(early_success.sample(at(30), CallOutcome::Success, QUICK), None);
-    assert_eq!(early_failure.sample(at(30), CallOutcome::Failure, QUICK), None);
+    assert_eq!(early_success.sample(&breaker, at(30), CallOutcome::Success, QUICK), None);
+    assert_eq!(early_failure.sample(&breaker, at(30), CallOutcome::Failure, QUICK), None);
     assert_eq!(breaker.state(), State::HalfOpen);
-    assert!(probe.sample(at(30), CallOutcome::Success, QUICK).is_some());
+    assert!(probe.sample(&breaker, at(30), CallOutcome::Success, QUICK).is_some());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn slow_calls_open_as_failures_do() {
     let breaker = breaker(policy);
     succeed(&breaker, at(0));
     let slow = Duration::from_millis(101);
-    let opened = admitted(&breaker, at(0)).sample(at(0), CallOutcome::Success, slow).unwrap();
+    let opened = admitted(&breaker, at(0)).sample(&breaker, at(0), CallOutcome::Success, slow).unwrap();
     assert_eq!(opened.cause, Cause::SlowCallRate(50.0));
 }
 
@@ -185,7 +185,7 @@ fn with_a_window_all_probes_finish_before_their_rate_is_judged() {
         for (index, probe) in probes.into_iter().enumerate() {
             assert_eq!(breaker.state(), State::HalfOpen);
             let failed = if index < failures { CallOutcome::Failure } else { CallOutcome::Success };
-            probe.sample(at(60), failed, QUICK);
+            probe.sample(&breaker, at(60), failed, QUICK);
         }
         assert_eq!(breaker.state(), want, "{failures} failures");
     };
@@ -228,7 +228,7 @@ fn a_forced_state_holds_until_it_is_taken_back() {
     let under_way = admitted(&breaker, at(0));
     let forced = breaker.force(Forced::ForcedOpen);
     assert_eq!((forced.from, forced.to, forced.cause), (State::Closed, State::ForcedOpen, Cause::Forced));
-    assert_eq!(under_way.sample(at(0), CallOutcome::Failure, QUICK), None);
+    assert_eq!(under_way.sample(&breaker, at(0), CallOutcome::Failure, QUICK), None);
     refused(&breaker, at(1_000_000));
 
     breaker.force(Forced::Disabled);
@@ -307,7 +307,7 @@ proptest! {
                     let (of, permit) = calls.swap_remove(call % calls.len());
                     let outcome = if failed { CallOutcome::Failure } else { CallOutcome::Success };
                     successes += u32::from(of == period && permit.is_probe() && !failed);
-                    permit.sample(at(clock), outcome, QUICK)
+                    permit.sample(&breaker, at(clock), outcome, QUICK)
                 }
             };
             if let Some(transition) = transition {
@@ -370,7 +370,7 @@ fn racing_workers_never_exceed_the_probes_and_agree_on_transitions() {
                     if rng.u8(..) < 20 {
                         drop(permit);
                     } else {
-                        count(permit.sample(at(0), outcome, QUICK));
+                        count(permit.sample(breaker, at(0), outcome, QUICK));
                     }
                 }
             });

@@ -25,6 +25,7 @@ use super::{
 use crate::http1::{
     framing::{Delimiter, Framing},
     head::{HeadError, RequestHead, is_worth_parsing},
+    known,
     peer::Peer,
     wire::{self, AskKernel, Behind, Idle},
 };
@@ -80,9 +81,9 @@ impl Inbound {
             return Err(NoHead::Refused(STRAYED));
         } else {
             self.peer.forget_pipelined();
-            if let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)? {
+            if let Some(head) = known::request(&self.ahead).map_err(NoHead::Refused)? {
                 self.consume(head.raw().len());
-                return Ok(Arc::new(head));
+                return Ok(head);
             }
         }
         if self.strays() {
@@ -106,8 +107,11 @@ impl Inbound {
         Ok(withheld.map_or(head, Arc::new))
     }
 
-    /// The body of the request whose head has just been read.
-    pub(super) fn body(&mut self, head: &RequestHead) -> Result<Body, BodyError> {
+    /// Makes `body` that of the request whose head has just been read.
+    pub(super) fn body(&mut self, head: &RequestHead, body: &mut Body) -> Result<(), BodyError> {
+        if head.framing() == Framing::None && self.ahead.is_empty() {
+            return Ok(());
+        }
         let mut delimiter = Delimiter::from(head.framing());
         if self.is_ahead_of_agreement(head) {
             delimiter = Delimiter::UntilClose;
@@ -116,28 +120,29 @@ impl Inbound {
             Ok(taken) => taken,
             Err(error) => {
                 // Nothing of this request has gone out yet.
-                let mut all = BytesMut::from(&head.raw()[..]);
+                let mut all = BytesMut::from(head.raw());
                 all.unsplit(std::mem::take(&mut self.ahead));
                 self.ahead = all;
                 return Err(error);
             }
         };
         if delimiter.is_done() {
-            let body = Bytes::copy_from_slice(&self.ahead[..taken]);
+            *body = Body::whole(Bytes::copy_from_slice(&self.ahead[..taken]));
             self.consume(taken);
-            return Ok(Body::whole(body));
+            return Ok(());
         }
         let (home, lent) = oneshot::channel();
         self.lent = Some(lent);
         let begun = std::mem::take(&mut self.ahead);
-        Ok(Body::source(Upload {
+        *body = Body::source(Upload {
             peer: self.peer.clone(),
             begun,
             buffer: BytesMut::new(),
             delimiter,
             unclear: self.unclear,
             home: Some(home),
-        }))
+        });
+        Ok(())
     }
 
     /// The program goes on in another protocol before the origin has agreed to it, and the origin may wait for that
@@ -249,10 +254,10 @@ impl Inbound {
                 Ok(_) => {}
             }
             if is_worth_parsing(&self.ahead, searched)
-                && let Some(head) = RequestHead::parse(&self.ahead).map_err(NoHead::Refused)?
+                && let Some(head) = known::request(&self.ahead).map_err(NoHead::Refused)?
             {
                 self.consume(head.raw().len());
-                return Ok(Arc::new(head));
+                return Ok(head);
             }
             searched = self.ahead.len();
         }
@@ -269,10 +274,11 @@ impl Inbound {
 
 /// Parses the head in what was just read; what follows it, or an unfinished head, goes to `ahead`.
 fn first_head(bytes: &[u8], ahead: &mut BytesMut) -> (Result<Option<Arc<RequestHead>>, HeadError>, Behind) {
-    let head = if bytes.is_empty() { Ok(None) } else { RequestHead::parse(bytes) };
-    let head = head.map(|head| head.map(Arc::new));
+    let head = if bytes.is_empty() { Ok(None) } else { known::request(bytes) };
     let length = head.as_ref().map_or(0, |head| head.as_ref().map_or(0, |head| head.raw().len()));
-    ahead.extend_from_slice(&bytes[length..]);
+    if length < bytes.len() {
+        ahead.extend_from_slice(&bytes[length..]);
+    }
     let framing = head.as_ref().ok().and_then(|head| head.as_ref().map(|head| head.framing()));
     let behind = framing.map_or(Behind::More, |framing| framing.behind(&bytes[length..]));
     (head, behind)

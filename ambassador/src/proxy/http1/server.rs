@@ -109,10 +109,13 @@ impl Server {
                 Err(NoHead::Unfinished) => return self.unfinished(),
                 Err(NoHead::Refused(error)) => return self.refuse(error).await,
             };
-            let Ok(body) = self.inbound.body(&head) else {
+            let mut request = self.request(&head);
+            if self.inbound.body(&head, &mut request.body).is_err() {
+                // Who hands the flow on must be the only one who holds the program's end.
+                drop(request);
                 return self.refuse(HeadError::Malformed("the chunks of the body are malformed")).await;
-            };
-            match self.exchange(head, body).await {
+            }
+            match self.exchange(&head, request).await {
                 Ok(Next::Request) => {}
                 Ok(Next::Close) => return Ok(FlowEnd::Closed),
                 Ok(Next::Drain) => {
@@ -128,21 +131,23 @@ impl Server {
         }
     }
 
-    async fn exchange(&mut self, head: Arc<RequestHead>, body: Body) -> Result<Next, FlowEnd> {
+    /// A request with `head`, without a body.
+    fn request(&mut self, head: &Arc<RequestHead>) -> Box<Request> {
+        let head = message::RequestHead::Http1(Arc::clone(head));
+        let interim = InterimSink::http1(self.peer.clone());
+        let mut request = Request::new(head, Body::empty(), self.flow.clone(), interim);
+        request.timer = self.timer.take();
+        request
+    }
+
+    async fn exchange(&mut self, head: &RequestHead, request: Box<Request>) -> Result<Next, FlowEnd> {
         let unfinished = Unfinished::new(&self.peer);
-        let next = self.exchange_once(head, body).await;
+        let next = self.exchange_once(head, request).await;
         unfinished.done();
         next
     }
 
-    async fn exchange_once(&mut self, head: Arc<RequestHead>, body: Body) -> Result<Next, FlowEnd> {
-        let mut request = Request::new(
-            message::RequestHead::Http1(Arc::clone(&head)),
-            body,
-            self.flow.clone(),
-            InterimSink::http1(self.peer.clone()),
-        );
-        request.timer = self.timer.take();
+    async fn exchange_once(&mut self, head: &RequestHead, request: Box<Request>) -> Result<Next, FlowEnd> {
         let mut response = match self.call(request).await? {
             Ok(response) => response,
             Err(error) => return Err(self.cut_off(&error)),
@@ -151,7 +156,7 @@ impl Server {
         let (upgrade, idle) = (response.upgrade.take(), response.idle);
         match &response.head {
             ResponseHead::Http1(reply) => {
-                let persists = reply.persists(&head);
+                let persists = reply.persists(head);
                 self.follow(reply.raw(), &mut response.body, upgrade, idle, persists).await
             }
             ResponseHead::Unread(_) => self.follow(b"", &mut response.body, upgrade, idle, false).await,

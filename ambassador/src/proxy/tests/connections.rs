@@ -151,7 +151,7 @@ fn origin_has_closed(flow: &Flow, destination: SocketAddr) -> bool {
     let key = Key { netns_cookie: 1, destination };
     match pool::take_own(flow.id, key, Instant::now(), AskKernel::Yes) {
         Some(connection) => {
-            pool::give_back(connection);
+            pool::give_back(connection, Instant::now());
             false
         }
         None => true,
@@ -303,13 +303,8 @@ async fn the_shared_pool_is_bounded() {
         let stream = connect(addr).await;
         origins.push(listener.accept().await.expect("accept"));
         let key = Key { netns_cookie: 1, destination: addr };
-        pool::give_back(Connection::new(
-            stream,
-            key,
-            FlowId(u64::MAX),
-            Some(Duration::from_secs(9)),
-            Vec::new(),
-        ));
+        let idle = Connection::new(stream, key, FlowId(u64::MAX), Some(Duration::from_secs(9)), Vec::new());
+        pool::give_back(idle, Instant::now());
     }
     assert_eq!(pool::shared_idle(), 64);
 }

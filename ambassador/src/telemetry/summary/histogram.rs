@@ -19,11 +19,13 @@ pub(crate) struct Histogram {
 /// The buckets of durations that share their highest bit; in the first octave one per nanosecond.
 type Octave = [AtomicU64; SUB];
 
-impl Histogram {
-    pub(crate) fn new() -> Self {
+impl Default for Histogram {
+    fn default() -> Self {
         Self { octaves: array::from_fn(|_| OnceLock::new()) }
     }
+}
 
+impl Histogram {
     pub(crate) fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let (octave, bucket) = place(nanos);
@@ -100,7 +102,7 @@ mod tests {
     }
 
     fn shown_alone(nanos: u64) -> u64 {
-        let histogram = Histogram::new();
+        let histogram = Histogram::default();
         histogram.record(Duration::from_nanos(nanos));
         let [shown] = histogram.percentiles([50]).unwrap();
         u64::try_from(shown.as_nanos()).unwrap()
@@ -110,7 +112,7 @@ mod tests {
     fn quantiles_agree_with_exact_ones() {
         let mut rng = fastrand::Rng::with_seed(7);
         for count in [1_usize, 2, 10, 99, 100, 5_000] {
-            let histogram = Histogram::new();
+            let histogram = Histogram::default();
             let mut exact: Vec<u64> = (0..count).map(|_| rng.u64(..) >> rng.u32(20..64)).collect();
             for nanos in &exact {
                 histogram.record(Duration::from_nanos(*nanos));
@@ -127,6 +129,6 @@ mod tests {
 
     #[test]
     fn without_records_there_is_no_quantile() {
-        assert_eq!(Histogram::new().percentiles([50]), None);
+        assert_eq!(Histogram::default().percentiles([50]), None);
     }
 }

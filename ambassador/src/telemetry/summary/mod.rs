@@ -2,17 +2,18 @@
 //! What happened per destination over the life of the process: the closing summary of `ambassador run`.
 //!
 //! A destination is what a person calls it: the Host or SNI if there is one, else `ip:port`. These names come from
-//! traffic, so their number is bounded and the rest is counted in `other`. Workers share the rows; recording is a few
-//! relaxed additions without a lock.
+//! traffic, so their number is bounded and the rest is counted in `other`. Each worker counts for itself (`rows`), so
+//! that recording is a few additions without a lock.
 
 mod address_text;
 mod histogram;
 mod report;
+mod rows;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::telemetry::event::{BreakerTransition, Event, FlowFinished, RequestFinished};
@@ -20,11 +21,12 @@ use crate::telemetry::interner::Interner;
 use crate::telemetry::labels::{ErrorType, Protocol};
 
 use address_text::AddressText;
-use histogram::Histogram;
 pub use report::{Row, Summary};
+use rows::{Counts, Own, Part, with_own};
 
 /// Counts per destination.
 pub(crate) struct Destinations {
+    id: u64,
     rows: Interner<String, Arc<Counts>>,
     other: Arc<Counts>,
 }
@@ -32,7 +34,8 @@ pub(crate) struct Destinations {
 impl Destinations {
     /// Keeps at most `cap` destinations apart.
     pub(crate) fn new(cap: usize) -> Self {
-        Self { rows: Interner::new(cap), other: Arc::new(Counts::new()) }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, rows: Interner::new(cap), other: Arc::default() }
     }
 
     /// Counts one fact.
@@ -91,11 +94,11 @@ impl Destinations {
     fn transition(&self, transition: &BreakerTransition<'_>) {
         let host = transition.host.as_deref().unwrap_or("");
         self.count(host, transition.destination.endpoint, |counts| {
-            counts.breaker_events.fetch_add(1, Ordering::Relaxed);
+            counts.add(Part::BreakerEvents, 1);
         });
     }
 
-    fn count(&self, host: &str, endpoint: SocketAddr, add: impl Fn(&Counts)) {
+    fn count(&self, host: &str, endpoint: SocketAddr, add: impl FnOnce(&mut Own)) {
         let mut address = AddressText::default();
         let name = match host {
             host if host.is_empty() || host.len() > MAX_NAME => Cow::Borrowed(address.of(endpoint)),
@@ -104,9 +107,8 @@ impl Destinations {
             }
             host => Cow::Borrowed(host),
         };
-        if self.rows.read(&*name, || Arc::new(Counts::new()), |counts| add(counts)).is_none() {
-            add(&self.other);
-        }
+        let row = || self.rows.intern(&*name, Arc::default);
+        with_own(self.id, &name, row, &self.other, add);
     }
 }
 
@@ -120,76 +122,26 @@ struct Call {
     duration: Duration,
 }
 
-/// Counts of one destination.
-#[derive(Debug)]
-struct Counts {
-    requests: AtomicU64,
-    failures: AtomicU64,
-    unanswered: AtomicU64,
-    rescues: AtomicU64,
-    breaker_events: AtomicU64,
-    bytes_sent: AtomicU64,
-    bytes_received: AtomicU64,
-    /// A bit per [`Protocol`].
-    protocols: AtomicU8,
-    durations: Histogram,
-}
-
-impl Counts {
-    fn new() -> Self {
-        let zero = AtomicU64::default;
-        Self {
-            requests: zero(),
-            failures: zero(),
-            unanswered: zero(),
-            rescues: zero(),
-            breaker_events: zero(),
-            bytes_sent: zero(),
-            bytes_received: zero(),
-            protocols: AtomicU8::new(0),
-            durations: Histogram::new(),
-        }
-    }
-
-    fn call(&self, call: &Call) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        for (counter, amount) in [
-            (&self.failures, call.failures),
-            (&self.unanswered, call.unanswered),
-            (&self.rescues, call.rescues),
-            (&self.bytes_sent, call.bytes.0),
-            (&self.bytes_received, call.bytes.1),
+impl Own {
+    fn call(&mut self, call: &Call) {
+        self.add(Part::Requests, 1);
+        for (part, amount) in [
+            (Part::Failures, call.failures),
+            (Part::Unanswered, call.unanswered),
+            (Part::Rescues, call.rescues),
+            (Part::BytesSent, call.bytes.0),
+            (Part::BytesReceived, call.bytes.1),
         ] {
             if amount > 0 {
-                counter.fetch_add(amount, Ordering::Relaxed);
+                self.add(part, amount);
             }
         }
-        let protocol = 1 << call.protocol as u8;
-        if self.protocols.load(Ordering::Relaxed) & protocol == 0 {
-            self.protocols.fetch_or(protocol, Ordering::Relaxed);
-        }
-        self.durations.record(call.duration);
-    }
-
-    fn row(&self, name: &str) -> Row {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let protocols = self.protocols.load(Ordering::Relaxed);
-        let quantiles = self.durations.percentiles([50, 99]);
-        Row {
-            name: name.to_owned(),
-            protocols: Protocol::ALL.iter().copied().filter(|p| protocols & (1 << *p as u8) != 0).collect(),
-            requests: of(&self.requests),
-            failures: of(&self.failures),
-            unanswered: of(&self.unanswered),
-            rescues: of(&self.rescues),
-            breaker_events: of(&self.breaker_events),
-            bytes_sent: of(&self.bytes_sent),
-            bytes_received: of(&self.bytes_received),
-            p50: quantiles.map(|[p50, _]| p50),
-            p99: quantiles.map(|[_, p99]| p99),
-        }
+        self.met(call.protocol);
+        self.took(call.duration);
     }
 }
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A DNS name has at most 253 bytes, a port five digits.
 const MAX_NAME: usize = 259;

@@ -68,7 +68,7 @@ impl Passing {
         let nothing = State::Replied { body: Body::empty(), status: None };
         self.state = match mem::replace(&mut self.state, nothing) {
             State::Awaited(request) => {
-                let head = message::ResponseHead::Http1(head);
+                let head = message::ResponseHead::Http1(Arc::new(head));
                 State::Replied { body: through(stack, request, head), status: None }
             }
             State::Replied { body, .. } => {
