@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ambassador_tests::ambassador::{LONG, binary};
-use ambassador_tests::{Ambassador, Cgroup, Finished, Namespace, Process, Terminal};
+use ambassador_tests::{Ambassador, Cgroup, Finished, Namespace, Process, RefusedProgram, Terminal};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
@@ -160,6 +160,51 @@ fn without_cgroup2_run_cannot_work() -> Result<()> {
     expect(&examination, "connect4", "skipped")?;
     let refused = run(&namespace, &through)?.expect_code(125)?;
     ensure!(refused.errors().contains("ambassador doctor"), "{}", refused.errors());
+    Ok(())
+}
+
+#[test]
+fn a_kernel_that_hides_its_types_is_degraded() -> Result<()> {
+    let namespace = Namespace::new("run")?;
+    let hide = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
+    let through = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", hide, "sh"];
+    let examination = examine(&namespace, &through, 0)?;
+    ensure!(examination["verdict"] == "degraded", "{examination}");
+    expect(&examination, "btf", "degraded")?;
+    // Nothing is relocated against them.
+    for name in ["connect4", "so_main", "lfilter", "attach", "self-test-v4"] {
+        expect(&examination, name, "ok")?;
+    }
+    run(&namespace, &through)?.expect_success()?;
+    Ok(())
+}
+
+#[test]
+fn a_program_that_the_kernel_refuses_is_named() -> Result<()> {
+    let namespace = Namespace::new("run")?;
+    for refused in NAMES.iter().skip_while(|name| **name != "connect4").take(9) {
+        let kernel = RefusedProgram::new(refused)?;
+        let variables = kernel.variables().map(|(name, value)| format!("{name}={value}"));
+        let through = ["env", &variables[0], &variables[1]];
+        // Without the filter everything else works.
+        let (code, status) = if *refused == "lfilter" { (0, "degraded") } else { (1, "broken") };
+        let examination = examine(&namespace, &through, code)?;
+        ensure!(examination["verdict"] == status, "{examination}");
+        expect(&examination, refused, status)?;
+        let found = find(&examination, refused)?["found"].as_str().unwrap_or_default();
+        ensure!(found.starts_with(&format!("the kernel rejected the program {refused}")), "{found}");
+        for name in ["connect4", "so_passive", "lfilter"].iter().filter(|name| *name != refused) {
+            expect(&examination, name, "ok")?;
+        }
+        let run = run(&namespace, &through)?;
+        if code == 0 {
+            run.expect_success()?;
+        } else {
+            let errors = run.expect_code(125)?.errors();
+            ensure!(errors.contains(&format!("the kernel rejected the program {refused}")), "{errors}");
+            ensure!(errors.contains("ambassador doctor"), "{errors}");
+        }
+    }
     Ok(())
 }
 

@@ -7,19 +7,20 @@ use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use ambassador_tests::{Ambassador, Link, Process, TcpPeer, ambassador::LONG, comparison};
+use ambassador_tests::{Ambassador, Link, Process, TcpPeer, comparison};
 use anyhow::{Context, Result, ensure};
 
 const SOON: Duration = Duration::from_secs(10);
 const POOL: &str = "version: v1\ndefaults: {connectionPool: {maxConnections: 8}}\n";
 
-/// A request of HTTP/2 a second after the connection has begun.
+/// A connection of HTTP/2, and its first request when it is told so.
 const LATE_REQUEST: &str = r"
 s = socket.create_connection(('10.77.0.2', 7700))
 s.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + bytes.fromhex('000000040000000000'))
-time.sleep(1)
+print('up', flush=True)
+input()
 s.sendall(bytes.fromhex('000006010500000001') + b'\x82\x86\x84\x41\x01a')
-s.settimeout(10)
+s.settimeout(0.5)
 try:
     while s.recv(4096): pass
 except OSError: pass
@@ -30,19 +31,29 @@ fn a_server_of_http2_hears_of_a_bounded_or_selected_connection_with_its_first_re
     let link = Link::new()?;
     let (sender, heard) = channel();
     let _server = TcpPeer::start(&link.server, Link::v4(7700), move |mut stream, _| {
-        stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-        let before = stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0);
-        stream.set_read_timeout(Some(SOON))?;
-        Ok(sender.send((before, stream.read(&mut [0; 4096])? > 0))?)
+        while stream.read(&mut [0; 4096])? > 0 {
+            sender.send(())?;
+        }
+        Ok(())
     })?;
     let selecting = "version: v1\nroutes:\n  - name: shop\n    match: {hosts: [shop.example]}\n    retry: {attempts: 2}\n";
     let program = comparison::python(LATE_REQUEST);
-    Process::run(link.client.command(&program[0]).args(&program[1..]), LONG)?.expect_success()?;
-    ensure!(heard.recv_timeout(SOON)? == (true, true), "directly it is heard of at once");
-    for (policy, at_once) in [("version: v1\n", true), (selecting, false), (POOL, false)] {
-        Ambassador::with_policy("-q", policy)?.output(&link.client, &program)?.expect_success()?;
-        let (before, later) = heard.recv_timeout(SOON).context(policy)?;
-        ensure!((before, later) == (at_once, true), "{policy}: {before} {later}");
+    for (policy, at_once) in
+        [(None, true), (Some("version: v1\n"), true), (Some(selecting), false), (Some(POOL), false)]
+    {
+        let ambassador = Ambassador::with_policy("-q", policy.unwrap_or("version: v1\n"))?;
+        let mut process = match policy {
+            None => Process::spawn(link.client.command(&program[0]).args(&program[1..]))?,
+            Some(_) => ambassador.spawn(&link.client, &program)?,
+        };
+        process.until_stdout("up", SOON)?;
+        let before = heard.recv_timeout(if at_once { SOON } else { Duration::from_millis(500) });
+        ensure!(before.is_ok() == at_once, "{policy:?}: heard of before its first request: {before:?}");
+        process.say("")?;
+        heard.recv_timeout(SOON).with_context(|| format!("{policy:?}"))?;
+        process.finish(SOON)?.expect_success()?;
+        // What it had to say beyond that.
+        while heard.try_recv().is_ok() {}
     }
     Ok(())
 }
