@@ -80,6 +80,46 @@ fn a_body_that_its_origin_takes_for_a_request_is_answered_to_nobody_else() -> Re
     Ok(())
 }
 
+/// Announces a body where none may be, as HEAD and 304 let it, and sends one a moment later all the same. What it sends
+/// is the start of a reply.
+fn send_bodies_late(mut stream: &TcpStream, status: &str) -> Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while reader.read_line(&mut head)? > 2 {}
+        match head.split(' ').nth(1) {
+            None => return Ok(()),
+            Some("/b") => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/b")?,
+            Some(_) => {
+                stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 43\r\n\r\n").as_bytes())?;
+                wait::pass(Duration::from_millis(300));
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n/evil")?;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_where_none_may_be_is_answered_to_nobody_else() -> Result<()> {
+    let cases = [("HEAD", "200 OK"), ("GET", "304 Not Modified"), ("GET", "204 No Content")];
+    let link = Link::new()?;
+    let (mut peers, mut flows) = (Vec::new(), Vec::new());
+    for ((method, status), port) in cases.into_iter().zip(9300..) {
+        let serve = move |stream: &TcpStream, _| send_bodies_late(stream, status);
+        peers.push(TcpPeer::start(&link.server, Link::v4(port), serve)?);
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: 43\r\n\r\n").len();
+        let request = format!("{method} /a HTTP/1.1\r\nHost: a\r\n\r\n");
+        flows.push((port, vec![send(request), Step::Until(head), Step::HalfClose]));
+        let request = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+        flows.push((port, vec![send(request), Step::Until(40), Step::HalfClose]));
+    }
+    let said = play(&ambassador(POOL)?, &link, &flows)?;
+    for (case, said) in cases.iter().zip(said.chunks(2)) {
+        ensure!(said[1].contains("/b |") && !said[1].contains("evil"), "{case:?}: {said:?}");
+    }
+    Ok(())
+}
+
 /// Who comes after.
 const PROBE: &[u8] = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

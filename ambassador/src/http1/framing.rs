@@ -178,6 +178,11 @@ impl Lines {
         self.marks.has(Marks::BOUND)
     }
 
+    /// The lines speak of a body, whether there is one or not.
+    pub(super) fn announce_body(&self) -> bool {
+        self.coding.is_some() || self.length.is_some_and(|length| length > 0)
+    }
+
     /// Notes something that forbids to share the connection of the message.
     pub(super) fn set_unshared(&mut self) {
         self.marks.set(Marks::UNSHARED);

@@ -257,9 +257,10 @@ impl ResponseHead {
         self.lines.keep_alive_timeout
     }
 
-    /// The connection that carried it must not carry another flow's requests.
+    /// The connection that carried it must not carry another flow's requests. Neither must one whose reply speaks of a
+    /// body where none may be (to HEAD, or with 204 or 304): it may come all the same, and late.
     pub fn is_unshared(&self) -> bool {
-        self.lines.is_unshared()
+        self.lines.is_unshared() || (self.framing == Framing::None && self.lines.announce_body())
     }
 
     /// Its connection authenticates a user (NTLM, Negotiate), as long as it lasts.
