@@ -8,7 +8,7 @@ use ambassador_ebpf::{
     counter::Counter,
     event::HeldEvent,
     flow::{Flow, MAX_FLOWS},
-    known::Known,
+    known::{GOOD_PLACES, GoodPlace, Known},
     landing::{Endpoint, Landing},
     listener::{Listener, MAX_RINGS},
     refusal::Refusal,
@@ -70,9 +70,9 @@ pub(crate) static AWAKE: Array<u64> = Array::with_max_entries(MAX_RINGS, BPF_F_M
 /// Cookie of a filtered listener → what its filter needs to know.
 #[map]
 pub(crate) static LISTENER: HashMap<u64, Listener> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
-/// Destinations that accepted a moment ago → when that is no longer news.
+/// Destinations that accepted a moment ago, and when that is no longer news. Memory of user space as well.
 #[map]
-static GOOD: LruHashMap<Known, u64> = LruHashMap::with_max_entries(8192, 0);
+static GOOD: Array<GoodPlace> = Array::with_max_entries(GOOD_PLACES, BPF_F_MMAPABLE);
 /// Destinations → the address from which they are reached, as user space has found out.
 #[map]
 static SOURCE: LruHashMap<Known, Address> = LruHashMap::with_max_entries(8192, 0);
@@ -143,8 +143,18 @@ pub(crate) fn is_eager(destination: &Endpoint) -> bool {
 /// Until when a destination is known to accept; 0 when it is not known.
 #[inline(always)]
 pub(crate) fn good_until_ns(netns_cookie: u64, destination: &Endpoint) -> u64 {
-    // A reused entry is another destination's time, off by a moment.
-    word(lookup::get(&GOOD, Known::new(netns_cookie, destination).words()))
+    let known = Known::new(netns_cookie, destination);
+    let place: *mut GoodPlace = lookup::get(&GOOD, [known.place().into()]);
+    if place.is_null() {
+        return 0;
+    }
+    // SAFETY: the pointer comes from a lookup, and the index is within a place; user space writes it at any time.
+    let word = |index: usize| unsafe { place.cast::<u64>().add(index).read_volatile() };
+    let until_ns = word(0);
+    let [netns_cookie, first, second, port] = known.words();
+    let is_its = word(1) == netns_cookie && word(2) == first && word(3) == second && word(4) == port;
+    // Where it changes meanwhile, it is nobody's.
+    if is_its && word(0) == until_ns { until_ns } else { 0 }
 }
 
 /// The address from which a destination is reached, if that is known.

@@ -128,7 +128,7 @@ struct Features {
 
 /// The object with its maps made, and no program loaded.
 fn open_object(features: Features) -> Result<Ebpf, KernelError> {
-    let Features { retval, comm, debug_log, truthful } = features;
+    let Features { retval, comm, debug_log, .. } = features;
     let (has_retval, has_comm) = (u8::from(retval), u8::from(comm));
     let log_level = if debug_log { aya_log::Level::Debug as u8 } else { LOG_OFF };
     let mut loader = EbpfLoader::new();
@@ -139,9 +139,6 @@ fn open_object(features: Features) -> Result<Ebpf, KernelError> {
     loader.override_global(aya_log::LEVEL, &log_level, true);
     if !debug_log {
         loader.map_max_entries(LOG_MAP, UNUSED_RING_BYTES);
-    }
-    if !truthful {
-        loader.map_max_entries("GOOD", UNUSED_ENTRIES);
     }
     loader.load(OBJECT).map_err(object_error)
 }
@@ -295,5 +292,3 @@ const UNUSED_RING_BYTES: u32 = 4096;
 const RINGS_BYTES: u32 = 1 << 20;
 /// Of one ring at least: a page of any size.
 const RING_BYTES: u32 = 1 << 16;
-/// Of a preallocated map that nothing is written to.
-const UNUSED_ENTRIES: u32 = 1;

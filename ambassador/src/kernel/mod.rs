@@ -14,6 +14,7 @@ mod clock;
 mod error;
 mod event;
 mod filter;
+mod good;
 mod load;
 mod log;
 mod maps;

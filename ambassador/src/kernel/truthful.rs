@@ -83,21 +83,22 @@ impl KernelMaps {
         Ok(entry.is_some_and(|entry| entry.origin.socket_cookie == socket_cookie))
     }
 
-    /// Lets connections from a namespace to `destination` in at once for a while: it has just accepted one.
-    pub fn mark_good(
-        &self,
-        netns_cookie: u64,
-        destination: SocketAddr,
-        ttl: Duration,
-    ) -> Result<(), KernelError> {
-        let ttl_ns = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
-        let until_ns = monotonic_ns().saturating_add(ttl_ns);
-        self.good.set(&Known::new(netns_cookie, &endpoint(destination)), &until_ns)
+    /// Lets connections from a namespace to `destination` in at once for a while: it has just accepted one. No system
+    /// call. It may be forgotten earlier, as when very many others are noted.
+    pub fn mark_good(&self, netns_cookie: u64, destination: SocketAddr, ttl: Duration) {
+        let until_ns = monotonic_ns().saturating_add(nanoseconds(ttl));
+        self.good.set(&Known::new(netns_cookie, &endpoint(destination)), until_ns);
+    }
+
+    /// Whether [`mark_good`](Self::mark_good) will hold for so long.
+    pub fn is_good_for(&self, netns_cookie: u64, destination: SocketAddr, ttl: Duration) -> bool {
+        let until_ns = self.good.until_ns(&Known::new(netns_cookie, &endpoint(destination)));
+        until_ns > monotonic_ns().saturating_add(nanoseconds(ttl))
     }
 
     /// Takes back [`mark_good`](Self::mark_good): it has just failed.
-    pub fn forget_good(&self, netns_cookie: u64, destination: SocketAddr) -> Result<(), KernelError> {
-        self.good.remove(&Known::new(netns_cookie, &endpoint(destination))).map(drop)
+    pub fn forget_good(&self, netns_cookie: u64, destination: SocketAddr) {
+        self.good.forget(&Known::new(netns_cookie, &endpoint(destination)));
     }
 
     /// Never holds connections to a network, on one port or on all.
@@ -143,6 +144,10 @@ impl KernelMaps {
         }
         Ok(())
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a word of verdicts is that has none.

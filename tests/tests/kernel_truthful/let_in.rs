@@ -4,7 +4,10 @@
 use std::{net::SocketAddr, os::fd::AsFd as _, time::Duration};
 
 use ambassador::kernel::{Counter, Kernel, KernelError, LoadOptions};
-use ambassador_ebpf::landing::Landing;
+use ambassador_ebpf::{
+    known::Known,
+    landing::{Endpoint, Landing},
+};
 
 use crate::{
     client::{Answer, Client, Manner},
@@ -23,22 +26,46 @@ fn a_destination_that_is_known_to_accept_lets_in_until_it_is_forgotten_or_old() 
         (Manner::Mapped, "10.1.2.4:80", "[::ffff:10.1.2.4]:80"),
     ] {
         let (dst, peer): (SocketAddr, SocketAddr) = (dst.parse().unwrap(), peer.parse().unwrap());
-        truth.world.maps.mark_good(netns, dst, Duration::from_hours(1)).unwrap();
+        truth.world.maps.mark_good(netns, dst, Duration::from_hours(1));
         assert_eq!(client.connect(manner, dst), Answer::Peer(peer));
         // Nothing is told of it: the next event is that of the connection after it, which is held.
         let accepted = truth.world.sites[0].accept();
         assert_eq!(truth.world.maps.orig_dst(accepted.as_fd()).unwrap().unwrap().dst.0, dst);
-        truth.world.maps.forget_good(netns, dst).unwrap();
+        truth.world.maps.forget_good(netns, dst);
         held_and_refused(&mut truth, &mut client, manner, dst);
-        truth.world.maps.mark_good(netns, dst, Duration::ZERO).unwrap();
+        truth.world.maps.mark_good(netns, dst, Duration::ZERO);
         held_and_refused(&mut truth, &mut client, manner, dst);
     }
     assert_eq!(truth.world.maps.counters().unwrap().of(Counter::SynShortcut), 3);
     // Good for one namespace, one port and one address.
     let dst: SocketAddr = "10.1.2.5:80".parse().unwrap();
-    truth.world.maps.mark_good(netns + 1, dst, Duration::from_hours(1)).unwrap();
-    truth.world.maps.mark_good(netns, "10.1.2.5:81".parse().unwrap(), Duration::from_hours(1)).unwrap();
+    truth.world.maps.mark_good(netns + 1, dst, Duration::from_hours(1));
+    truth.world.maps.mark_good(netns, "10.1.2.5:81".parse().unwrap(), Duration::from_hours(1));
     held_and_refused(&mut truth, &mut client, Manner::Plain, dst);
+    drop(client);
+    truth.ends_empty();
+}
+
+#[test]
+fn a_destination_is_not_known_by_what_has_taken_its_place() {
+    let mut truth = Truth::new();
+    let mut client = Client::start(&truth.world.sites[0], &truth.world.cgroup);
+    let netns = truth.world.sites[0].namespace.cookie();
+    let dst: SocketAddr = "10.1.2.3:80".parse().unwrap();
+    let place = |at: SocketAddr| {
+        let endpoint = Endpoint { address: at.ip().into(), port_be: at.port().to_be() };
+        Known::new(netns, &endpoint).place()
+    };
+    let mut others = (1..u16::MAX).map(|port| SocketAddr::new("10.1.2.4".parse().unwrap(), port));
+    let other = others.find(|other| place(*other) == place(dst)).expect("more ports than places");
+    truth.world.maps.mark_good(netns, other, Duration::from_hours(1));
+    held_and_refused(&mut truth, &mut client, Manner::Plain, dst);
+    truth.world.maps.mark_good(netns, dst, Duration::from_hours(1));
+    assert!(truth.world.maps.is_good_for(netns, dst, Duration::from_mins(1)));
+    held_and_refused(&mut truth, &mut client, Manner::Plain, other);
+    truth.world.maps.forget_good(netns, other);
+    assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
+    drop(truth.world.sites[0].accept());
     drop(client);
     truth.ends_empty();
 }
@@ -52,7 +79,7 @@ fn an_eager_destination_lets_in_and_nobody_is_told() {
     maps.set_eager("fd00::/64".parse().unwrap(), None).unwrap();
     // What was learnt does not matter then.
     let netns = truth.world.sites[0].namespace.cookie();
-    maps.mark_good(netns, "10.1.2.3:80".parse().unwrap(), Duration::from_hours(1)).unwrap();
+    maps.mark_good(netns, "10.1.2.3:80".parse().unwrap(), Duration::from_hours(1));
     for dst in ["10.1.2.3:80", "[fd00::1]:81"] {
         let dst: SocketAddr = dst.parse().unwrap();
         assert_eq!(client.connect(Manner::Plain, dst), Answer::Peer(dst));
@@ -61,7 +88,7 @@ fn an_eager_destination_lets_in_and_nobody_is_told() {
     }
     held_and_refused(&mut truth, &mut client, Manner::Plain, "10.1.2.3:81".parse().unwrap());
     truth.world.maps.clear_eager("10.1.0.0/16".parse().unwrap(), Some(80)).unwrap();
-    truth.world.maps.forget_good(netns, "10.1.2.3:80".parse().unwrap()).unwrap();
+    truth.world.maps.forget_good(netns, "10.1.2.3:80".parse().unwrap());
     held_and_refused(&mut truth, &mut client, Manner::Plain, "10.1.2.3:80".parse().unwrap());
     assert_eq!(truth.world.maps.counters().unwrap().of(Counter::SynEager), 2);
     drop(client);
@@ -146,8 +173,8 @@ fn two_capabilities_load_it_and_none_is_needed_to_run_it() {
             caps::clear(None, CapSet::Effective).unwrap();
             caps::clear(None, CapSet::Permitted).unwrap();
             kernel.attach_listener_filter(site.listeners[0].as_fd(), site.namespace.cookie(), 0).unwrap();
-            maps.mark_good(1, dst, Duration::ZERO).unwrap();
-            maps.forget_good(1, dst).unwrap();
+            maps.mark_good(1, dst, Duration::ZERO);
+            maps.forget_good(1, dst);
             maps.set_eager("10.9.0.0/16".parse().unwrap(), None).unwrap();
             maps.clear_eager("10.9.0.0/16".parse().unwrap(), None).unwrap();
             maps.open_flows().unwrap();

@@ -2,14 +2,10 @@
 //! The kernel's side of a verdict, and what is remembered of failures beside it.
 
 use std::{
-    cell::RefCell,
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -62,12 +58,9 @@ impl Verdicts for KernelVerdicts {
     }
 
     fn good(&self, netns_cookie: u64, dst: SocketAddr, near: Near<'_>) {
-        let epoch = self.failures.epoch.load(Ordering::Relaxed);
-        if !is_news((netns_cookie, dst), epoch) || is_same_host(dst, near()) {
-            return;
-        }
-        if let Err(error) = self.maps.mark_good(netns_cookie, dst, KNOWN_GOOD) {
-            tracing::debug!(%error, "a destination that accepts cannot be noted");
+        // What is dialled all the time is told now and then.
+        if !self.maps.is_good_for(netns_cookie, dst, KNOWN_GOOD * 3 / 4) && !is_same_host(dst, near) {
+            self.maps.mark_good(netns_cookie, dst, KNOWN_GOOD);
         }
     }
 
@@ -79,55 +72,27 @@ impl Verdicts for KernelVerdicts {
 
     fn not_good(&self, netns_cookie: u64, dst: SocketAddr) {
         self.failures.note((netns_cookie, dst));
-        if let Err(error) = self.maps.forget_good(netns_cookie, dst) {
-            tracing::debug!(%error, "a destination that failed cannot be forgotten");
-        }
+        self.maps.forget_good(netns_cookie, dst);
     }
 }
 
 /// A destination as seen from a network namespace.
 type Place = (u64, SocketAddr);
 
-thread_local! {
-    /// When this thread last told the kernel side of a destination, and at which epoch of the failures.
-    static TOLD: RefCell<HashMap<Place, (Instant, u64)>> = RefCell::default();
-}
-
 /// Whether a connection from `near` to `dst` leaves this host not at all. Such a destination is asked each time: that
 /// takes no round trip, and it may stop to listen between two connects of a program that knows, being its server.
-fn is_same_host(dst: SocketAddr, near: Option<SocketAddr>) -> bool {
-    dst.ip().to_canonical().is_loopback() || near.is_some_and(|near| near.ip() == dst.ip())
-}
-
-/// Whether the kernel side does not know it yet, or will soon forget: what is dialled all the time is told now and then.
-fn is_news(place: Place, epoch: u64) -> bool {
-    let now = Instant::now();
-    TOLD.with_borrow_mut(|told| {
-        if let Some((at, then)) = told.get(&place)
-            && *then == epoch
-            && now.saturating_duration_since(*at) < KNOWN_GOOD / 4
-        {
-            return false;
-        }
-        if told.len() >= PLACES_MAX {
-            told.clear();
-        }
-        told.insert(place, (now, epoch));
-        true
-    })
+fn is_same_host(dst: SocketAddr, near: Near<'_>) -> bool {
+    dst.ip().to_canonical().is_loopback() || near().is_some_and(|near| near.ip() == dst.ip())
 }
 
 /// When destinations failed for the last time. Only failures and sweeps of the pool meet its lock.
 #[derive(Default)]
 struct Failures {
     last: Mutex<HashMap<Place, Instant>>,
-    /// How many there were.
-    epoch: AtomicU64,
 }
 
 impl Failures {
     fn note(&self, place: Place) {
-        self.epoch.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() >= PLACES_MAX && !last.contains_key(&place) {
@@ -183,22 +148,12 @@ mod tests {
     #[test]
     fn a_destination_on_this_host_is_found_by_both_ends() {
         let at = |text: &str| text.parse().expect("an address");
-        assert!(is_same_host(at("127.0.0.1:80"), None));
-        assert!(is_same_host(at("[::1]:80"), None));
-        assert!(is_same_host(at("[::ffff:127.0.0.2]:80"), None));
-        assert!(is_same_host(at("10.0.0.1:80"), Some(at("10.0.0.1:40000"))));
-        assert!(!is_same_host(at("10.0.0.1:80"), Some(at("10.0.0.2:40000"))));
-        assert!(!is_same_host(at("10.0.0.1:80"), None));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_known_is_told_again_before_it_lapses_and_after_a_failure() {
-        let place = (1, SocketAddr::from(([10, 0, 0, 1], 80)));
-        assert!(is_news(place, 0));
-        assert!(!is_news(place, 0));
-        assert!(is_news(place, 1), "something failed since");
-        tokio::time::advance(KNOWN_GOOD / 2).await;
-        assert!(is_news(place, 1));
+        assert!(is_same_host(at("127.0.0.1:80"), &|| None));
+        assert!(is_same_host(at("[::1]:80"), &|| None));
+        assert!(is_same_host(at("[::ffff:127.0.0.2]:80"), &|| None));
+        assert!(is_same_host(at("10.0.0.1:80"), &|| Some(at("10.0.0.1:40000"))));
+        assert!(!is_same_host(at("10.0.0.1:80"), &|| Some(at("10.0.0.2:40000"))));
+        assert!(!is_same_host(at("10.0.0.1:80"), &|| None));
     }
 
     #[tokio::test(start_paused = true)]
