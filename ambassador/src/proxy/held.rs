@@ -7,7 +7,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use futures_util::FutureExt as _;
+use tokio::{
+    task::coop::consume_budget,
+    time::{Instant, sleep},
+};
 
 use super::context::{Context, Holds};
 use crate::{
@@ -84,7 +88,11 @@ impl Held {
         };
         loop {
             match events.next().await {
-                Ok(event) => self.on_event(event),
+                Ok(event) => {
+                    self.on_event(event);
+                    // A storm of them must not keep this thread from all else: dials may be made in here.
+                    consume_budget().await;
+                }
                 Err(error) => return tracing::error!(%error, "held connections can no longer be read"),
             }
         }
@@ -169,7 +177,7 @@ impl Held {
         };
         let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
         let (this, answers) = (Arc::clone(self), Arc::clone(&ground.answers));
-        tokio::spawn(async move {
+        let mut served = Box::pin(async move {
             let course = Arc::<Course>::default();
             let report = if prospect.denied {
                 let route = Arc::clone(&this.context.table.default_route.name);
@@ -188,6 +196,10 @@ impl Held {
             let outcome = outcome_of(report.outcome);
             this.say(&flow, &prospect.state, report, outcome, &course);
         });
+        // A near destination has mostly answered when connect() returns: what is over at once needs no task.
+        if (&mut served).now_or_never().is_none() {
+            tokio::spawn(served);
+        }
     }
 
     /// Says how it ended; a connection that no flow will speak of has its line here.

@@ -132,10 +132,9 @@ impl Holding {
             None => Outcome::Abandoned,
             Some(None) => Outcome::Silent(DialFailure::Local),
             Some(Some(Ok(stream))) => {
-                let near = stream.local_addr().ok();
-                let outcome = self.succeed(stream, verdicts, &mut wire).await;
-                verdicts.good(netns, dst, &|| near);
-                outcome
+                // It has accepted, whoever still wants it; and only while the socket is here it can be asked.
+                verdicts.good(netns, dst, &|| stream.local_addr().ok());
+                self.succeed(stream, verdicts, &mut wire).await
             }
             Some(Some(Err(error))) => self.fail(error, &mut wire).await,
         };

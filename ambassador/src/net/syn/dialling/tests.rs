@@ -150,7 +150,7 @@ async fn a_dial_that_succeeds_lets_the_syn_through() {
     let table = Arc::clone(&case.table);
     let (report, said) = case.end().await;
     assert_eq!(report, Report { outcome: Outcome::Allowed, held: Duration::ZERO, sent: 1, unsent: 0 });
-    let [allowed, Said::Sent(packet, _), good] = &said[..] else { panic!("{said:?}") };
+    let [good, allowed, Said::Sent(packet, _)] = &said[..] else { panic!("{said:?}") };
     assert_eq!((allowed, good), (&Said::Allow(COOKIE), &Said::Good(dst())));
     assert_eq!(*packet, syn(1).replay());
     let claim = table.take_for_accept(&key(), dst(), Duration::ZERO).await.expect("held");
