@@ -10,6 +10,7 @@ mod http2;
 mod pipelines;
 mod refusals;
 mod resets;
+mod upgrades;
 mod urgent;
 mod whole;
 
