@@ -5,11 +5,15 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use ambassador_tests::ambassador::LONG;
+use ambassador_tests::pulse::Pulse;
 use ambassador_tests::{Ambassador, Link, Process, TcpPeer, wait};
 use anyhow::{Context, Result, ensure};
 
-/// How often it is tried until the times are good once.
-const RUNS: u32 = 4;
+/// Who is woken for one banner: the proxy for the SYN, for its dial, for the handshake and for the banner, the origin,
+/// and the program twice.
+const WAKES: f64 = 7.0;
+/// The most of a machine's own delay that is believed, in milliseconds: a timer of ours is longer than all of it.
+const BUSY_MOST: f64 = 20.0;
 const BANNER: &[u8] = b"220 mail.example ready\r\n";
 
 fn start() -> Result<(Link, TcpPeer)> {
@@ -35,20 +39,20 @@ fn times(text: &str) -> Result<Vec<f64>> {
 fn the_banner_comes_within_five_milliseconds_of_direct() -> Result<()> {
     let (link, _peer) = start()?;
     let program = ["/usr/bin/python3", "-c", PYTHON];
-    let mut seen = Vec::new();
-    // A busy machine is late now and then, waiting for something that does not come is late each time.
-    for _ in 0..RUNS {
-        let direct = Process::run(link.client.command(program[0]).args(&program[1..]), LONG)?;
-        let under = Ambassador::run("-q")?.output(&link.client, &program)?.expect_success()?;
-        let (direct, under) = (times(&direct.expect_success()?.text())?, times(&under.text())?);
-        // The first connection to a destination, whose protocol is not learned yet, is among the slowest.
-        let (median, slowest) = (under[25] - direct[25], under[49] - direct[49]);
-        if median < 5.0 && slowest < 50.0 {
-            return Ok(());
-        }
-        seen.push((median, slowest));
-    }
-    anyhow::bail!("later than directly, in ms, median and slowest: {seen:?}")
+    let pulse = Pulse::feel();
+    let direct = Process::run(link.client.command(program[0]).args(&program[1..]), LONG)?;
+    let under = Ambassador::run("-q")?.output(&link.client, &program)?.expect_success()?;
+    let pulse = pulse.worst();
+    let (direct, under) = (times(&direct.expect_success()?.text())?, times(&under.text())?);
+    // The first connection to a destination, whose protocol is not learned yet, is among the slowest.
+    let later = |rank: usize| under[rank] - direct[rank];
+    let (median, slowest, busy) = (later(25), later(49), pulse.as_secs_f64() * 1000.0);
+    println!("later in ms: median {median:.1}, slowest {slowest:.1}, pulse {busy:.1}");
+    // A busy machine is late now and then: that shows in the slowest. Half of all are late only by waiting.
+    ensure!(median < 5.0, "the median is later by {median} ms, pulse {pulse:?}");
+    let most = 50.0 + WAKES * busy.min(BUSY_MOST);
+    ensure!(slowest < most, "the slowest is later by {slowest} ms, at most {most}, pulse {pulse:?}");
+    Ok(())
 }
 
 #[test]
