@@ -126,6 +126,7 @@ fn little_memory_is_enough_for_floods() -> Result<()> {
     let (_alone, limit) = (alone(), MemoryLimit::new(64 << 20)?);
     let mut siege = Siege::lay(Ambassador::run("-q")?.first(&limit.commands()), CLIENT)?;
     floods(&mut siege, &[("rapid-reset", CALM), ("continuation", CALM), ("hpack", CALM)])?;
+    stalls(&mut siege)?;
     siege.lift()?;
     Ok(())
 }

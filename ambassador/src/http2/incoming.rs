@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The body of an HTTP/2 message as it arrives: DATA frames, then trailers.
 //!
-//! Credit is given back for what is taken, so that a sender runs no further ahead than its reader. Only
-//! `END_STREAM` is a clean end: a reset is an error whatever its code, `NO_ERROR` and `CANCEL` included.
+//! Credit is given back for a piece when the next one is asked for, so that a sender runs no further ahead than its
+//! reader: a piece that waits for somebody else's credit is still the sender's. Only `END_STREAM` is a clean end: a reset
+//! is an error whatever its code, `NO_ERROR` and `CANCEL` included.
 
 use std::{
     io,
@@ -16,25 +17,29 @@ use http_body::Frame;
 use crate::message::body::BodyError;
 
 /// The body of an HTTP/2 message.
-pub(crate) struct Incoming(RecvStream);
+pub(crate) struct Incoming {
+    stream: RecvStream,
+    /// The length of the last piece, for which no credit was given back yet.
+    taken: usize,
+}
 
 impl Incoming {
     pub(crate) fn new(stream: RecvStream) -> Self {
-        Self(stream)
+        Self { stream, taken: 0 }
     }
 
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match ready!(self.0.poll_data(cx)) {
+        self.give_back();
+        match ready!(self.stream.poll_data(cx)) {
             Some(Ok(data)) => {
-                // A stream that has failed meanwhile says so by its next frame.
-                let _ = self.0.flow_control().release_capacity(data.len());
+                self.taken = data.len();
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(cut(error)))),
-            None => match ready!(self.0.poll_trailers(cx)) {
+            None => match ready!(self.stream.poll_trailers(cx)) {
                 Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
                 Err(error) => Poll::Ready(Some(Err(cut(error)))),
             },
@@ -43,7 +48,21 @@ impl Incoming {
 
     /// Nothing more will come, and the end was clean.
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.stream.is_end_stream()
+    }
+
+    fn give_back(&mut self) {
+        if self.taken > 0 {
+            // A stream that has failed meanwhile says so by its next frame.
+            let _ = self.stream.flow_control().release_capacity(std::mem::take(&mut self.taken));
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // The other direction of the stream may go on for long.
+        self.give_back();
     }
 }
 

@@ -2,19 +2,21 @@
 //! How much of the peers of an HTTP/2 connection is remembered, and the builders that say so to `h2`.
 //!
 //! Either peer may be hostile. Each limit is generous enough that no honest peer meets it, and finite, so that what a
-//! connection can make ambassador hold is known: about its connection window, its heads, and its small frames.
+//! connection can make ambassador hold is known: about its [connection window](Windows), its heads, and its small frames.
 
 use std::time::Duration;
 
 use h2::{client, server};
 
+use super::windows::Windows;
+
 /// The program's side: ambassador is the server.
-pub(crate) fn server() -> server::Builder {
+pub(crate) fn server(windows: &Windows) -> server::Builder {
     let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(windows.stream())
+        .initial_connection_window_size(windows.connection())
         .max_frame_size(FRAME_MAX)
         .max_header_list_size(HEADER_LIST_MAX)
         .max_send_buffer_size(SEND_BUFFER)
@@ -27,13 +29,13 @@ pub(crate) fn server() -> server::Builder {
 }
 
 /// The upstream's side: ambassador is the client.
-pub(crate) fn client() -> client::Builder {
+pub(crate) fn client(windows: &Windows) -> client::Builder {
     let mut builder = client::Builder::new();
     builder
         // A push could not be told from a reply that nobody asked for; without the offer no origin makes one.
         .enable_push(false)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(windows.stream())
+        .initial_connection_window_size(windows.connection())
         .max_frame_size(FRAME_MAX)
         .max_header_list_size(HEADER_LIST_MAX)
         .max_send_buffer_size(SEND_BUFFER)
@@ -55,11 +57,6 @@ pub(super) const STREAMS_AT_FIRST: u32 = 256;
 pub(super) const PREFACE: usize = 24;
 /// The longest frame of a connection itself that is read or changed, in bytes after its header; longer ones pass.
 pub(super) const TAPPED_MAX: usize = 1024;
-/// How much of one body may wait for its reader, in bytes: 512 KiB carry 4 Gbit/s over a round trip of 1 ms, and
-/// 80 Mbit/s over one of 50 ms.
-const STREAM_WINDOW: u32 = 512 * 1024;
-/// How much of all bodies of a connection may wait, in bytes. Seven readers that take nothing do not stop the eighth.
-const CONNECTION_WINDOW: u32 = 8 * STREAM_WINDOW;
 /// The longest frame, in bytes. It is the least that a peer may ask for: longer ones delay the other streams.
 const FRAME_MAX: u32 = 16 * 1024;
 /// The most bytes of header fields in one message, as for HTTP/1. Also what an HPACK bomb unpacks to at most.

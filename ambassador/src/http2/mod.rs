@@ -5,6 +5,7 @@
 //! a GOAWAY, an interim reply) must reach the other side as what it was. A cut body must never look complete.
 
 pub(crate) mod limits;
+pub(crate) mod windows;
 pub(crate) mod incoming;
 pub(crate) mod pump;
 pub(crate) mod stream;

@@ -25,7 +25,7 @@ use super::{http1::server::FlowEnd, http2_socket::Socket, http2_stream};
 use crate::{
     http2::{
         ending::Wish, heard_out::HeardOut, limits, link::Link, program_tap::ProgramTap,
-        stream::ProgramStream, tapped::Tapped,
+        stream::ProgramStream, tapped::Tapped, windows,
     },
     message::{Stack, flow::Flow},
     telemetry::WireBytes,
@@ -63,7 +63,8 @@ pub async fn serve(
     }
     let (socket, farewell) = Socket::new(stream, prefix, Arc::clone(&link), bytes);
     let socket = ProgramTap::tap(HeardOut::new(socket), Arc::clone(&link));
-    let end = match limits::server().handshake(socket).await {
+    let windows = windows::ALL.take();
+    let end = match limits::server(&windows).handshake(socket).await {
         Ok(connection) => {
             let mut streams = JoinSet::new();
             if greets {

@@ -29,8 +29,14 @@ use tokio::{
 use super::{exchange, http2_stream::Exchange, pool, unattended};
 use crate::{
     http2::{
-        ending::Wish, heard_out::HeardOut, incoming::lost, limits, link::Link, tapped::Tapped,
+        ending::Wish,
+        heard_out::HeardOut,
+        incoming::lost,
+        limits,
+        link::Link,
+        tapped::Tapped,
         upstream_tap::UpstreamTap,
+        windows::{self, Windows},
     },
     message::{
         AttemptInfo, Request, Response,
@@ -150,9 +156,11 @@ async fn begin(
     // What another endpoint's connection says of itself says nothing of the address that the program dialled.
     let link = pool::link(flow.id).filter(|_| destination == flow.original_dst);
     let socket = UpstreamTap::tap(HeardOut::new(stream), link.clone());
-    let (sender, connection) = limits::client().handshake(socket).await?;
+    let windows = windows::ALL.take();
+    let (sender, connection) = limits::client(&windows).handshake(socket).await?;
     let (wanted, unwanted) = oneshot::channel();
-    unattended::spawn(run(connection, sender.clone(), unwanted, link, places));
+    let held = (places, windows);
+    unattended::spawn(run(connection, sender.clone(), unwanted, link, held));
     Ok(Open { sender, asked, _wanted: wanted })
 }
 
@@ -162,7 +170,7 @@ async fn run(
     mut sender: SendRequest<Bytes>,
     mut unwanted: oneshot::Receiver<()>,
     link: Option<Arc<Link>>,
-    places: Vec<Permit>,
+    held: (Vec<Permit>, Windows),
 ) {
     let mut connection = pin!(connection);
     let mut leaving = false;
@@ -185,7 +193,7 @@ async fn run(
     if !ended {
         let _ = timeout(LINGER, connection).await;
     }
-    drop(places);
+    drop(held);
 }
 
 /// Tells what the upstream provably did not process (RFC 9113 §8.7) from everything else. `h2` fails a stream with the
