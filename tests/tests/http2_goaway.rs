@@ -182,3 +182,35 @@ say(told.status(), told.end)";
     let direct = like_direct(origin, program)?;
     direct.check("200\nnone connection fin", "")
 }
+
+#[test]
+fn a_stream_that_comes_too_late_for_an_origin_that_stops_harms_no_other() -> Result<()> {
+    // As servers stop in order: no connection is taken any more, and what has begun is served to its end.
+    let origin = "
+listener = socket.create_server(ADDRESS)
+def stop():
+    sock, _ = listener.accept()
+    sock.recv(24, socket.MSG_WAITALL)
+    c = Connection(sock, serving=True)
+    stream = c.next().stream_id
+    listener.close()
+    c.headers(stream, [(':status', '200')])
+    c.goaway(stream)
+    say(c.next().data)
+    c.data(stream, b'late', end=True)
+    c.finish()
+threading.Thread(target=stop, daemon=True).start()
+say('ready')
+sys.stdin.read()";
+    let program = "
+c = dial()
+c.headers(1, request('/', 'POST'))
+while not isinstance(c.next(), GoAwayFrame):
+    pass
+c.headers(3, request(), end=True)
+say(c.message(3).end)
+c.data(1, b'still here', end=True)
+told = c.message(1)
+say(told.body, told.end)";
+    under_nothing(origin, program)?.check("reset 7\nb'late' end", "b'still here'")
+}

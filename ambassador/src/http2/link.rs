@@ -103,6 +103,11 @@ impl Link {
         !self.is_newest(0)
     }
 
+    /// Whether there has ever been a connection to the upstream.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.upstream().connections > 0
+    }
+
     pub(super) fn streams(&self) -> Streams {
         self.upstream().streams
     }

@@ -123,10 +123,13 @@ impl Stream {
     /// Ends a stream because no layer made a reply of its failure.
     async fn fail(&self, error: &ProxyError) {
         let reason = match error {
-            // Without a proxy there would be no connection at all.
-            ProxyError::Connect(_) => return self.end_with(Wish::Reset).await,
+            // Without a proxy there would be no connection at all, if there never was one.
+            ProxyError::Connect(_) if !self.link.was_connected() => return self.end_with(Wish::Reset).await,
             ProxyError::Disconnected { source, .. } => return self.end_with(wish_of(source)).await,
-            ProxyError::RefusedStream(_) | ProxyError::GoneAway(_) => Reason::REFUSED_STREAM,
+            // It comes too late for an upstream that goes: others may still be served.
+            ProxyError::Connect(_) | ProxyError::RefusedStream(_) | ProxyError::GoneAway(_) => {
+                Reason::REFUSED_STREAM
+            }
             ProxyError::Http2(error) => error.reason().unwrap_or(Reason::INTERNAL_ERROR),
             _ => Reason::INTERNAL_ERROR,
         };
