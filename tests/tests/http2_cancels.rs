@@ -85,3 +85,27 @@ say(c.message(3).status())";
     direct(origin, program)?.check("200", "1 /first\n3 /last")?;
     under_nothing(origin, program)?.check("200", "1 /last")
 }
+
+#[test]
+fn a_whole_reply_is_whole_although_its_origin_ends_with_it() -> Result<()> {
+    // In one segment, while the request is still being sent.
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    sent = []
+    c.send = lambda *frames: sent.extend(frame.serialize() for frame in frames)
+    c.headers(stream, [(':status', '403'), ('grpc-status', '7')], end=True)
+    c.sock.send(b''.join(sent), socket.MSG_MORE)
+    del c.send
+serve(talk)";
+    let program = "
+for n in range(20):
+    c = dial()
+    c.headers(1, request('/', 'POST'))
+    say(c.message(1))
+    c.sock.close()";
+    let direct = like_direct(origin, program)?;
+    let whole = "head [:status: 403, grpc-status: 7] body 0 '' end\n";
+    ensure!(direct.program == whole.repeat(20), "{direct:?}");
+    Ok(())
+}

@@ -31,6 +31,10 @@ pub(crate) struct Tapped<S, T> {
 struct Incoming {
     position: Position,
     foreign: Taken,
+    /// `h2` has got something that streams have not had a turn to take yet.
+    is_fresh: bool,
+    /// How the connection has failed, which waits for that turn.
+    end: Option<io::Error>,
     /// Looked at, and on its way to `h2`.
     ready: BytesMut,
     /// The beginning of a frame that is to be looked at.
@@ -52,6 +56,8 @@ impl<S, T: Tap> Tapped<S, T> {
         let incoming = Incoming {
             position: Position::after(before_incoming),
             foreign: Taken::Undecided,
+            is_fresh: false,
+            end: None,
             ready: BytesMut::new(),
             partial: BytesMut::new(),
         };
@@ -210,21 +216,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, 
         if let Poll::Ready(Err(error)) = this.poll_pending(cx) {
             return Poll::Ready(Err(error));
         }
+        if let Some(error) = this.incoming.end.take() {
+            return Poll::Ready(Err(error));
+        }
         loop {
             let incoming = &mut this.incoming;
             if !incoming.ready.is_empty() {
+                incoming.is_fresh = true;
                 let count = incoming.ready.len().min(buf.remaining());
                 buf.put_slice(&incoming.ready.split_to(count));
                 return Poll::Ready(Ok(()));
             }
             let before = buf.filled().len();
-            ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+            let read = Pin::new(&mut this.socket).poll_read(cx, buf);
+            if read.is_pending() {
+                incoming.is_fresh = false;
+                return Poll::Pending;
+            }
             let arrived = &buf.filled()[before..];
+            let is_end = arrived.is_empty();
+            if is_end && incoming.is_fresh && buf.remaining() > 0 {
+                // `h2` forgets with the end that a stream was whole: who reads it must have looked before.
+                incoming.is_fresh = false;
+                if let Poll::Ready(Err(error)) = read {
+                    incoming.end = Some(error);
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            ready!(read)?;
             if incoming.is_free(arrived, &this.tap) {
                 incoming.position.pass(arrived);
+                incoming.is_fresh = true;
                 return Poll::Ready(Ok(()));
             }
-            let is_end = arrived.is_empty();
             incoming.take(arrived, &mut this.tap);
             buf.set_filled(before);
             if is_end && incoming.ready.is_empty() {

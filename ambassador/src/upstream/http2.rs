@@ -75,10 +75,11 @@ pub(super) async fn exchange(
     let mut again = true;
     loop {
         let connection = pool::multiplexed(request.flow.id, destination);
-        let reused = connection.0.get().is_some_and(|open| open.asked.swap(true, Ordering::Relaxed));
         let started = Instant::now();
         let open = connection.0.get_or_try_init(|| dial(&request)).await?;
         let connect = started.elapsed();
+        // Asked of what is there: another stream, or the greeting, may have opened it meanwhile.
+        let reused = open.asked.swap(true, Ordering::Relaxed);
         // From here on the stream may be on its way at any time.
         request.progress.note(Sent::Fully);
         match open.sender.clone().send_request(head(&parts), body.is_empty()) {
@@ -141,7 +142,7 @@ async fn dial(request: &Request) -> Result<Open, ProxyError> {
     let (flow, destination) = (&request.flow, request.destination());
     let spare = pool::take_spare(flow.id, destination);
     let (stream, places) = exchange::open(request, spare).await?;
-    let begun = begin(stream, flow, destination, places, AtomicBool::new(true)).await;
+    let begun = begin(stream, flow, destination, places, AtomicBool::new(false)).await;
     begun.map_err(|error| failure(error, false, false))
 }
 
