@@ -48,9 +48,9 @@ pub(crate) fn client(windows: &Windows) -> client::Builder {
     builder
 }
 
-/// The most streams of a program's connection at a time, whatever its upstream says; each costs a task. One more is
-/// refused in the way that lets the program try again.
-const STREAMS_MAX: u32 = 4096;
+/// The most streams of a program's connection at a time, which it is told if its upstream takes more; each costs a task.
+/// One more is refused in the way that lets the program try again.
+pub(super) const STREAMS_MAX: u32 = 1024;
 /// How many a program may open while its upstream has not said how many it takes. Origins commonly allow 100 to 128.
 pub(super) const STREAMS_AT_FIRST: u32 = 256;
 /// The bytes with which a program's connection begins.
@@ -58,9 +58,12 @@ pub(super) const PREFACE: usize = 24;
 /// The longest frame of a connection itself that is read or changed, in bytes after its header; longer ones pass.
 pub(super) const TAPPED_MAX: usize = 1024;
 /// The longest frame, in bytes. It is the least that a peer may ask for: longer ones delay the other streams.
-const FRAME_MAX: u32 = 16 * 1024;
+pub(super) const FRAME_MAX: u32 = 16 * 1024;
 /// The most bytes of header fields in one message, as for HTTP/1. Also what an HPACK bomb unpacks to at most.
 const HEADER_LIST_MAX: u32 = 64 * 1024;
+/// The most fields of a request's head, as for HTTP/1. Short ones take many times their bytes to remember, and HPACK sends
+/// them in one byte each.
+pub(crate) const FIELDS_MAX: usize = 128;
 /// How much of one body may wait to be written, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that were opened and reset before they were looked at (rapid reset, CVE-2023-44487): in one read, since they

@@ -16,7 +16,10 @@ use std::{
 use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 
-use super::{ending::Ending, frame::Farewell};
+use super::{
+    ending::{Ending, Wish},
+    frame::{self, Farewell},
+};
 
 /// What a program's connection and its upstream's have in common.
 #[derive(Default)]
@@ -24,6 +27,8 @@ pub(crate) struct Link {
     /// How the program's connection is to end.
     pub(crate) ending: Ending,
     upstream: Mutex<Upstream>,
+    /// Why the program leaves, if it has said more than that it does.
+    program_leaves: Mutex<Option<Farewell>>,
     /// The number of the upstream's newest connection while it is there, or 0.
     newest: AtomicU32,
     pub(super) to_program: Lane,
@@ -138,12 +143,35 @@ impl Link {
         self.upstream().farewell.clone()
     }
 
+    /// The program has said why it leaves.
+    pub(super) fn program_leaves(&self, farewell: Farewell) {
+        *self.program_leaves.lock().unwrap_or_else(PoisonError::into_inner) = Some(farewell);
+    }
+
+    pub(super) fn why_program_leaves(&self) -> Option<Farewell> {
+        self.program_leaves.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the program why its upstream has left, at the very end of its connection.
+    pub(crate) fn say_farewell(&self) {
+        if let Some(farewell) = self.farewell() {
+            let mut bytes = BytesMut::new();
+            // Streams have other numbers on the other side.
+            farewell.put(frame::STREAM_MAX, &mut bytes);
+            self.to_program.put(&bytes);
+        }
+    }
+
     /// The upstream has said `bytes` that are no HTTP/2.
     pub(super) fn say_foreign(&self, bytes: &[u8]) {
         let mut upstream = self.upstream();
         upstream.streams = Streams::Foreign;
-        let room = FOREIGN_MAX.saturating_sub(upstream.foreign.len());
-        upstream.foreign.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if upstream.foreign.len() + bytes.len() > FOREIGN_MAX {
+            // With a hole in it, it must not look whole.
+            self.ending.ask(Wish::Reset);
+        } else {
+            upstream.foreign.extend_from_slice(bytes);
+        }
         self.to_program.wake();
     }
 

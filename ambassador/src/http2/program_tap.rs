@@ -80,7 +80,7 @@ impl ProgramTap {
 
     /// Says the first SETTINGS, which `h2` wants to say with a limit of its own.
     fn open(&mut self, settings: &[u8], out: &mut BytesMut) {
-        let streams = self.link.next_streams().unwrap_or(limits::STREAMS_AT_FIRST);
+        let streams = self.link.next_streams().unwrap_or(limits::STREAMS_AT_FIRST).min(limits::STREAMS_MAX);
         self.opening = Opening::Told(streams);
         frame::put_settings(settings, streams, out);
     }
@@ -89,8 +89,8 @@ impl ProgramTap {
     fn part(&self, bytes: &[u8], out: &mut BytesMut) {
         match (Farewell::parse(bytes), self.link.farewell()) {
             (Some((last, ours)), Some(theirs)) if ours.code == 0 => {
-                // It was passed on as it came, or is as soon as the last stream is known.
-                if theirs.code == 0 && last != frame::STREAM_MAX {
+                // As soon as the last stream is known. What the upstream has said before it has gone out by then.
+                if last != frame::STREAM_MAX {
                     theirs.put(last, out);
                 }
             }
@@ -98,14 +98,12 @@ impl ProgramTap {
         }
     }
 
-    /// Passes on why the program leaves; `h2` would tell the upstream that all is well.
+    /// Remembers why the program leaves; `h2` would tell the upstream that all is well.
     fn left(&self, frame: &[u8]) {
         if let Some((_, farewell)) = Farewell::parse(frame)
             && farewell.is_telling()
         {
-            let mut bytes = BytesMut::new();
-            farewell.put(0, &mut bytes);
-            self.link.to_upstream.put(&bytes);
+            self.link.program_leaves(farewell);
         }
     }
 }
@@ -187,6 +185,7 @@ impl Tap for ProgramTap {
             Opening::Foreign => out.unsplit(self.link.take_foreign()),
             Opening::Told(mut told) => {
                 while let Some(streams) = self.link.next_streams() {
+                    let streams = streams.min(limits::STREAMS_MAX);
                     if streams != told {
                         self.acks_awaited += 1;
                         frame::put_streams(streams, out);
@@ -197,6 +196,10 @@ impl Tap for ProgramTap {
                 out.unsplit(self.link.to_program.take());
             }
         }
+    }
+
+    fn ending(&mut self) {
+        self.link.await_nobody();
     }
 
     fn is_mute(&self) -> bool {

@@ -35,6 +35,9 @@ pub(crate) trait Tap {
     /// Puts frames of its own into `out`, between those of `h2`.
     fn insert(&mut self, out: &mut BytesMut);
 
+    /// `h2` says no more: what is held goes out.
+    fn ending(&mut self);
+
     /// Whether `h2` is not to be heard by the peer any more.
     fn is_mute(&self) -> bool;
 }

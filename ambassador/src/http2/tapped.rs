@@ -2,7 +2,7 @@
 //! A socket below `h2` on which the frames of the connection itself can be read, taken out, changed and put in.
 //!
 //! `h2` answers PING itself, decides alone what SETTINGS say, and forgets why a peer leaves. Here a [`Tap`] does it
-//! instead, so that two connections may look like one. Frames of streams pass without a copy, and none is reordered.
+//! instead, so that two connections may look like one. Frames of streams pass without a copy, and none of them is reordered; what is put in may precede what `h2` has not said yet.
 
 use std::{
     io::{self, IoSlice},
@@ -282,6 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> AsyncWrite for Tapped<S,
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tap.ending();
         ready!(self.poll_pending(cx))?;
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }

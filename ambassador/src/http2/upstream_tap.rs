@@ -62,19 +62,14 @@ impl UpstreamTap {
     }
 
     fn ping(&self, header: &FrameHeader, frame: &[u8]) -> Fate {
-        let told = self.link().is_some_and(|link| link.to_program.put(frame));
-        // Nobody but the program has asked.
+        // Nobody but the program has asked for an answer, which may come on the connection before the newest one.
+        let link = if header.is_ack() { self.to.as_ref().map(|to| &*to.link) } else { self.link() };
+        let told = link.is_some_and(|link| link.to_program.put(frame));
         if told || header.is_ack() { Fate::Dropped } else { Fate::Passed }
     }
 
     fn left(&self, frame: &[u8]) {
         let (Some(link), Some((_, farewell))) = (self.link(), Farewell::parse(frame)) else { return };
-        if farewell.code != 0 {
-            // Streams have other numbers on the other side, and are not failed there.
-            let mut bytes = BytesMut::new();
-            farewell.put(frame::STREAM_MAX, &mut bytes);
-            link.to_program.put(&bytes);
-        }
         if farewell.is_telling() {
             link.leave(farewell);
         }
@@ -99,10 +94,10 @@ impl Tap for UpstreamTap {
     }
 
     fn wants(&self, header: &FrameHeader) -> bool {
-        header.length <= limits::TAPPED_MAX
-            && (header.is(frame::SETTINGS) && !header.is_ack()
-                || header.is(frame::PING)
-                || header.is(frame::GOAWAY))
+        let is_short = header.length <= limits::TAPPED_MAX;
+        // Somebody waits for SETTINGS, however long they are.
+        header.is(frame::SETTINGS) && !header.is_ack() && header.length <= limits::FRAME_MAX as usize
+            || is_short && (header.is(frame::PING) || header.is(frame::GOAWAY))
     }
 
     fn arrived(&mut self, header: &FrameHeader, bytes: &[u8]) -> Fate {
@@ -141,11 +136,15 @@ impl Tap for UpstreamTap {
 
     fn changes(&self, header: &FrameHeader) -> bool {
         !self.opened && header.is(frame::SETTINGS)
+            || header.is(frame::GOAWAY) && self.link().is_some_and(|link| link.why_program_leaves().is_some())
     }
 
-    fn leaving(&mut self, _: &FrameHeader, bytes: &[u8], out: &mut BytesMut) {
+    fn leaving(&mut self, header: &FrameHeader, bytes: &[u8], out: &mut BytesMut) {
         self.opened = true;
-        out.extend_from_slice(bytes);
+        match self.link().and_then(Link::why_program_leaves) {
+            Some(theirs) if header.is(frame::GOAWAY) => theirs.put(0, out),
+            _ => out.extend_from_slice(bytes),
+        }
     }
 
     fn holds(&mut self, _: Option<&FrameHeader>, _: &mut BytesMut) -> bool {
@@ -159,6 +158,8 @@ impl Tap for UpstreamTap {
             out.unsplit(link.to_upstream.take());
         }
     }
+
+    fn ending(&mut self) {}
 
     fn is_mute(&self) -> bool {
         false

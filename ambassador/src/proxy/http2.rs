@@ -116,7 +116,12 @@ impl Server {
             self.wish = Some(wish);
             match wish {
                 Wish::Leave => self.connection.graceful_shutdown(),
-                Wish::Close | Wish::Reset => return Poll::Ready(FlowEnd::Cut),
+                Wish::Close | Wish::Reset => {
+                    self.link.say_farewell();
+                    // It is written before anything is read.
+                    let _ = self.connection.poll_accept(cx);
+                    return Poll::Ready(FlowEnd::Cut);
+                }
             }
         }
     }

@@ -11,12 +11,13 @@ use std::{
 };
 
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::task::yield_now;
 
 use crate::{
     http2::{
         ending::Wish,
+        limits,
         link::Link,
         pump::{Pump, Pumped},
         stream::{End, ProgramStream},
@@ -40,6 +41,12 @@ pub(super) async fn serve(
     link: Arc<Link>,
 ) {
     let (parts, incoming) = request.into_parts();
+    if parts.headers.len() > limits::FIELDS_MAX {
+        let mut reply = http::Response::new(());
+        *reply.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let _ = program.reply(reply, End::Here);
+        return;
+    }
     let head = RequestHead::Http2(Arc::new(parts));
     let interim = InterimSink::http2(Arc::clone(&program));
     let request = Request::new(head.clone(), Body::http2(incoming), flow, interim);
