@@ -57,7 +57,9 @@ fn floods(siege: &mut Siege, floods: &[(&str, &str)]) -> Result<()> {
     for (name, told) in floods {
         let script = format!("ADDRESS = ('10.77.0.2', {})\nflood('{name}')", Nginx::HTTP2);
         let said = withstand(siege, &script).with_context(|| name.to_string())?;
-        ensure!(said.contains(told) && (told.is_empty() != said.contains(" x ")), "{said}");
+        // nginx hears the PINGs, and ends a connection in order on which much is said beside requests.
+        let is_taken = !said.contains(" x ") || said.contains("goaway 0 x");
+        ensure!(said.contains(told) && (*told == TAKEN) == is_taken, "{said}");
     }
     Ok(())
 }
