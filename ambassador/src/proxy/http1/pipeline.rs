@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! [`Pipeline`]: reads along on a connection whose program does not wait for replies, and says what became of each
-//! request.
+//! Reads along on a connection whose program does not wait for replies, and says what became of each request.
 //!
 //! Both ways are relayed as they are, so that requests and replies arrive when they would directly: an origin may wait
 //! for a second request before it answers the first. Only where no policy acts is this done, since whatever is read
