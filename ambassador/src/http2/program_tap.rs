@@ -109,6 +109,9 @@ impl ProgramTap {
 }
 
 impl Tap for ProgramTap {
+    // Nothing is to be said any more to a program that has closed its connection.
+    const LOOKS_BEFORE_END: bool = false;
+
     fn register(&self, waker: &Waker) {
         self.link.to_program.register(waker);
     }

@@ -11,6 +11,9 @@ use super::frame::FrameHeader;
 
 /// What is done with the frames of one end of a connection.
 pub(crate) trait Tap {
+    /// Whether streams look at what has come before the end is told: `h2` forgets with the end that one was whole.
+    const LOOKS_BEFORE_END: bool;
+
     /// Who is woken when [`insert`](Self::insert) has something.
     fn register(&self, waker: &Waker);
 

@@ -235,8 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, 
             }
             let arrived = &buf.filled()[before..];
             let is_end = arrived.is_empty();
-            if is_end && incoming.is_fresh && buf.remaining() > 0 {
-                // `h2` forgets with the end that a stream was whole: who reads it must have looked before.
+            if T::LOOKS_BEFORE_END && is_end && incoming.is_fresh && buf.remaining() > 0 {
                 incoming.is_fresh = false;
                 if let Poll::Ready(Err(error)) = read {
                     incoming.end = Some(error);

@@ -87,6 +87,8 @@ impl Drop for UpstreamTap {
 }
 
 impl Tap for UpstreamTap {
+    const LOOKS_BEFORE_END: bool = true;
+
     fn register(&self, waker: &Waker) {
         if let Some(link) = self.link() {
             link.to_upstream.register(waker);
