@@ -130,31 +130,31 @@ mod tests {
         assert_eq!(place[0].load(Ordering::Relaxed), BEING_WRITTEN, "its writer has it");
     }
 
-    /// Each destination has a time of its own: who is told of a time that is not its own has met a half-written place.
+    /// Each destination has times of its own, and none twice, as a clock has: who is told of a time that is not its own has
+    /// met a half-written place.
     #[test]
     fn nobody_is_told_of_what_was_noted_of_another_one() {
         let place: [AtomicU64; PLACE] = from_fn(|_| AtomicU64::new(0));
         let all: [Known; 4] = from_fn(|n| known(n as u64 % 2, ["10.0.0.1:80", "10.0.0.2:81"][n / 2]));
-        let is_over = AtomicBool::new(false);
-        thread::scope(|scope| {
+        let (is_over, clock) = (AtomicBool::new(false), AtomicU64::new(4000));
+        let wrong = thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
                         for (n, known) in all.iter().enumerate() {
-                            set(&place, known, 1000 + n as u64);
+                            set(&place, known, clock.fetch_add(4, Ordering::Relaxed) + n as u64);
                         }
                         forget(&place, &all[0]);
                     }
                 });
             }
-            for _ in 0..100_000 {
-                for (n, known) in all.iter().enumerate() {
-                    let until_ns = until_ns(&place, known);
-                    assert!([0, 1000 + n as u64].contains(&until_ns), "{until_ns} of {n}");
-                }
-            }
+            let told =
+                (0..100_000).flat_map(|_| all.iter().zip(0..)).map(|(known, n)| (until_ns(&place, known), n));
+            let wrong = { told }.find(|(until_ns, n)| *until_ns != 0 && until_ns % 4 != *n);
             is_over.store(true, Ordering::Relaxed);
+            wrong
         });
+        assert_eq!(wrong, None, "a time, and which one was told it");
     }
 
     #[test]
