@@ -18,7 +18,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     setup::run()?;
     run_command(&mut cargo(&["build", "--quiet", "--package", "ambassador"]))?;
     // Every suite runs even if one fails, so that one look shows all that is broken.
-    let mut test: Command = cargo(&["test", "--package", "ambassador-tests", "--no-fail-fast"]);
+    let mut test = with_default_signals(&cargo(&["test", "--package", "ambassador-tests", "--no-fail-fast"]));
     let suite = filter.filter(|name| is_suite(name));
     match suite {
         Some(suite) => test.args(["--test", suite]),
@@ -30,6 +30,15 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         test.arg(part);
     }
     run_command(test.env("AMBASSADOR_BIN", built("ambassador")))
+}
+
+/// `command`, whose signals are not ignored although those of this process may be: a shell ignores SIGINT for what it runs
+/// in the background, and ambassador passes on what its caller ignores.
+fn with_default_signals(command: &Command) -> Command {
+    let mut env = Command::new("env");
+    env.arg("--default-signal=HUP,INT,QUIT,PIPE").arg(command.get_program()).args(command.get_args());
+    env.current_dir(workspace());
+    env
 }
 
 fn is_suite(name: &str) -> bool {
