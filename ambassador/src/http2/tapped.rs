@@ -2,7 +2,8 @@
 //! A socket below `h2` on which the frames of the connection itself can be read, taken out, changed and put in.
 //!
 //! `h2` answers PING itself, decides alone what SETTINGS say, and forgets why a peer leaves. Here a [`Tap`] does it
-//! instead, so that two connections may look like one. Frames of streams pass without a copy, and none of them is reordered; what is put in may precede what `h2` has not said yet.
+//! instead, so that two connections may look like one. Frames of streams pass without a copy, and none of
+//! them is reordered; what is put in may precede what `h2` has not said yet.
 
 use std::{
     io::{self, IoSlice},
