@@ -148,6 +148,35 @@ fn an_attempt_that_took_too_long_is_not_repeated_as_somebody_unknown() -> Result
     Ok(())
 }
 
+/// A connection is known to one upstream only: what is meant for another one never goes there.
+#[test]
+fn a_request_for_another_upstream_leaves_the_authenticated_connection() -> Result<()> {
+    let link = Link::new()?;
+    let (_first, to_first) = origins(&link, &[9000])?;
+    let (_second, to_second) = origins(&link, &[9001])?;
+    let run = Ambassador::with_policy("-q", TWO_UPSTREAMS)?;
+    let run = run.output(&link.client, &["/usr/bin/python3", "-c", TWO_PATHS])?.expect_success()?;
+    let seen = |at: Seen| std::mem::take(&mut *at.lock().unwrap_or_else(PoisonError::into_inner));
+    ensure!(run.text().trim() == "hello alice, open, again alice", "{}", run.text());
+    let (first, second) = (seen(to_first), seen(to_second));
+    ensure!(first == ["hello alice", "again alice"] && second == ["open"], "{first:?} {second:?}");
+    Ok(())
+}
+
+/// Nobody has challenged yet, but what the program says makes its connection known; said again, it may be refused.
+#[test]
+fn the_first_credentials_of_a_connection_are_sent_once() -> Result<()> {
+    let link = Link::new()?;
+    let (_peers, seen) = origins(&link, &[9000])?;
+    let program = ["/usr/bin/python3", "-c", SAYS_WHO_IT_IS];
+    Ambassador::with_policy("-q", POLICY)?.output(&link.client, &program)?.expect_success()?;
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    ensure!(*seen == ["hello alice"], "{seen:?}");
+    Ok(())
+}
+
+const TWO_UPSTREAMS: &str = "version: v1\nroutes:\n  - name: open\n    match: {paths: [{exact: /open}]}\n    upstream: open\n  - name: farm\n    match: {ports: [9000]}\n    upstream: farm\nupstreams:\n  - name: farm\n    endpoints: [{host: 10.77.0.2, port: 9000}]\n  - name: open\n    endpoints: [{host: 10.77.0.2, port: 9001}]\n";
+
 const TWO_USERS: &str = r#"
 import socket
 class User:
@@ -195,4 +224,25 @@ def ask(path, leg):
     return f.read(length).decode()
 ask("/", "leg1")
 print(ask("/", "leg2") + ", then " + ask(sys.argv[1], "leg1"))
+"#;
+
+const TWO_PATHS: &str = r#"
+import socket
+s = socket.create_connection(("10.77.0.2", 9000), 10)
+f = s.makefile("rb")
+def ask(path, line):
+    s.sendall(("GET %s HTTP/1.1\r\nHost: a\r\nX-User: alice\r\n%s\r\n" % (path, line)).encode())
+    f.readline()
+    while line := f.readline().strip().decode().lower():
+        if line.startswith("content-length:"): length = int(line.split(":")[1])
+    return f.read(length).decode()
+ask("/", "Authorization: NTLM leg1\r\n")
+print(", ".join([ask("/", "Authorization: NTLM leg2\r\n"), ask("/open", ""), ask("/a", "")]))
+"#;
+
+const SAYS_WHO_IT_IS: &str = r#"
+import socket
+s = socket.create_connection(("10.77.0.2", 9000), 10)
+s.sendall(b"GET /last HTTP/1.1\r\nHost: a\r\nX-User: alice\r\nAuthorization: Negotiate leg2\r\n\r\n")
+s.recv(4096)
 "#;

@@ -45,6 +45,8 @@ fn a_later_request_that_may_be_read_in_two_ways() -> Result<()> {
             b"POST / HTTP/1.1\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
         ),
         after_one("not HTTP", b"\x00\x01\x02 and so on\r\n"),
+        after_one("many empty lines", b"\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        after_one("a CR", b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
         after_one("bad chunks", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n"),
     ])
 }

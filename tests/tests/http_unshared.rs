@@ -187,3 +187,29 @@ fn what_may_be_read_in_two_ways_goes_out_on_a_connection_that_nobody_else_gets()
     }
     Ok(())
 }
+
+/// Only the routes that ask for a pool use what is in it, also where others lead to the same place.
+#[test]
+fn a_route_without_a_pool_takes_nothing_out_of_that_of_another() -> Result<()> {
+    let routes = "version: v1\nroutes:\n  - name: pooled\n    match: {hosts: [pooled.example]}\n    connectionPool: {maxRequests: 100}\n  - name: plain\n    match: {hosts: [plain.example]}\n    timeouts: {request: 20s}\n";
+    let link = Link::new()?;
+    let get = |host: &str| format!("GET /{host} HTTP/1.1\r\nHost: {host}.example\r\n\r\n");
+    let flow = |host: &str| vec![send(get(host)), Step::Until(OK.len()), Step::HalfClose];
+    let (told, asked) = channel();
+    let peer = TcpPeer::start(&link.server, Link::v4(9400), move |mut stream, connection| {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut head = String::new();
+            while reader.read_line(&mut head)? > 2 {}
+            let Some(target) = head.split(' ').nth(1) else { return Ok(()) };
+            told.send((target.to_owned(), connection))?;
+            stream.write_all(OK)?;
+        }
+    })?;
+    let flows = ["pooled", "plain", "pooled"].map(|host| (9400, flow(host)));
+    play(&ambassador(routes)?, &link, &flows)?;
+    let asked: Vec<(String, usize)> = asked.try_iter().collect();
+    let wanted = [("/pooled", 0), ("/plain", 1), ("/pooled", 0)].map(|(target, at)| (target.to_owned(), at));
+    ensure!(asked == wanted && peer.accepted() == 2, "{asked:?}");
+    Ok(())
+}

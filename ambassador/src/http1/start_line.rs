@@ -25,7 +25,8 @@ pub(super) fn request_line(bytes: &[u8]) -> Result<Option<RequestLine>, HeadErro
         bytes[from..].iter().take(LINE_MAX).position(|byte| stop(*byte)).map(|at| from + at)
     };
     let Some(method_end) = end_of(start, |byte| !is_token(byte)) else { return Ok(None) };
-    if bytes[method_end] == b'\r' && method_end == start {
+    // Half of one more empty line.
+    if &bytes[start..] == b"\r" && start < 2 * EMPTY_LINES_MAX {
         return Ok(None);
     }
     if bytes[method_end] != b' ' || method_end == start {

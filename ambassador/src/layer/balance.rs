@@ -38,8 +38,12 @@ impl<S: Serve> Serve for Balance<S> {
                 let dialled = pool::spare_destination(request.flow.id)
                     .filter(|_| failed.is_none())
                     .filter(|dialled| self.endpoints.may_go_to(&plan.state, original_dst, *dialled));
-                // A user who is known by the connection stays on it.
-                let endpoint = pool::bound_to(request.flow.id)
+                // A user who is known by the connection stays on it; but what is meant for another upstream does not.
+                let bound = pool::bound_to(request.flow.id).filter(|bound| {
+                    pool::is_bound_by(request.flow.id, &upstream.name)
+                        || self.endpoints.may_go_to(&plan.state, original_dst, *bound)
+                });
+                let endpoint = bound
                     .or(dialled)
                     .unwrap_or_else(|| self.endpoints.pick(&plan.state, original_dst, failed));
                 plan.trail.goes_to(endpoint);

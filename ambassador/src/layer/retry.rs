@@ -161,7 +161,9 @@ impl<S: Serve> Retries<'_, S> {
             } else {
                 self.plan.route().next_attempt()
             },
-            bound: pool::bound_to(self.plan.flow.id).is_some(),
+            // What a first attempt has said of its user may be refused when it is said again.
+            bound: pool::bound_to(self.plan.flow.id).is_some()
+                || head.is_bound() && !attempt.outcome.is_provably_unsent(),
         };
         let shared = Shared { budget: self.plan.state.budget(), breakers: &self.plan.state.breakers };
         let deadline = self.plan.deadline;

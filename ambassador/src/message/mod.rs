@@ -187,6 +187,11 @@ impl RequestHead {
         }
     }
 
+    /// Its connection authenticates a user (NTLM, Negotiate). These are no schemes of HTTP/2.
+    pub fn is_bound(&self) -> bool {
+        matches!(self, Self::Http1(head) if head.is_bound())
+    }
+
     /// A tunnel in an HTTP/2 stream has no end that belongs to its request. (In HTTP/1 the tunnel is no reply's body.)
     pub fn is_endless(&self) -> bool {
         matches!(self, Self::Http2(_)) && self.is_upgrade()

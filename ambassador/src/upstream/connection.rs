@@ -3,7 +3,7 @@
 //!
 //! It must never be believed to be usable when it has ended, or when something has arrived that nobody asked for.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, time::Instant};
 
@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     pub(crate) key: Key,
     pub(crate) flow: FlowId,
+    /// The upstream that it was dialled for, if that was a configured one.
+    pub(super) upstream: Option<Arc<str>>,
     /// It has carried a request before this one.
     pub(crate) reused: bool,
     /// It must not carry another flow's requests.
@@ -55,6 +57,7 @@ impl Connection {
             stream,
             key,
             flow,
+            upstream: None,
             reused: false,
             unshared,
             held_open: false,

@@ -79,14 +79,20 @@ async fn checkout(request: &Request) -> Result<(Box<Connection>, Option<Duration
         && !is_bound
         && may_reuse
         && repeatable
-        && let Some(shared) = pool::take_shared(flow.id, key)
+        // A route that shares none of its own takes none of another's.
+        && request.keep_idle.is_some()
+        && let Some(mut shared) = pool::take_shared(flow.id, key)
     {
+        shared.keep_no_longer_than(request.keep_idle);
         return Ok((shared, None));
     }
     let started = Instant::now();
     let (stream, places) = open(request, spare).await?;
     let mut fresh = Connection::new(stream, key, flow.id, request.keep_idle, places);
     fresh.unshared |= is_bound;
+    let plan = request.plan.as_ref().filter(|plan| !plan.host_mismatch);
+    let upstream = plan.and_then(|plan| plan.route().upstream.as_ref());
+    fresh.upstream = upstream.map(|upstream| Arc::clone(&upstream.name));
     Ok((fresh, Some(started.elapsed())))
 }
 

@@ -142,6 +142,7 @@ pub(crate) fn bind(connection: &mut Connection) {
     let closed = POOL.with_borrow_mut(|pool| {
         if let Some(own) = pool.own.get_mut(&connection.flow) {
             own.bound_to = Some(connection.key.destination);
+            own.bound_by.clone_from(&connection.upstream);
         }
         if pool.authenticating.len() >= AUTHENTICATING_MAX {
             pool.authenticating.clear();
@@ -157,6 +158,11 @@ pub(crate) fn bind(connection: &mut Connection) {
 /// Where the connection leads that authenticates the user of `flow`, if one does.
 pub(crate) fn bound_to(flow: FlowId) -> Option<SocketAddr> {
     POOL.with_borrow(|pool| pool.own.get(&flow)?.bound_to)
+}
+
+/// Whether that connection was dialled for `upstream`, whose addresses may be others by now.
+pub(crate) fn is_bound_by(flow: FlowId, upstream: &str) -> bool {
+    POOL.with_borrow(|pool| pool.own.get(&flow).is_some_and(|own| own.bound_by.as_deref() == Some(upstream)))
 }
 
 /// Closes one idle connection to `key`, of those that this worker keeps: a shared one, or another flow's own. `false`

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The way of a log line from a worker to its sink: a bounded queue and one writer thread.
+//! The way of a log line from a worker to its sink: a queue that is bounded in lines and in bytes, and one writer thread.
 //!
 //! Workers never wait for the sink. The writer takes whatever has gathered and writes whole lines in pieces of at most
 //! 4 KiB. At the end it writes what is queued, but it does not hold the process longer than a given time for a sink
 //! that nobody reads.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -18,17 +20,27 @@ use crate::host::privileges;
 #[derive(Clone)]
 pub(crate) struct Lines {
     queue: SyncSender<Message>,
+    /// Bytes of long lines that wait.
+    long: Arc<AtomicUsize>,
     dropped: IntCounter,
 }
 
 impl Lines {
     /// Queues a line, or counts it as dropped.
     pub(crate) fn push(&self, line: String) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+        let long = long_bytes(&line);
+        if long > 0 && self.long.fetch_add(long, Ordering::Relaxed) + long > LONG_MOST {
+            self.drop_line(long);
+        } else if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             self.queue.try_send(Message::Line(line))
         {
-            self.dropped.inc();
+            self.drop_line(long);
         }
+    }
+
+    fn drop_line(&self, long: usize) {
+        self.long.fetch_sub(long, Ordering::Relaxed);
+        self.dropped.inc();
     }
 }
 
@@ -47,17 +59,18 @@ impl Writer {
     ) -> io::Result<(Lines, Self)> {
         let (queue, messages) = sync_channel(capacity.max(1));
         let (done, finished) = sync_channel(1);
-        let lost = dropped.clone();
+        let (lost, long) = (dropped.clone(), Arc::<AtomicUsize>::default());
+        let waiting = Arc::clone(&long);
         thread::Builder::new().name(String::from("access-log")).spawn(move || {
             // Its sink is open. Whoever starts this may keep a capability or two for the end.
             if let Err(error) = privileges::drop_all_but(&[]) {
                 tracing::error!(%error, "the access log keeps privileges that it does not need");
             }
-            write_all(sink, &messages, &lost);
+            write_all(sink, &messages, &waiting, &lost);
             drop(messages); // from here on a line counts as dropped
             let _ = done.try_send(());
         })?;
-        Ok((Lines { queue: queue.clone(), dropped }, Self { queue, finished }))
+        Ok((Lines { queue: queue.clone(), long, dropped }, Self { queue, finished }))
     }
 
     /// Writes what is queued and ends the thread; `false` if the sink took longer than `limit`.
@@ -75,7 +88,18 @@ enum Message {
     Stop,
 }
 
-fn write_all(mut sink: Box<dyn io::Write + Send>, messages: &Receiver<Message>, lost: &IntCounter) {
+/// What of a line counts among the bytes of those that wait: nothing of one that is as long as most are, of which
+/// their number is bound enough.
+fn long_bytes(line: &str) -> usize {
+    if line.len() > SHORT { line.len() } else { 0 }
+}
+
+fn write_all(
+    mut sink: Box<dyn io::Write + Send>,
+    messages: &Receiver<Message>,
+    long: &AtomicUsize,
+    lost: &IntCounter,
+) {
     let mut batch = String::with_capacity(PIPE_BUF);
     let mut lines = 0;
     while let Ok(first) = messages.recv() {
@@ -89,6 +113,7 @@ fn write_all(mut sink: Box<dyn io::Write + Send>, messages: &Receiver<Message>, 
                 flush(&mut *sink, &mut batch, &mut lines, lost);
             }
             batch.push_str(&line);
+            long.fetch_sub(long_bytes(&line), Ordering::Relaxed);
             lines += 1;
             next = messages.try_recv().ok();
         }
@@ -104,6 +129,10 @@ fn flush(sink: &mut dyn io::Write, batch: &mut String, lines: &mut u64, lost: &I
     *lines = 0;
 }
 
+/// Lines up to this length are not long.
+const SHORT: usize = 1024;
+/// How many bytes long lines may take that wait. They are as long as whoever sends a request likes.
+const LONG_MOST: usize = 4 * 1024 * 1024;
 /// What a pipe takes in one piece.
 const PIPE_BUF: usize = 4096;
 
@@ -162,6 +191,23 @@ mod tests {
         lines.push(String::from("stuck\n"));
         assert_eq!(written.recv().unwrap(), b"stuck\n");
         assert!(!writer.finish(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn long_lines_that_wait_take_no_more_than_so_many_bytes() {
+        let (lines, writer, written, open, dropped) = held(8192);
+        lines.push(String::from("first\n"));
+        assert_eq!(written.recv().unwrap(), b"first\n");
+        let long = format!("{}\n", "z".repeat(99_999));
+        for _ in 0..1000 {
+            lines.push(long.clone());
+        }
+        lines.push(String::from("short\n"));
+        let kept = LONG_MOST / long.len();
+        assert_eq!(dropped.get(), 1000 - kept as u64);
+        drop(open);
+        assert!(writer.finish(Duration::from_secs(10)));
+        assert_eq!(written.iter().map(|piece| piece.len()).sum::<usize>(), kept * long.len() + 6);
     }
 
     #[test]

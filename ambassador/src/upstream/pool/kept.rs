@@ -53,6 +53,8 @@ pub(super) struct Own {
     pub(super) http2: Vec<(SocketAddr, Multiplexed)>,
     /// Where the connection leads that authenticates the flow's user.
     pub(super) bound_to: Option<SocketAddr>,
+    /// The upstream that it was dialled for.
+    pub(super) bound_by: Option<Arc<str>>,
     pub(super) spare: Option<(SocketAddr, Spare)>,
     pub(super) original_dst: Option<SocketAddr>,
     pub(super) link: Option<Arc<Link>>,
