@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is run, in full or in part, and how its results are read.
 
+use std::collections::BTreeSet;
+
 use super::room::Tests;
 
 /// A suite that is there to be run.
@@ -39,7 +41,7 @@ pub(super) enum Report {
 pub(super) enum Choice {
     /// This option before each name.
     Each(&'static str),
-    /// A regular expression of Go for each level of tests within tests, of which two are used.
+    /// Regular expressions of Go, with one for each level of tests within tests, of which two are used.
     Go,
     /// By their names alone; all are what these words choose.
     Words(&'static [&'static str]),
@@ -55,15 +57,15 @@ impl Program {
                 names.iter().flat_map(|name| [option, name]).map(str::to_owned).collect()
             }
             (Choice::Go, Tests::Some(names)) => {
-                let level = |level| {
-                    let parts: Option<Vec<_>> = names
+                // What others are within runs with them, and would run all that it has by its own name.
+                let is_outer = |name: &str| {
+                    names
                         .iter()
-                        .map(|name| name.split('/').nth(level).filter(|part| is_plain(part)))
-                        .collect();
-                    parts.map(|parts| format!("^({})$", parts.join("|")))
+                        .any(|other| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')))
                 };
-                let levels = (0..2).map_while(level).collect::<Vec<_>>().join("/");
-                vec!["-test.run".to_owned(), levels]
+                let chosen: BTreeSet<_> =
+                    names.iter().filter(|name| !is_outer(name)).map(|name| pattern(name)).collect();
+                vec!["-test.run".to_owned(), chosen.into_iter().collect::<Vec<_>>().join("|")]
             }
             // Numbers are told with zeros in front, and not understood with them.
             (Choice::Words(_), Tests::Some(names)) => {
@@ -80,9 +82,16 @@ impl Program {
     }
 }
 
+/// What Go runs for the test `name`: an expression for each level, to the first that would have to be quoted.
+fn pattern(name: &str) -> String {
+    let (outermost, within) = name.split_once('/').unwrap_or((name, ""));
+    let levels = within.split('/').take(1).take_while(|level| is_plain(level));
+    [outermost].into_iter().chain(levels).map(|level| format!("^{level}$")).collect::<Vec<_>>().join("/")
+}
+
 /// Whether a name means itself as a regular expression.
 fn is_plain(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -105,9 +114,9 @@ mod tests {
         };
         let each = Choice::Each("-m");
         check(each, Report::Junit, &["t.A.b", "t.c"], &["-m", "t.A.b", "-m", "t.c", "--junit-xml"]);
-        check(Choice::Go, Report::Go, &["A/b", "A/c"], &["-test.run", "^(A|A)$/^(b|c)$"]);
-        check(Choice::Go, Report::Go, &["A/b", "B"], &["-test.run", "^(A|B)$"]);
-        check(Choice::Go, Report::Go, &["A/b(c)"], &["-test.run", "^(A)$"]);
+        check(Choice::Go, Report::Go, &["A/b", "A/c"], &["-test.run", "^A$/^b$|^A$/^c$"]);
+        check(Choice::Go, Report::Go, &["A", "A/b", "A/b/c", "B"], &["-test.run", "^A$/^b$|^B$"]);
+        check(Choice::Go, Report::Go, &["A/b(c)"], &["-test.run", "^A$"]);
         check(Choice::Words(&["1", "to", "9"]), Report::Curl, &["0030", "p/a"], &["30", "p/a"]);
     }
 }
