@@ -209,6 +209,34 @@ for stream in (1, 3):
     Ok(())
 }
 
+/// What a call ends with when its origin resets it is said by the code, whether a policy answers or not.
+#[test]
+fn a_call_that_its_origin_resets_has_the_status_of_the_code() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    try:
+        while True:
+            frame = c.next()
+            code = int(dict(frame.fields)[b':path'][1:])
+            if code < 99:
+                c.reset(frame.stream_id, code)
+            else:
+                c.headers(frame.stream_id, [(':status', 'abc')], end=True)
+    except Ended:
+        pass
+serve(talk)";
+    let program = "
+c = dial()
+for stream, code in enumerate((0, 1, 2, 3, 8, 11, 12, 99)):
+    c.headers(2 * stream + 1, request('/%d' % code, 'POST', ('content-type', 'application/grpc'), ('te', 'trailers')),
+              end=True)
+    fields = dict(c.next().fields)
+    say(code, fields[b'grpc-status'].decode(), fields[b'x-ambassador-error'].decode())";
+    let seen = TwoSided { prelude: PEERS, origin, program }.under(&Ambassador::run("--retry 2 -q")?)?;
+    let want = [(0, 13), (1, 13), (2, 13), (3, 13), (8, 1), (11, 8), (12, 7), (99, 13)];
+    seen.check(&want.map(|(code, status)| format!("{code} {status} http2")).join("\n"), "")
+}
+
 /// gRFC A6: the server says in the metadata of a failure when it may be tried again, or that it may not.
 #[test]
 fn the_servers_pushback_is_obeyed() -> Result<()> {

@@ -135,6 +135,14 @@ impl ProxyError {
         }
     }
 
+    /// The code with which the stream of HTTP/2 failed, if there is one: the upstream's, or what the codec found wrong.
+    pub fn reset(&self) -> Option<h2::Reason> {
+        match self {
+            Self::Http2(error) => error.reason(),
+            _ => None,
+        }
+    }
+
     /// The value of `x-ambassador-error`, one of a closed set: the `error_type` of logs and metrics, with hyphens.
     pub fn code(&self) -> &'static str {
         match self {

@@ -6,9 +6,11 @@
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
+use h2::Reason;
 use http::{HeaderValue, StatusCode, header};
 
 use super::{RequestHead, body::Body, error::ProxyError};
+use crate::policy::classify::grpc;
 
 /// A reply that ambassador makes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct LocalReply {
     pub retry_after: Option<Duration>,
     /// What a person reads.
     pub message: Cow<'static, str>,
+    /// The code with which the upstream's stream of HTTP/2 failed.
+    pub reset: Option<Reason>,
 }
 
 impl From<&ProxyError> for LocalReply {
@@ -34,6 +38,7 @@ impl From<&ProxyError> for LocalReply {
             code: error.code(),
             retry_after,
             message: Cow::Owned(error.to_string()),
+            reset: error.reset(),
         }
     }
 }
@@ -50,7 +55,7 @@ pub enum Then {
 impl LocalReply {
     /// The reply to a request that could not be understood.
     pub fn refusal(status: StatusCode, message: &'static str) -> Self {
-        Self { status, code: "malformed", retry_after: None, message: Cow::Borrowed(message) }
+        Self { status, code: "malformed", retry_after: None, message: Cow::Borrowed(message), reset: None }
     }
 
     /// The bytes of this reply in HTTP/1.1; a reply to HEAD has no body.
@@ -106,14 +111,16 @@ impl LocalReply {
         (reply, body)
     }
 
-    /// The gRPC status which stands for this reply (`google.rpc.Code`).
+    /// The gRPC status which stands for this reply (`google.rpc.Code`). Of a reset it is the one that the program would
+    /// have made of it.
     pub fn grpc_status(&self) -> u16 {
-        match (self.code, self.status) {
-            ("overflow" | "rate-limited", _) => 8,
-            (_, StatusCode::GATEWAY_TIMEOUT) => 4,
-            (_, StatusCode::FORBIDDEN) => 7,
-            (_, StatusCode::BAD_REQUEST) => 13,
-            _ => 14,
+        match (self.reset, self.code, self.status) {
+            (Some(reason), ..) => grpc_of(reason),
+            (_, "overflow" | "rate-limited", _) => grpc::RESOURCE_EXHAUSTED,
+            (.., StatusCode::GATEWAY_TIMEOUT) => grpc::DEADLINE_EXCEEDED,
+            (.., StatusCode::FORBIDDEN) => grpc::PERMISSION_DENIED,
+            (.., StatusCode::BAD_REQUEST) => grpc::INTERNAL,
+            _ => grpc::UNAVAILABLE,
         }
     }
 
@@ -124,6 +131,17 @@ impl LocalReply {
     fn retry_after_seconds(&self) -> Option<u64> {
         // Rounded up: a client that comes back at this second must not be refused again.
         self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    }
+}
+
+/// What gRPC makes of the code of a reset (gRPC over HTTP/2, *Errors*).
+fn grpc_of(reason: Reason) -> u16 {
+    match reason {
+        Reason::REFUSED_STREAM => grpc::UNAVAILABLE,
+        Reason::CANCEL => grpc::CANCELLED,
+        Reason::ENHANCE_YOUR_CALM => grpc::RESOURCE_EXHAUSTED,
+        Reason::INADEQUATE_SECURITY => grpc::PERMISSION_DENIED,
+        _ => grpc::INTERNAL,
     }
 }
 

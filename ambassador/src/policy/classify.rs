@@ -163,6 +163,8 @@ pub mod grpc {
     pub const UNKNOWN: u16 = 2;
     /// The call's time ran out.
     pub const DEADLINE_EXCEEDED: u16 = 4;
+    /// The caller may not.
+    pub const PERMISSION_DENIED: u16 = 7;
     /// A quota is used up.
     pub const RESOURCE_EXHAUSTED: u16 = 8;
     /// An invariant of the server broke.

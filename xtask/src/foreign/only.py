@@ -22,8 +22,11 @@ class Only:
         return ".".join([*of, bin_xml_escape(name)])
 
 
-ended = pytest.main(sys.argv[1:], plugins=[Only()])
-if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-    # What has not been run to its end is no report.
-    os.unlink(sys.argv[-1])
+ended = pytest.ExitCode.INTERNAL_ERROR
+try:
+    ended = pytest.main(sys.argv[1:], plugins=[Only()])
+finally:
+    if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and os.path.exists(sys.argv[-1]):
+        # What has not been run to its end is no report.
+        os.unlink(sys.argv[-1])
 os._exit(ended)

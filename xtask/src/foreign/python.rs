@@ -38,7 +38,9 @@ impl Package {
         let mut command = vec![python.display().to_string()];
         let plugins = self.plugins.split_whitespace().flat_map(|plugin| ["-p", plugin]);
         let words = ["-c", PYTEST, "-v", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout", "60"];
-        command.extend(words.into_iter().chain(plugins).map(str::to_owned));
+        // The parser by which pytest finds the lines of a failure fails itself where several threads use it.
+        let words = words.into_iter().chain(["--tb", "native"]);
+        command.extend(words.chain(plugins).map(str::to_owned));
         command.extend(self.arguments.iter().map(|&argument| argument.to_owned()));
         let alone = [("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")];
         let environment = self.environment.iter().chain(&alone);
