@@ -120,6 +120,39 @@ fn a_body_where_none_may_be_is_answered_to_nobody_else() -> Result<()> {
     Ok(())
 }
 
+/// A place among `maxConnections` is that of the route whose request opened the connection, and of no other one's.
+#[test]
+fn what_a_route_uses_takes_no_place_of_another() -> Result<()> {
+    let pool = "connectionPool: {maxConnections: 1}";
+    let route =
+        |name: &str| format!("  - name: {name}\n    match: {{hosts: [{name}.example]}}\n    {pool}\n");
+    let routes = format!("version: v1\nroutes:\n{}{}", route("one"), route("two"));
+    let link = Link::new()?;
+    let _peer = TcpPeer::start(&link.server, Link::v4(9500), know_no_bodies)?;
+    let program = ["/usr/bin/python3", "-c", IN_TURN];
+    let run = ambassador(&routes)?.output(&link.client, &program)?.expect_success()?;
+    ensure!(run.text().trim() == "200 200 200", "{}", run.text());
+    Ok(())
+}
+
+const IN_TURN: &str = r#"
+import socket
+def ask(name, path):
+    s = socket.create_connection(("10.77.0.2", 9500), 10)
+    s.sendall(("GET %s HTTP/1.1\r\nHost: %s.example\r\n\r\n" % (path, name)).encode())
+    return s
+def status(s):
+    return s.recv(4096).split()[1].decode()
+first = ask("one", "/a")
+one = status(first)
+first.shutdown(socket.SHUT_WR)
+while first.recv(4096): pass
+# Its reply comes a moment later.
+second = ask("two", "/evil")
+third = ask("one", "/a")
+print(one, status(third), status(second))
+"#;
+
 /// Who comes after.
 const PROBE: &[u8] = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

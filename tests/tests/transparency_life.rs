@@ -151,6 +151,34 @@ fn urgent_data_stays_urgent() -> Result<()> {
     Ok(())
 }
 
+const BEGINS_URGENTLY: &str = r#"
+s = socket.create_connection(("10.77.0.2", 7405), timeout=5)
+s.send(b"!", socket.MSG_OOB)
+s.sendall(b"cd")
+s.shutdown(socket.SHUT_WR)
+print(s.makefile().read())
+"#;
+
+#[test]
+fn a_program_may_begin_with_urgent_data() -> Result<()> {
+    let link = Link::new()?;
+    let _server = TcpPeer::start(&link.server, Link::v4(7405), |mut stream, _| {
+        let mut urgent = [MaybeUninit::uninit()];
+        wait::until_true("an urgent byte", Duration::from_secs(5), || {
+            SockRef::from(stream).recv_out_of_band(&mut urgent).is_ok()
+        })?;
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest)?;
+        Ok(write!(stream, "apart, then {rest}")?)
+    })?;
+    for flags in WAYS {
+        let program = comparison::python(BEGINS_URGENTLY);
+        let told = Ambassador::run(flags)?.check_like_direct(&link.client, &program, b"")?.text();
+        ensure!(told == "apart, then cd\n", "{told}");
+    }
+    Ok(())
+}
+
 const URGENT_FIRST: &str = r#"
 s = socket.create_connection(("10.77.0.2", 7403))
 poll = select.poll()

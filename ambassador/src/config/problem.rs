@@ -128,6 +128,12 @@ impl Problem {
         Self::Expected { expected, found: found_words(found), help }
     }
 
+    /// Something else than a mapping of the fields `known`.
+    pub(crate) fn no_mapping(found: &Value, known: &[&str]) -> Self {
+        let help = Some(format!("its fields: {}", known.join(", ")));
+        Self::Expected { expected: "a mapping (`key: value`)", found: found_words(found), help }
+    }
+
     /// A text that does not follow its grammar.
     pub(crate) fn malformed(
         what: &'static str,

@@ -280,7 +280,7 @@ shape! {
         /// The name, a label of metrics and logs.
         "name" => name: Name, required;
         /// Where it is; absent: the address that the program dialled.
-        "endpoints" => endpoints: List<RawEndpoint>;
+        "endpoints" => endpoints: Filled<RawEndpoint>;
         /// Limits of what is under way at once, over all routes to it.
         "connectionPool" => pool: RawPool;
         /// Its circuit breaker, shared by all routes to it.

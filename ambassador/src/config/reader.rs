@@ -49,7 +49,7 @@ impl Reader {
         known: &[&'static str],
     ) -> Option<Fields<'a>> {
         let Value::Map(entries) = &node.value else {
-            self.problem(node.place, Problem::expected("a mapping (`key: value`)", &node.value));
+            self.problem(node.place, Problem::no_mapping(&node.value, known));
             return None;
         };
         for (key, _) in entries {

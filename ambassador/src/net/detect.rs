@@ -19,7 +19,7 @@ mod sniff;
 pub use sniff::{Sniffed, sniff};
 
 use self::sniff::is_settings;
-use super::{buffer::Buffer, copy::reset_on_close, dial::DialError};
+use super::{buffer::Buffer, copy::reset_on_close, dial::DialError, urgent};
 use crate::policy::matcher::Protocol;
 
 /// How long the rest of a request line may take before the flow counts as opaque. Only a program whose first bytes
@@ -162,6 +162,10 @@ async fn hear(
                 return Ok(Heard { protocol: Protocol::Opaque, from_client, upstream_reset });
             }
             server_first = true;
+        }
+        // Read here it would lose its mark; no protocol that is looked for begins so.
+        if urgent::is_next(client) {
+            return Ok(heard(Protocol::Opaque, from_client));
         }
         match read_first(client, &mut from_client) {
             Ok(0) => return Ok(heard(Protocol::Opaque, from_client)),

@@ -92,6 +92,18 @@ pub struct Permit {
     gate: Arc<Gate>,
 }
 
+impl Permit {
+    /// Whether it is a place in `gate`.
+    pub fn is_in(&self, gate: &Arc<Gate>) -> bool {
+        Arc::ptr_eq(&self.gate, gate)
+    }
+
+    /// Whether there are only so many like it.
+    pub fn is_limited(&self) -> bool {
+        self.gate.limit.is_some()
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.gate.inside.fetch_sub(1, Ordering::AcqRel);

@@ -81,7 +81,7 @@ async fn checkout(request: &Request) -> Result<(Box<Connection>, Option<Duration
         && repeatable
         // A route that shares none of its own takes none of another's.
         && request.keep_idle.is_some()
-        && let Some(mut shared) = pool::take_shared(flow.id, key)
+        && let Some(mut shared) = pool::take_shared(flow.id, key, |shared| counts_for(request, shared))
     {
         shared.keep_no_longer_than(request.keep_idle);
         return Ok((shared, None));
@@ -94,6 +94,15 @@ async fn checkout(request: &Request) -> Result<(Box<Connection>, Option<Duration
     let upstream = plan.and_then(|plan| plan.route().upstream.as_ref());
     fresh.upstream = upstream.map(|upstream| Arc::clone(&upstream.name));
     Ok((fresh, Some(started.elapsed())))
+}
+
+/// Whether `connection` counts among `maxConnections` where a new one for `request` would.
+fn counts_for(request: &Request, connection: &Connection) -> bool {
+    let places = &connection.places;
+    let limits = request.plan.as_ref().map_or(&[][..], |plan| &plan.state.bulkheads);
+    let limits = || limits.iter().map(|limits| &limits.connections).filter(|gate| gate.limit().is_some());
+    limits().all(|gate| places.iter().any(|place| place.is_in(gate)))
+        && places.iter().all(|place| !place.is_limited() || limits().any(|gate| place.is_in(gate)))
 }
 
 /// Opens a connection, or takes `spare`, if `maxConnections` has a place for it; the place is the connection's for as

@@ -79,12 +79,17 @@ pub(crate) fn take_own(flow: FlowId, key: Key, now: Instant, careful: AskKernel)
     })
 }
 
-/// Takes a connection to `key` that an earlier flow has left, the most recent first.
-pub(crate) fn take_shared(flow: FlowId, key: Key) -> Option<Box<Connection>> {
+/// Takes a connection to `key` that an earlier flow has left and that `fits`, the most recent first.
+pub(crate) fn take_shared(
+    flow: FlowId,
+    key: Key,
+    fits: impl Fn(&Connection) -> bool,
+) -> Option<Box<Connection>> {
     POOL.with_borrow_mut(|pool| {
         let idle = pool.shared.get_mut(&key)?;
         let now = Instant::now();
-        while let Some(mut connection) = idle.pop_back() {
+        while let Some(at) = idle.iter().rposition(|connection| fits(connection)) {
+            let mut connection = idle.remove(at)?;
             pool.shared_count -= 1;
             if connection.is_usable(now, AskKernel::Yes) {
                 connection.flow = flow;

@@ -23,7 +23,7 @@ pub(super) fn upstream(layers: &mut Layers<'_, '_>, raw: &RawUpstream) -> Upstre
             .map_or_else(|| Arc::clone(&default.name), |name| Arc::from(name.value.0.as_str())),
         endpoints: layers
             .note("endpoints", raw.endpoints.as_ref())
-            .map(|list| list.iter().filter_map(|At { value, .. }| endpoint(value)).collect())
+            .map(|list| list.0.iter().filter_map(|At { value, .. }| endpoint(value)).collect())
             .unwrap_or_default(),
         breaker: written.map(|written| breaker::breaker(layers, &written)),
         limits,

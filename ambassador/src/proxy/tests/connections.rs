@@ -70,7 +70,7 @@ async fn a_flow_keeps_its_connection() {
     assert_eq!(pool::shared_idle(), 0);
     drop(connections);
     assert_eq!(pool::shared_idle(), 1);
-    drop(pool::take_shared(flow.id, Key { netns_cookie: 1, destination: origin.addr }));
+    drop(pool::take_shared(flow.id, Key { netns_cookie: 1, destination: origin.addr }, |_| true));
     origin.done().await;
 }
 
@@ -105,7 +105,7 @@ async fn another_network_namespace_never_takes_over() {
     let origin = Origin::play(&[&[Expect(GET), Send(OK), Drain]]).await;
     once(origin.addr, GET).await.expect("first");
     let key = Key { netns_cookie: 2, destination: origin.addr };
-    assert!(pool::take_shared(FlowId(0), key).is_none());
+    assert!(pool::take_shared(FlowId(0), key, |_| true).is_none());
 }
 
 #[tokio::test]
