@@ -2,6 +2,7 @@
 //! Wires everything together; the order of start and stop is visible here and nowhere else.
 
 pub mod doctor;
+mod duties;
 mod heartbeat;
 mod interception;
 mod open_files;

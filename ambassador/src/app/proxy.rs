@@ -23,7 +23,7 @@ use crate::{
         held::Held,
         sentinel::Sentinel,
     },
-    telemetry::Telemetry,
+    telemetry::{Telemetry, readiness::Readiness},
     upstream::endpoints::Endpoints,
 };
 
@@ -38,13 +38,14 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the threads, which inherit the privileges that the caller has left. `open_files` is the limit that bounds
-    /// their connections.
+    /// Starts the threads, which inherit the privileges that the caller has left. A thread that cannot serve any more
+    /// is told to `readiness`; `open_files` is the limit that bounds their connections.
     pub(super) fn start(
         interception: &mut Interception,
         table: RouteTable,
         sentinel: Arc<Sentinel>,
         telemetry: Telemetry,
+        readiness: Arc<Readiness>,
         open_files: u64,
     ) -> Result<Self, AppError> {
         let workers = interception.per_worker.len();
@@ -59,7 +60,8 @@ impl Proxy {
         let context = Context::new(table, Arc::clone(&maps) as _, dialer, holds.clone(), telemetry);
         let context = Arc::new(context.answering(sentinel));
         let endpoints = Arc::clone(&context.endpoints);
-        let heartbeat = Arc::new(Heartbeat::new(workers, maps));
+        let tell_kernel = Box::new(move |ns| maps.beat_at(ns));
+        let heartbeat = Arc::new(Heartbeat::new(workers, tell_kernel, readiness));
         let (stop, stopped) = watch::channel(false);
         let grounds = std::mem::take(&mut interception.grounds);
         let held = holds.map(|holds| Arc::new(Held::new(Arc::clone(&context), holds, grounds)));

@@ -6,7 +6,10 @@ use std::{ffi::OsString, io, path::PathBuf, sync::Arc, thread::available_paralle
 use caps::Capability;
 use thiserror::Error;
 
-use self::supervision::{ended_early, serve_orphans, supervise};
+use self::{
+    chores::Chores,
+    supervision::{ended_early, serve_orphans, supervise},
+};
 use super::{
     interception::Interception,
     open_files::{self, TooFewOpenFiles},
@@ -20,7 +23,7 @@ use crate::{
         caller_signals::CallerSignals,
         cgroup::{CgroupError, RunCgroups},
         command::{self, CommandSpec, LaunchError, Launcher},
-        confinement, free_memory,
+        confinement,
         privileges::{self, PrivilegeError},
         signals::{self, Signals},
         user::{RunAs, UserError},
@@ -34,6 +37,7 @@ use crate::{
     },
 };
 
+mod chores;
 mod sinks;
 mod supervision;
 
@@ -170,13 +174,21 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
 
     // Threads that are made from here on have what is left of the privileges.
     let (telemetry, flush) = Telemetry::new(sinks)?;
+    telemetry.count_panics();
 
     let self_test = SelfTest::new(std::mem::take(&mut interception.probes));
     telemetry
         .set_kernel_counters(sinks::kernel_counters(Arc::clone(&interception.maps), self_test.sentinel()));
     telemetry.set_connect_truthful(interception.is_truthful());
-    let proxy =
-        Proxy::start(&mut interception, config.table, self_test.sentinel(), telemetry.clone(), limits.1)?;
+    let (sentinel, ready) = (self_test.sentinel(), Arc::new(Readiness::new()));
+    let proxy = Proxy::start(
+        &mut interception,
+        config.table,
+        sentinel,
+        telemetry.clone(),
+        Arc::clone(&ready),
+        limits.1,
+    )?;
     let (held, endpoints) = (proxy.held.clone(), Arc::clone(&proxy.endpoints));
 
     let runtime = runtime().map_err(AppError::Process)?;
@@ -184,7 +196,11 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
     let code = runtime.block_on(async {
         let signals = Signals::open().map_err(AppError::Process)?;
         if let Some(log) = kernel_log {
-            tokio::spawn(log.run());
+            tokio::spawn(async {
+                if let Err(error) = log.run().await {
+                    tracing::warn!(%error, "the lines of the kernel programs can no longer be read");
+                }
+            });
         }
         let prepared = async {
             endpoints.resolve_first().await;
@@ -194,25 +210,12 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
             prepared = prepared => prepared?,
             code = ended_early(&signals, of_caller) => return code,
         }
-        proxy_down.keep(&endpoints.names());
-        tokio::spawn(Arc::clone(&endpoints).keep_resolved(move |names| proxy_down.keep(names)));
-        if let Some(held) = held {
-            tokio::spawn(held.keep_swept());
-        }
-        tokio::spawn(free_memory::keep_giving_back());
-        let readiness = Arc::new(Readiness::new());
+        let self_test = (self_test, config.intercept.self_test);
+        let (telemetry, readiness) = (telemetry.clone(), Arc::clone(&ready));
         readiness.set(Phase::Ready);
-        if let Some(listener) = metrics {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Process)?;
-            tokio::spawn(crate::telemetry::scrape::serve(
-                listener,
-                telemetry.clone(),
-                Arc::clone(&readiness),
-            ));
-        }
-        if let Some(period) = config.intercept.self_test {
-            tokio::spawn(self_test.keep(period, telemetry.clone(), Arc::clone(&readiness)));
-        }
+        let chores = Chores { endpoints, proxy_down, held, metrics, self_test, telemetry, readiness };
+        // They end with this block.
+        let _chores = chores.begin().map_err(AppError::Process)?;
         let mut cmd = launcher.launch()?;
         // Not before, because CMD must not inherit it.
         if let Err(error) = confinement::confine() {
@@ -223,7 +226,7 @@ pub fn run(options: RunOptions) -> Result<u8, AppError> {
         }
         let status = supervise(&mut cmd, &signals).await?;
         serve_orphans(&cgroups, &signals, of_caller, status).await?;
-        readiness.set(Phase::Draining);
+        ready.set(Phase::Draining);
         Ok::<u8, AppError>(command::exit_code(status))
     });
 

@@ -106,14 +106,14 @@ impl SelfTest {
     }
 
     /// Tests every `period`, for ever. A failure is said once, and makes the process not ready until one passes.
-    pub(super) async fn keep(self, period: Duration, telemetry: Telemetry, readiness: Arc<Readiness>) {
+    pub(super) async fn keep(&self, period: Duration, telemetry: &Telemetry, readiness: &Readiness) {
         let mut ticks = interval_at(Instant::now() + period, period);
         // One that was stopped, or waited long for an answer, has nothing to make up for.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
         loop {
             ticks.tick().await;
-            let outcome = self.test(&telemetry).await;
+            let outcome = self.test(telemetry).await;
             let result = result_of(&outcome);
             match outcome {
                 Ok(()) if failing => {

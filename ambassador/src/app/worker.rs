@@ -6,8 +6,9 @@
 
 use std::{
     io,
-    net::TcpListener,
-    sync::Arc,
+    net::{SocketAddr, TcpListener},
+    os::fd::AsFd as _,
+    sync::{Arc, Weak},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -15,10 +16,10 @@ use std::{
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use super::heartbeat::Heartbeat;
+use super::{duties::Duties, heartbeat::Heartbeat};
 use crate::{
     host::{privileges, spare_blocks},
-    kernel::SynEvents,
+    kernel::{SynEvents, detach_filter},
     net::{accept::accept, dial::Sockets},
     proxy::{connection, context::Context, held::Held},
     upstream::{pool, unattended},
@@ -81,38 +82,71 @@ impl Worker {
         let Self { index, landings, holding, context, heartbeat, permits, kept, mut stop } = self;
         pool::keep_at_most(kept);
         let flows = TaskTracker::new();
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(heartbeat.beat(index));
+        let mut duties = Duties::default();
+        let beat = duties.begin("the heartbeat", Arc::clone(&heartbeat).beat(index));
         if let Some(Holding { events, held }) = holding {
-            tasks.spawn(held.serve(events));
+            duties.begin("the reader of held connections", held.serve(events));
         }
+        let mut listeners = Vec::new();
         for Landing { listener, sockets } in landings {
-            let address = listener.local_addr();
-            let listener = tokio::net::TcpListener::from_std(listener);
-            let (address, listener) = match address.and_then(|address| Ok((address, listener?))) {
-                Ok(both) => both,
-                Err(error) => {
-                    tracing::error!(%error, "a listener cannot be served");
-                    continue;
+            let (context, flows, permits) = (Arc::clone(&context), flows.clone(), Arc::clone(&permits));
+            let accepting = open(listener).map(|(address, listener)| {
+                let listener = Arc::new(listener);
+                listeners.push(Arc::downgrade(&listener));
+                accept(listener, permits, move |stream, peer, permit| {
+                    let (context, sockets) = (Arc::clone(&context), Arc::clone(&sockets));
+                    flows.spawn(async move {
+                        connection::serve(stream, peer, address, sockets, context).await;
+                        drop(permit);
+                    });
+                })
+            });
+            duties.begin("a listener", async {
+                match accepting {
+                    Ok(accepting) => accepting.await,
+                    Err(error) => tracing::error!(%error, "a listener cannot be served"),
                 }
-            };
-            let (context, flows) = (Arc::clone(&context), flows.clone());
-            tasks.spawn(accept(listener, Arc::clone(&permits), move |stream, peer, permit| {
-                let (context, sockets) = (Arc::clone(&context), Arc::clone(&sockets));
-                flows.spawn(async move {
-                    connection::serve(stream, peer, address, sockets, context).await;
-                    drop(permit);
-                });
-            }));
+            });
         }
         // It ends with the sender, too.
-        let _ = stop.wait_for(|stop| *stop).await;
+        let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+        tokio::pin!(stopped);
+        tokio::select! {
+            () = &mut stopped => {}
+            lost = duties.lost() => {
+                beat.abort();
+                heartbeat.end(index);
+                tracing::error!(
+                    worker = index,
+                    "{lost} has ended: from now on new connections go direct; this is a defect of ambassador, please \
+                     report it"
+                );
+                hold_no_more(&listeners);
+                stopped.await;
+            }
+        }
         flows.close();
         let drained = async {
             flows.wait().await;
             unattended::ended().await;
         };
         let _ = tokio::time::timeout(DRAIN, drained).await;
-        tasks.shutdown().await;
+        duties.end().await;
     }
 }
+
+fn open(listener: TcpListener) -> io::Result<(SocketAddr, tokio::net::TcpListener)> {
+    Ok((listener.local_addr()?, tokio::net::TcpListener::from_std(listener)?))
+}
+
+/// Lets in what is held when its program repeats its SYN: nobody may be left to answer it.
+fn hold_no_more(listeners: &[Weak<tokio::net::TcpListener>]) {
+    for listener in listeners.iter().filter_map(Weak::upgrade) {
+        if let Err(error) = detach_filter(listener.as_fd()) {
+            tracing::error!(%error, "a listener holds connections that nobody will answer");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

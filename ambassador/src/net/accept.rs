@@ -18,7 +18,7 @@ use super::exhaustion;
 /// of being accepted and then failed. A listener that nobody connects to must hold none: with few permits and many
 /// listeners, none would be left for those that somebody does.
 pub async fn accept(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     permits: Arc<Semaphore>,
     serve: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
@@ -80,7 +80,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
             addresses.push(listener.local_addr().expect("address"));
             let served = served.clone();
-            tokio::spawn(accept(listener, Arc::clone(&permits), move |stream, _, permit| {
+            tokio::spawn(accept(Arc::new(listener), Arc::clone(&permits), move |stream, _, permit| {
                 served.send((stream, permit)).expect("the test waits");
             }));
         }

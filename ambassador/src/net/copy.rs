@@ -79,7 +79,7 @@ pub async fn relay_watched(
 ) -> Relayed {
     let mut up = Direction::new(from_client);
     let mut down = Direction::new(from_upstream);
-    let mut unfinished = ResetUnlessFinished { sides: [&client, &upstream], finished: false };
+    let unfinished = [&client, &upstream].map(ResetUnlessDone::new);
     let sides = Sides {
         client: &client,
         upstream: &upstream,
@@ -93,8 +93,9 @@ pub async fn relay_watched(
         Some((Err(Broken::Source), _) | (_, Err(Broken::Destination))) => RelayEnd::ClientReset,
         Some((Err(Broken::Destination), _) | (_, Err(Broken::Source))) => RelayEnd::UpstreamReset,
     };
-    unfinished.finished = end == RelayEnd::Closed;
-    drop(unfinished);
+    if end == RelayEnd::Closed {
+        unfinished.into_iter().for_each(ResetUnlessDone::done);
+    }
     Relayed { sent: up.moved, received: down.moved, end }
 }
 
@@ -104,17 +105,24 @@ pub fn reset_on_close(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Makes both sides end by a reset, also where the relay itself is dropped in the middle (the end of the process).
-struct ResetUnlessFinished<'s> {
-    sides: [&'s TcpStream; 2],
-    finished: bool,
+/// Makes a side end by a reset, also where its flow is dropped in the middle: by the end of the process, or a panic.
+pub struct ResetUnlessDone<'s>(Option<&'s TcpStream>);
+
+impl<'s> ResetUnlessDone<'s> {
+    /// Until [`done`](Self::done), for `side`.
+    pub fn new(side: &'s TcpStream) -> Self {
+        Self(Some(side))
+    }
+
+    /// It may end in order.
+    pub fn done(mut self) {
+        self.0 = None;
+    }
 }
 
-impl Drop for ResetUnlessFinished<'_> {
+impl Drop for ResetUnlessDone<'_> {
     fn drop(&mut self) {
-        if !self.finished {
-            self.sides.into_iter().for_each(reset_on_close);
-        }
+        self.0.into_iter().for_each(reset_on_close);
     }
 }
 

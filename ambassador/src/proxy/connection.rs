@@ -25,7 +25,7 @@ use crate::{
     message::flow::Flow,
     net::{
         accept::is_reset,
-        copy::reset_on_close,
+        copy::{ResetUnlessDone, reset_on_close},
         detect::{Detected, Spare, detect},
         dial::Sockets,
         syn::Claim,
@@ -105,9 +105,12 @@ impl Connection {
 
     /// Dials, finds out what is spoken, and tells where the dial leads. `None` if the program is gone.
     async fn detect(&self, claim: Option<Claim>) -> Option<(Detected, SocketAddr)> {
+        let unfinished = ResetUnlessDone::new(&self.client);
         let prospect = self.prospect();
         let spare = self.spare(&prospect, claim).await;
-        let detected = detect(&self.client, spare, prospect.declared, prospect.patience).await.ok()?;
+        let detected = detect(&self.client, spare, prospect.declared, prospect.patience).await;
+        unfinished.done();
+        let detected = detected.ok()?;
         learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
         Some((detected, prospect.target))
     }

@@ -5,9 +5,14 @@
 //! open are refused in `connect()` itself, a refused dial is retried while the SYN waits. What failed without ever
 //! being accepted is said here; what is accepted finds its connection in the table.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     task::coop::consume_budget,
     time::{Instant, sleep},
@@ -16,28 +21,25 @@ use tokio::{
 use super::context::{Context, Holds};
 use crate::{
     kernel::{SynEvent, SynEvents},
-    message::flow::Flow,
     net::{
         dial::Sockets,
         orig_dst::Origin,
         syn::{
             FlowKey, Syn,
             answer::Answer,
-            dialling::{Answers, Holding, Outcome, Report, Verdicts, let_through_undialled},
+            dialling::{Answers, Holding, Verdicts, let_through_undialled},
             reset_after_allow,
             table::{HOLD_LIMIT, HoldError, Table},
         },
     },
-    policy::{matcher::Protocol, route::ConnectMode},
-    telemetry::{
-        event::{ConnectFinished, ConnectHeld, FlowFinished},
-        labels::{ErrorType, HoldOutcome, RejectReason},
-    },
-    upstream::state::RouteState,
+    policy::route::ConnectMode,
+    telemetry::labels::{ErrorType, HoldOutcome, RejectReason},
 };
 use attempts::Course;
+use ended::outcome_of;
 
 mod attempts;
+mod ended;
 mod prospect;
 
 /// What is needed of a network namespace to dial and to answer in it.
@@ -64,7 +66,7 @@ impl Held {
     }
 
     /// Gives up, for ever, what has been held for so long that its end must have been missed.
-    pub async fn keep_swept(self: Arc<Self>) {
+    pub async fn keep_swept(&self) {
         let (mut seen, mut since) = (Vec::new(), Instant::now());
         loop {
             sleep(SWEEP).await;
@@ -89,7 +91,7 @@ impl Held {
         loop {
             match events.next().await {
                 Ok(event) => {
-                    self.on_event(event);
+                    self.take(event);
                     // A storm of them must not keep this thread from all else: dials may be made in here.
                     consume_budget().await;
                 }
@@ -98,23 +100,53 @@ impl Held {
         }
     }
 
-    /// Takes one event of the kernel. Needs the runtime that is to dial.
-    fn on_event(self: &Arc<Self>, event: SynEvent) {
+    /// Takes one event of the kernel; what it begins goes on in the runtime that this is called in.
+    ///
+    /// A panic would be a defect of ours: it ends what is done for this one connection, and never the reader.
+    fn take(self: &Arc<Self>, event: SynEvent) {
         match event {
             SynEvent::Held { key, origin, syn } => {
-                let socket_cookie = origin.socket_cookie;
-                self.hold(FlowKey::from(&key), origin.into(), socket_cookie, &syn);
-            }
-            SynEvent::Closed { key, socket_cookie, isn, admitted } => {
-                let key = FlowKey::from(&key);
-                self.table.closed(&key, socket_cookie);
-                self.verdicts.settled(socket_cookie);
-                if admitted {
-                    self.forget_half_open(&key, isn);
+                let waiting = Waiting { key: FlowKey::from(&key), socket_cookie: origin.socket_cookie, syn };
+                match contained(|| self.hold(&waiting, origin.into())) {
+                    Some(None) => {}
+                    Some(Some(served)) => drop(tokio::spawn(Arc::clone(self).go_on(waiting, served))),
+                    None => self.let_in(&waiting),
                 }
             }
-            SynEvent::Stray { key, syn } => self.refuse_stray(key.netns_cookie, &syn),
+            SynEvent::Closed { key, socket_cookie, isn, admitted } => {
+                contained(|| {
+                    let key = FlowKey::from(&key);
+                    self.table.closed(&key, socket_cookie);
+                    self.verdicts.settled(socket_cookie);
+                    if admitted {
+                        self.forget_half_open(&key, isn);
+                    }
+                });
+            }
+            SynEvent::Stray { key, syn } => {
+                contained(|| self.refuse_stray(key.netns_cookie, &syn));
+            }
         }
+    }
+
+    /// Serves a held connection to its end.
+    async fn go_on(self: Arc<Self>, waiting: Waiting, served: BoxFuture<'static, ()>) {
+        if AssertUnwindSafe(served).catch_unwind().await.is_err() {
+            self.let_in(&waiting);
+        }
+    }
+
+    /// Lets a connection in whose serving has panicked: the flow that is accepted dials for itself, and the program is
+    /// not left without an answer. One that had its answer meets a packet that it ignores.
+    fn let_in(&self, waiting: &Waiting) {
+        contained(|| {
+            let (key, cookie) = (&waiting.key, waiting.socket_cookie);
+            if let Some(ground) = self.grounds.get(&key.netns_cookie())
+                && let Ok(syn) = Syn::parse(&waiting.syn)
+            {
+                let_through_undialled(key, cookie, &syn, &*self.verdicts, &*ground.answers);
+            }
+        });
     }
 
     /// A listener is no service: who dials it itself is answered as by a closed port. It cannot meet a connection
@@ -138,22 +170,24 @@ impl Held {
         }
     }
 
-    fn hold(self: &Arc<Self>, key: FlowKey, origin: Origin, socket_cookie: u64, syn: &[u8]) {
-        let Some(ground) = self.grounds.get(&key.netns_cookie()) else { return };
-        let syn = match Syn::parse(syn) {
+    /// Begins to serve a connection; what is left to do for it, if it is not over at once.
+    fn hold(self: &Arc<Self>, waiting: &Waiting, origin: Origin) -> Option<BoxFuture<'static, ()>> {
+        let (key, socket_cookie) = (waiting.key, waiting.socket_cookie);
+        let ground = self.grounds.get(&key.netns_cookie())?;
+        let syn = match Syn::parse(&waiting.syn) {
             Ok(syn) => syn,
             Err(error) => {
                 // It cannot be sent again, but the program's own repetition can be let in.
                 tracing::warn!(%error, "a held SYN cannot be read: its connection is let in undialled");
                 let _ = self.verdicts.allow(&key, socket_cookie);
-                return;
+                return None;
             }
         };
         if self.context.sentinel.knows(socket_cookie) {
             self.context.sentinel.note_held();
             self.context.learn_pid(&origin);
             let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-            return;
+            return None;
         }
         let flow = Arc::new(self.context.flow_from(
             key.client(),
@@ -164,20 +198,22 @@ impl Held {
         let prospect = self.context.syn_prospect(&flow);
         if prospect.mode == ConnectMode::Eager {
             let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-            return self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
+            self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
+            return None;
         }
         let promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
             Ok(promise) => promise,
-            Err(HoldError::Already) => return,
+            Err(HoldError::Already) => return None,
             Err(HoldError::Full) => {
                 let report =
                     let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
-                return self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
+                self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
+                return None;
             }
         };
         let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
         let (this, answers) = (Arc::clone(self), Arc::clone(&ground.answers));
-        let mut served = Box::pin(async move {
+        let mut served: BoxFuture<'static, ()> = Box::pin(async move {
             let course = Arc::<Course>::default();
             let report = if prospect.denied {
                 let route = Arc::clone(&this.context.table.default_route.name);
@@ -197,58 +233,28 @@ impl Held {
             this.say(&flow, &prospect.state, report, outcome, &course);
         });
         // A near destination has mostly answered when connect() returns: what is over at once needs no task.
-        if (&mut served).now_or_never().is_none() {
-            tokio::spawn(served);
+        match (&mut served).now_or_never() {
+            Some(()) => None,
+            None => Some(served),
         }
-    }
-
-    /// Says how it ended; a connection that no flow will speak of has its line here.
-    fn say(&self, flow: &Flow, state: &RouteState, report: Report, outcome: HoldOutcome, course: &Course) {
-        let destination = state.destination(flow.original_dst);
-        let telemetry = &self.context.telemetry;
-        telemetry.emit(&ConnectHeld { destination: destination.clone(), outcome, held: report.held }.into());
-        let error = match report.outcome {
-            Outcome::Answered(Answer::Refuse) => course.rejected().unwrap_or(ErrorType::ConnectRefused),
-            Outcome::Answered(_) => ErrorType::ConnectUnreachable,
-            Outcome::Abandoned => course.abandoned(),
-            _ => return,
-        };
-        if error == ErrorType::ConnectUnanswered {
-            let (destination, error) = (destination.clone(), Some(error));
-            telemetry.emit(&ConnectFinished { destination, duration: report.held, error }.into());
-        }
-        telemetry.emit(
-            &FlowFinished {
-                route: Arc::clone(&state.route.name),
-                destination,
-                protocol: Protocol::Opaque.into(),
-                sni: None,
-                alpn: None,
-                error: Some(error),
-                duration: report.held,
-                attempts: course.attempts(),
-                rescued: false,
-                given_up: course.given_up(),
-                shadow: course.shadow.all(),
-                bytes_sent: 0,
-                bytes_received: 0,
-                caller: (&flow.app).into(),
-            }
-            .into(),
-        );
     }
 }
 
-fn outcome_of(outcome: Outcome) -> HoldOutcome {
-    match outcome {
-        Outcome::Allowed | Outcome::Lied(_) => HoldOutcome::Allowed,
-        Outcome::NotAllowed => HoldOutcome::Failed,
-        Outcome::Answered(Answer::Refuse) => HoldOutcome::Refused,
-        Outcome::Answered(_) => HoldOutcome::Unreachable,
-        Outcome::Silent(_) => HoldOutcome::Silent,
-        Outcome::Abandoned => HoldOutcome::Abandoned,
-    }
+/// A connection that waits for the answer to its SYN.
+struct Waiting {
+    key: FlowKey,
+    socket_cookie: u64,
+    syn: Box<[u8]>,
+}
+
+/// What `work` returns, unless it panics, which is told where all panics are (`telemetry::panics`). What it may leave
+/// half done is of one connection: what connections share is sound after each of its steps.
+fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// How often the table is swept.
 const SWEEP: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

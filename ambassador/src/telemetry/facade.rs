@@ -13,6 +13,7 @@ use crate::telemetry::access_log::{self, AccessLog, Format, Lines, Writer};
 use crate::telemetry::event::Event;
 use crate::telemetry::labels::{Direction, Protocol};
 use crate::telemetry::operator_log;
+use crate::telemetry::panics;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::registry::{KernelCounters, Metrics};
 use crate::telemetry::summary::{Destinations, Summary};
@@ -126,6 +127,13 @@ impl Telemetry {
     pub fn set_connect_truthful(&self, truthful: bool) {
         if let Some(live) = self.live() {
             live.metrics.connect_truthful.set(i64::from(truthful));
+        }
+    }
+
+    /// Tells of every panic of the process from here on, and counts it, instead of what was done at one before.
+    pub fn count_panics(&self) {
+        if let Some(live) = self.live() {
+            panics::count(live.metrics.panics.clone());
         }
     }
 

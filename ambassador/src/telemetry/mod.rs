@@ -20,6 +20,7 @@ mod interner;
 mod names;
 mod observe;
 pub(crate) mod operator_log;
+mod panics;
 mod process;
 pub mod readiness;
 mod recorder;

@@ -77,6 +77,10 @@ pub(crate) const MISSING_DESTINATION: Name = name(
     "ambassador_bpf_missing_destination_total",
     "Accepted connections without an original destination; they are reset.",
 );
+pub(crate) const PANICS: Name = name(
+    "ambassador_panics_total",
+    "Panics, which are defects of ambassador: each ended at most the flow that it was met in, and has a line in the log.",
+);
 pub(crate) const ACCESS_LOG_DROPPED: Name = name(
     "ambassador_access_log_dropped_total",
     "Access log lines lost because their reader was too slow or the sink failed.",

@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) host_mismatch: IntCounterVec,
     pub(crate) missing_destination: IntCounter,
     pub(crate) access_log_dropped: IntCounter,
+    pub(crate) panics: IntCounter,
     self_tests: Vec<IntCounter>,
     retry_given_up: Vec<IntCounter>,
     connections: Vec<IntCounter>,
@@ -116,6 +117,7 @@ impl Metrics {
             host_mismatch: counters(names::HOST_MISMATCH, &["route"])?,
             missing_destination: plain(&registry, names::MISSING_DESTINATION)?,
             access_log_dropped: plain(&registry, names::ACCESS_LOG_DROPPED)?,
+            panics: plain(&registry, names::PANICS)?,
             self_tests: TestResult::ALL
                 .iter()
                 .map(|result| self_tests.with_label_values(&[result.as_str()]))

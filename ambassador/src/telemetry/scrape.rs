@@ -23,8 +23,8 @@ use tokio::time;
 use crate::telemetry::Telemetry;
 use crate::telemetry::readiness::{Phase, Readiness};
 
-/// Serves scrapes and probes on `listener` until it is dropped; its connections end with it.
-pub async fn serve(listener: TcpListener, telemetry: Telemetry, readiness: Arc<Readiness>) {
+/// Serves scrapes and probes on `listener` for ever; its connections end with it.
+pub async fn serve(listener: &TcpListener, telemetry: Telemetry, readiness: Arc<Readiness>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {

@@ -56,7 +56,7 @@ impl Endpoints {
     }
 
     /// Looks all names up for ever, and tells their addresses each time.
-    pub async fn keep_resolved(self: Arc<Self>, mut tell: impl FnMut(&Names)) {
+    pub async fn keep_resolved(&self, mut tell: impl FnMut(&Names)) {
         if self.wanted.is_empty() {
             return;
         }

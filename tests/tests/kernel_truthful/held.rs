@@ -189,6 +189,25 @@ fn a_held_connection_stays_held_while_the_proxy_is_stuck() {
     truth.world.sites[0].accept();
 }
 
+/// What is left for a proxy whose reader is gone.
+#[test]
+fn a_listener_without_its_filter_lets_in_what_it_held() {
+    let mut truth = Truth::new();
+    let dst: SocketAddr = "10.1.2.3:80".parse().unwrap();
+    let mut client = Client::start(&truth.world.sites[0], &truth.world.cgroup);
+    client.dial(Manner::Plain, dst);
+    let held = truth.held(dst);
+    for listener in &truth.world.sites[0].listeners {
+        detach_filter(listener.as_fd()).unwrap();
+    }
+    // The client's timer repeats its SYN after a second.
+    let accepted = truth.world.sites[0].accept();
+    assert_eq!(client.answer(), Answer::Peer(dst));
+    assert_eq!(truth.world.maps.orig_dst(accepted.as_fd()).unwrap(), Some(held.origin));
+    drop(client);
+    truth.ends_empty();
+}
+
 /// A client that has begun to dial.
 fn begin(truth: &mut Truth, dst: &str) -> (Client, Held) {
     let dst: SocketAddr = dst.parse().unwrap();

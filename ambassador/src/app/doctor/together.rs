@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All of it together: what `run` does before it starts CMD, and the self-test, without a CMD.
 
+use std::sync::Arc;
+
 use super::{Finding, Group, Status};
 use crate::{
     app::{interception::Interception, proxy::Proxy, run::AppError, self_test::SelfTest},
@@ -71,7 +73,8 @@ fn attempt(findings: &mut Vec<Finding>) -> Result<(), Failure> {
 
     let self_test = SelfTest::new(std::mem::take(&mut interception.probes));
     let (table, telemetry) = (RouteTable::default(), Telemetry::silent());
-    let proxy = Proxy::start(&mut interception, table, self_test.sentinel(), telemetry, open_files.1);
+    let (sentinel, readiness) = (self_test.sentinel(), Arc::default());
+    let proxy = Proxy::start(&mut interception, table, sentinel, telemetry, readiness, open_files.1);
     let proxy = proxy.map_err(|error| ("self-test-v4", error, SELF_TEST))?;
     let tested = ask(&self_test, findings);
     drop(interception);

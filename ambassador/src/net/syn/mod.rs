@@ -33,7 +33,7 @@ pub mod answer;
 pub mod verdicts;
 mod raw;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 
 pub use captured::{PacketError, Syn, Unreachable, reset_after_allow};
 pub use handover::{Claim, Promise};

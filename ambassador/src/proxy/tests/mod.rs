@@ -7,6 +7,7 @@ mod connections;
 mod ends;
 mod fidelity;
 mod http2;
+mod panics;
 mod pipelines;
 mod refusals;
 mod resets;

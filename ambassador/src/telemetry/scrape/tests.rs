@@ -20,7 +20,8 @@ async fn start() -> Server {
     let (telemetry, _guard) = Telemetry::new(Options::default()).unwrap();
     let readiness = Arc::new(Readiness::new());
     let mut task = JoinSet::new();
-    task.spawn(serve(listener, telemetry, Arc::clone(&readiness)));
+    let served = Arc::clone(&readiness);
+    task.spawn(async move { serve(&listener, telemetry, served).await });
     Server { addr, readiness, _task: task }
 }
 
