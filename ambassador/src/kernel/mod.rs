@@ -20,6 +20,7 @@ mod log;
 mod maps;
 mod object;
 mod origin;
+mod ring_wait;
 mod support;
 mod syn_events;
 mod syscall;

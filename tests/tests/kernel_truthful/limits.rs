@@ -79,6 +79,43 @@ fn what_a_full_ring_buffer_could_not_tell_is_told_with_the_next_syn() {
 }
 
 #[test]
+fn an_end_that_a_full_ring_buffer_could_not_tell_leaves_nothing_that_is_not_swept() {
+    let mut truth = Truth::new();
+    let start = || Client::start(&truth.world.sites[0], &truth.world.cgroup);
+    let (mut flood, mut clients) = (start(), [start(), start(), start()]);
+    let mut cookies = Vec::new();
+    for (client, port) in clients.iter_mut().zip(80..) {
+        let dst = SocketAddr::new([10, 1, 2, 4].into(), port);
+        client.connect(Manner::Begin, dst);
+        cookies.push(truth.held(dst).origin.socket_cookie);
+    }
+    // The port is how often.
+    flood.connect(Manner::Flood, "10.1.2.3:4000".parse().unwrap());
+    assert!(truth.world.maps.counters().unwrap().of(Counter::EventLost) > 0);
+    // What is left has room for the end of one of them, but not for all.
+    for client in &mut clients {
+        client.connect(Manner::Abandon, "10.1.2.4:1".parse().unwrap());
+    }
+    truth.closes(0);
+    // Nobody has told that they are gone.
+    for cookie in &cookies {
+        assert!(truth.world.maps.admit_at_once(*cookie));
+    }
+    while let Some(event) = truth.events.take() {
+        if matches!(event, SynEvent::Closed { .. }) && cookies.contains(&event.socket_cookie()) {
+            truth.world.maps.withdraw(event.socket_cookie());
+        }
+    }
+    let left = truth.world.maps.pending_verdicts(1).unwrap();
+    assert!((1..=3).contains(&left), "{left}");
+    let mut seen = Vec::new();
+    truth.world.maps.sweep_verdicts(&mut seen);
+    assert_eq!(truth.world.maps.pending_verdicts(1).unwrap(), left, "it may be used yet");
+    truth.world.maps.sweep_verdicts(&mut seen);
+    truth.ends_empty();
+}
+
+#[test]
 fn a_task_that_waits_for_events_is_woken() {
     let truth = Truth::new();
     let Truth { world, events } = truth;
