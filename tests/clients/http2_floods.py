@@ -13,6 +13,9 @@ OK = b"\x88"
 FIELD = b"\x00\x01a\x01b"
 LARGE_FIELD = b"\x40\x01a\x7f" + b"\xa1\x1e" + b"y" * 4000  # into the dynamic table: 127 + 0x21 + 0x1e * 128
 AGAIN = b"\xbe"  # the newest entry of the dynamic table
+NEW_FIELD = b"\x40\x01a\x01b"  # into the dynamic table
+FIELDS = NEW_FIELD + AGAIN * 1849  # just below 64 KiB, by the reckoning of RFC 9113 6.5.2
+LONG_FIELDS = (b"\x00\x01a\x7f" + b"\xcd\x02" + b"y" * 460) * 120  # 127 + 0x4d + 2 * 128
 
 def frame(kind, flags, stream, payload=b""):
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
@@ -43,6 +46,7 @@ PROGRAM = {
     "priority": lambda: streams(lambda n: frame(PRIORITY, 0, n, b"\0\0\0\0\x10")),
     "window": lambda: again(frame(WINDOW, 0, 0, b"\0\0\0\x01")),
     "hpack": lambda: streams(lambda n: frame(HEADERS, 5, n, GET + LARGE_FIELD + AGAIN * 10000), 5),
+    "fields": lambda: streams(lambda n: frame(HEADERS, 5, n, GET + FIELDS)),
     "empty-data": lambda: itertools.chain([frame(HEADERS, 4, 1, POST)], again(frame(0, 0, 1))),
     "tiny-data": lambda: itertools.chain([frame(HEADERS, 4, 1, POST)], again(frame(0, 0, 1, b"x"))),
     "padded-data": lambda: itertools.chain([frame(HEADERS, 4, 1, POST)], again(frame(0, 8, 1, b"\xff" + bytes(255)))),
@@ -136,6 +140,53 @@ def stall(connections, streams_each):
     time.sleep(SECONDS)
     say("stall", len(held) == connections)
 
+def head(flags, stream, block):
+    """A head, in as many frames as it needs."""
+    pieces = [block[at:at + 16384] for at in range(0, len(block), 16384)]
+    return (frame(HEADERS, flags & ~4 if pieces[1:] else flags, stream, pieces[0])
+            + b"".join(frame(CONTINUATION, 4 if at == len(pieces) - 1 else 0, stream, piece)
+                       for at, piece in enumerate(pieces) if at))
+
+HELD = {
+    "long-heads": lambda n: head(5, n, GET + LONG_FIELDS),
+    "trailers": lambda n: head(4, n, POST) + head(5, n, FIELDS),
+    "long-trailers": lambda n: head(4, n, POST) + head(5, n, LONG_FIELDS),
+}
+
+def hold(name, connections, streams_each):
+    """Asks for more than its origin answers. Tells what it was told."""
+    heard, threads, over, held = collections.Counter(), [], threading.Event(), []
+    for _ in range(connections):
+        sock = socket.create_connection(ADDRESS, 5)
+        sock.settimeout(1)
+        held.append(sock)
+        threads.append(threading.Thread(target=hear, args=(sock, over, threading.Event(), heard)))
+        threads[-1].start()
+    for n in range(1, 2 * streams_each, 2):
+        for sock in held:
+            try:
+                sock.sendall((PREFACE + frame(SETTINGS, 0, 0) if n == 1 else b"") + HELD[name](n))
+            except OSError:
+                pass
+    time.sleep(SECONDS)
+    over.set()
+    for thread in threads:
+        thread.join()
+    words = ("%s %d x %d" % (*word, count) for word, count in sorted(heard.items()))
+    say(name, len(held) == connections, ", ".join(words))
+
+def unread(connections, streams_each):
+    """Asks, gives all the credit that there is, and reads nothing."""
+    held = []
+    for _ in range(connections):
+        sock = socket.create_connection(ADDRESS, 5)
+        sock.settimeout(1)
+        sock.sendall(PREFACE + frame(SETTINGS, 0, 0, b"\0\x04\x7f\xff\xff\xff") + frame(WINDOW, 0, 0, b"\x7f\xff\0\0")
+                     + b"".join(frame(HEADERS, 5, 1 + 2 * n, GET) for n in range(streams_each)))
+        held.append(sock)
+    time.sleep(2 * SECONDS)
+    say("unread", len(held) == connections)
+
 def flooded(name):
     """The program of an origin that floods: asks, takes what comes, and asks again."""
     until, got, connections = time.monotonic() + SECONDS, 0, 0
@@ -173,3 +224,26 @@ def stalled_origin():
                 c.headers(frame.stream_id, [(":status", "200")])
                 c.body(frame.stream_id, b"x" * 65535)
     serve(talk)
+
+def silent_origin():
+    """Takes one stream at a time, and answers none."""
+    serve(lambda c, number: c.finish(), {SettingsFrame.MAX_CONCURRENT_STREAMS: 1})
+
+def generous_origin(name):
+    """Answers every request with much, as it has credit."""
+    piece, cost = GENEROUS[name]
+    def talk(c, number):
+        while True:
+            frame = c.next()
+            if isinstance(frame, HeadersFrame):
+                c.sock.sendall(piece(frame.stream_id))
+                c.connection_window -= cost
+                while c.connection_window < cost:
+                    c.waiting.append(c.read())
+    serve(talk)
+
+GENEROUS = {
+    "heads": (lambda n: frame(HEADERS, 4, n, OK + FIELDS), 0),
+    "trailers": (lambda n: frame(HEADERS, 4, n, OK) + frame(0, 0, n, b"x") + frame(HEADERS, 5, n, FIELDS), 1),
+    "bodies": (lambda n: frame(HEADERS, 4, n, OK) + frame(0, 0, n, b"x" * 16000) * 4, 64000),
+}

@@ -17,6 +17,10 @@ const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 const CALM: &str = "goaway 11 x";
 /// What one is told that breaks the protocol (`PROTOCOL_ERROR`).
 const WRONG: &str = "goaway 1 x";
+/// A stream that its program may open again (`REFUSED_STREAM`).
+const REFUSED: &str = "reset 7 x";
+/// A stream that has asked for too much.
+const CALMED: &str = "reset 11 x";
 /// What is taken as it comes: it costs nothing that is kept.
 const TAKEN: &str = "";
 
@@ -51,6 +55,14 @@ fn siege() -> Result<(MutexGuard<'static, ()>, Siege)> {
     Ok((alone, Siege::lay(Ambassador::run("-q")?, CLIENT)?))
 }
 
+/// An attack on an ambassador that may take 64 MiB.
+fn in_little_memory(attack: impl FnOnce(&mut Siege) -> Result<()>) -> Result<()> {
+    let (_alone, limit) = (alone(), MemoryLimit::new(64 << 20)?);
+    let mut siege = Siege::lay(Ambassador::run("-q")?.first(&limit.commands()), CLIENT)?;
+    attack(&mut siege)?;
+    siege.lift().map(drop)
+}
+
 /// Floods of a program whose origin is nginx, each with what it is told.
 fn floods(siege: &mut Siege, floods: &[(&str, &str)]) -> Result<()> {
     let _nginx = Nginx::start(&siege.link.server)?;
@@ -70,6 +82,27 @@ fn stalls(siege: &mut Siege) -> Result<()> {
     // Twice: what the first one left must not add up.
     withstand(siege, "stall(20, 256)")?;
     withstand(siege, "stall(20, 256)").map(drop)
+}
+
+/// Streams whose origin takes one at a time, with heads and trailers of which more is sent than there is room for; each
+/// with what the program is told.
+fn holds(siege: &mut Siege) -> Result<()> {
+    let _origin = PythonOrigin::start(&siege.link.server, &prelude(), "silent_origin()")?;
+    for (name, told) in [("long-heads", REFUSED), ("trailers", CALMED), ("long-trailers", CALMED)] {
+        let said = withstand(siege, &format!("hold('{name}', 3, 1024)")).with_context(|| name.to_string())?;
+        ensure!(said.contains(told), "{said}");
+    }
+    Ok(())
+}
+
+/// Programs that give all credit and read nothing of what their origin answers.
+fn unread(siege: &mut Siege) -> Result<()> {
+    for name in ["heads", "trailers", "bodies"] {
+        let origin = format!("generous_origin('{name}')");
+        let _origin = PythonOrigin::start(&siege.link.server, &prelude(), &origin)?;
+        withstand(siege, "unread(3, 1024)").with_context(|| name.to_string())?;
+    }
+    Ok(())
 }
 
 /// Floods of an origin.
@@ -102,7 +135,8 @@ fn streams_that_are_reset_at_once_harm_nobody() -> Result<()> {
 #[test]
 fn heads_that_never_end_or_unpack_to_much_harm_nobody() -> Result<()> {
     let (_alone, mut siege) = siege()?;
-    floods(&mut siege, &[("continuation", CALM), ("empty-continuation", CALM), ("hpack", CALM)])
+    let heads = [("continuation", CALM), ("empty-continuation", CALM), ("hpack", CALM), ("fields", TAKEN)];
+    floods(&mut siege, &heads)
 }
 
 #[test]
@@ -125,12 +159,20 @@ fn thousands_of_streams_without_credit_harm_nobody() -> Result<()> {
 
 #[test]
 fn little_memory_is_enough_for_floods() -> Result<()> {
-    let (_alone, limit) = (alone(), MemoryLimit::new(64 << 20)?);
-    let mut siege = Siege::lay(Ambassador::run("-q")?.first(&limit.commands()), CLIENT)?;
-    floods(&mut siege, &[("rapid-reset", CALM), ("continuation", CALM), ("hpack", CALM)])?;
-    stalls(&mut siege)?;
-    siege.lift()?;
-    Ok(())
+    in_little_memory(|siege| {
+        floods(siege, &[("rapid-reset", CALM), ("continuation", CALM), ("hpack", CALM), ("fields", TAKEN)])?;
+        stalls(siege)
+    })
+}
+
+#[test]
+fn little_memory_is_enough_for_heads_that_wait() -> Result<()> {
+    in_little_memory(holds)
+}
+
+#[test]
+fn little_memory_is_enough_for_replies_that_nobody_reads() -> Result<()> {
+    in_little_memory(unread)
 }
 
 #[test]

@@ -39,7 +39,12 @@ impl FrameHeader {
 
     /// Whether nothing but a CONTINUATION may follow.
     pub(super) fn leaves_head_open(&self) -> bool {
-        matches!(self.kind, HEADERS | PUSH_PROMISE | CONTINUATION) && self.flags & END_HEADERS == 0
+        self.is_of_head() && self.flags & END_HEADERS == 0
+    }
+
+    /// Whether it carries fields.
+    pub(super) fn is_of_head(&self) -> bool {
+        matches!(self.kind, HEADERS | PUSH_PROMISE | CONTINUATION)
     }
 
     fn put(self, into: &mut BytesMut) {

@@ -7,13 +7,16 @@
 
 use std::{
     io,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
+use http::HeaderMap;
 use http_body::Frame;
 
+use super::{heads::Place, limits};
 use crate::message::body::BodyError;
 
 /// The body of an HTTP/2 message.
@@ -21,11 +24,19 @@ pub(crate) struct Incoming {
     stream: RecvStream,
     /// The length of the last piece, for which no credit was given back yet.
     taken: usize,
+    /// Where the trailers of a request are kept.
+    place: Option<Arc<Place>>,
 }
 
 impl Incoming {
+    /// Of a reply.
     pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, taken: 0 }
+        Self { stream, taken: 0, place: None }
+    }
+
+    /// Of a request whose head has `place`.
+    pub(crate) fn of_request(stream: RecvStream, place: Arc<Place>) -> Self {
+        Self { stream, taken: 0, place: Some(place) }
     }
 
     pub(crate) fn poll_frame(
@@ -40,7 +51,7 @@ impl Incoming {
             }
             Some(Err(error)) => Poll::Ready(Some(Err(cut(error)))),
             None => match ready!(self.stream.poll_trailers(cx)) {
-                Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+                Ok(trailers) => Poll::Ready(trailers.map(|trailers| self.keep(trailers))),
                 Err(error) => Poll::Ready(Some(Err(cut(error)))),
             },
         }
@@ -49,6 +60,16 @@ impl Incoming {
     /// Nothing more will come, and the end was clean.
     pub(crate) fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
+    }
+
+    /// Trailers may be as long as heads, and wait like them.
+    fn keep(&self, trailers: HeaderMap) -> Result<Frame<Bytes>, BodyError> {
+        match &self.place {
+            Some(place) if trailers.len() > limits::FIELDS_MAX || !place.keep(&trailers) => {
+                Err(BodyError::Stream(Reason::ENHANCE_YOUR_CALM.into()))
+            }
+            _ => Ok(Frame::trailers(trailers)),
+        }
     }
 
     fn give_back(&mut self) {

@@ -19,6 +19,7 @@ use futures_util::task::AtomicWaker;
 use super::{
     ending::{Ending, Wish},
     frame::{self, Farewell},
+    pace::Pace,
 };
 
 /// What a program's connection and its upstream's have in common.
@@ -33,6 +34,7 @@ pub(crate) struct Link {
     newest: AtomicU32,
     pub(super) to_program: Lane,
     pub(super) to_upstream: Lane,
+    pub(super) pace: Pace,
 }
 
 /// What is known of the upstream.
@@ -88,6 +90,8 @@ impl Link {
         let mut upstream = self.upstream();
         upstream.connections += 1;
         self.newest.store(upstream.connections, Ordering::Relaxed);
+        // The one before is not held back for this one.
+        self.to_upstream.wake();
         upstream.connections
     }
 
@@ -177,6 +181,33 @@ impl Link {
 
     pub(super) fn take_foreign(&self) -> BytesMut {
         std::mem::take(&mut self.upstream().foreign)
+    }
+
+    /// Whether more of the upstream is read; if not, the program's side wakes it when there is room again.
+    pub(super) fn takes_upstream(&self) -> bool {
+        let takes = self.pace.takes_upstream();
+        if !takes {
+            // Nothing of what was read may have been for the program.
+            self.to_program.wake();
+        }
+        takes
+    }
+
+    /// The program's side has done what it could for now, and its streams have a turn.
+    pub(crate) fn turn(&self) {
+        let held_back = self.pace.turn();
+        if held_back.program {
+            self.to_program.wake();
+        }
+        if held_back.upstream {
+            self.to_upstream.wake();
+        }
+    }
+
+    /// The program's connection is gone.
+    pub(super) fn let_upstream_go(&self) {
+        self.pace.end();
+        self.to_upstream.wake();
     }
 
     fn upstream(&self) -> MutexGuard<'_, Upstream> {

@@ -6,6 +6,7 @@
 
 pub(crate) mod limits;
 pub(crate) mod windows;
+pub(crate) mod heads;
 pub(crate) mod incoming;
 pub(crate) mod pump;
 pub(crate) mod stream;
@@ -13,6 +14,7 @@ pub(crate) mod ending;
 pub(crate) mod heard_out;
 mod frame;
 mod position;
+mod pace;
 pub(crate) mod link;
 mod tap;
 pub(crate) mod tapped;

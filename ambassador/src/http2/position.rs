@@ -15,6 +15,10 @@ pub(super) struct Position {
     rest: usize,
     /// A head is under way, whose next part must follow at once.
     in_head: bool,
+    /// The frame under way is part of a head.
+    is_head: bool,
+    /// Bytes of heads that have passed and were not [told](Self::take_heads) yet.
+    heads: usize,
 }
 
 impl Position {
@@ -51,6 +55,11 @@ impl Position {
         }
     }
 
+    /// How many bytes of heads have passed since this was asked last.
+    pub(super) fn take_heads(&mut self) -> usize {
+        std::mem::take(&mut self.heads)
+    }
+
     fn is_at_header(&self) -> bool {
         self.passed == 0 && self.rest == 0
     }
@@ -60,6 +69,7 @@ impl Position {
         if self.rest > 0 {
             let count = self.rest.min(bytes.len());
             self.rest -= count;
+            self.heads += if self.is_head { count } else { 0 };
             return count;
         }
         let count = (FrameHeader::LENGTH - self.passed).min(bytes.len());
@@ -69,6 +79,7 @@ impl Position {
             self.passed = 0;
             if let Some(header) = FrameHeader::parse(&self.header) {
                 self.rest = header.length;
+                self.is_head = header.is_of_head();
                 self.in_head = header.leaves_head_open();
             }
         }
@@ -94,6 +105,20 @@ mod tests {
             position.pass(&[*byte]);
         }
         assert!(position.is_between());
+    }
+
+    #[test]
+    fn bytes_of_heads_are_counted_however_they_are_cut() {
+        let head = [0, 0, 2, 1, 0, 0, 0, 0, 1, 7, 7];
+        let last_head = [0, 0, 1, 9, 4, 0, 0, 0, 1, 7];
+        let bytes = [&PING[..], &head, &last_head, &PING].concat();
+        for at in 0..bytes.len() {
+            let mut position = Position::default();
+            position.pass(&bytes[..at]);
+            let before = position.take_heads();
+            position.pass(&bytes[at..]);
+            assert_eq!(before + position.take_heads(), 3, "{at}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
     frame::{self, Farewell, FrameHeader},
     limits,
     link::{Link, Streams},
+    pace::{Read, Took},
     tap::{Fate, Taken, Tap},
     tapped::Tapped,
 };
@@ -105,6 +106,12 @@ impl ProgramTap {
         {
             self.link.program_leaves(farewell);
         }
+    }
+}
+
+impl Drop for ProgramTap {
+    fn drop(&mut self) {
+        self.link.let_upstream_go();
     }
 }
 
@@ -203,6 +210,18 @@ impl Tap for ProgramTap {
 
     fn ending(&mut self) {
         self.link.await_nobody();
+    }
+
+    fn reads_on(&self) -> bool {
+        self.link.pace.takes_program()
+    }
+
+    fn read(&mut self, read: Read) {
+        self.link.pace.read_program(read);
+    }
+
+    fn wrote(&mut self, took: Took) {
+        self.link.pace.wrote(took);
     }
 
     fn is_mute(&self) -> bool {

@@ -7,7 +7,10 @@ use std::task::Waker;
 
 use bytes::BytesMut;
 
-use super::frame::FrameHeader;
+use super::{
+    frame::FrameHeader,
+    pace::{Read, Took},
+};
 
 /// What is done with the frames of one end of a connection.
 pub(crate) trait Tap {
@@ -40,6 +43,15 @@ pub(crate) trait Tap {
 
     /// `h2` says no more: what is held goes out.
     fn ending(&mut self);
+
+    /// Whether `h2` may have more of what has arrived; who says no wakes the reader later.
+    fn reads_on(&self) -> bool;
+
+    /// `h2` was given so much.
+    fn read(&mut self, read: Read);
+
+    /// The socket took something of what was written, or nothing.
+    fn wrote(&mut self, took: Took);
 
     /// Whether `h2` is not to be heard by the peer any more.
     fn is_mute(&self) -> bool;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     frame::FrameHeader,
+    pace::{Read, Took},
     position::Position,
     tap::{Fate, Taken, Tap},
 };
@@ -82,7 +83,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> Tapped<S, T> {
             if pending.is_empty() {
                 break;
             }
-            let count = ready!(Pin::new(&mut self.socket).poll_write(cx, pending))?;
+            let written = Pin::new(&mut self.socket).poll_write(cx, pending);
+            self.tap.wrote(Took::of(&written));
+            let count = ready!(written)?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -136,14 +139,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> Tapped<S, T> {
             position.pass(buf);
             is_free
         });
-        let count = if all_free {
-            ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, bufs))?
+        let written = if all_free {
+            Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
         } else {
             match self.outgoing.position.free(first, stop) {
                 0 => return Poll::Ready(Ok(self.absorb(first))),
-                free => ready!(Pin::new(&mut self.socket).poll_write(cx, &first[..free]))?,
+                free => Pin::new(&mut self.socket).poll_write(cx, &first[..free]),
             }
         };
+        self.tap.wrote(Took::of(&written));
+        let count = ready!(written)?;
         let mut rest = count;
         for buf in bufs {
             let passed = rest.min(buf.len());
@@ -160,6 +165,12 @@ impl Incoming {
         self.foreign == Taken::Nothing
             && self.partial.is_empty()
             && self.position.free(bytes, |header| tap.wants(header)) == bytes.len()
+    }
+
+    /// `h2` gets so many bytes.
+    fn give(&mut self, bytes: usize) -> Read {
+        self.is_fresh = true;
+        Read { bytes, heads: self.position.take_heads() }
     }
 
     /// Sorts what is there into what `h2` gets and what it does not.
@@ -220,12 +231,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, 
         if let Some(error) = this.incoming.end.take() {
             return Poll::Ready(Err(error));
         }
+        if !this.tap.reads_on() {
+            return Poll::Pending;
+        }
         loop {
             let incoming = &mut this.incoming;
             if !incoming.ready.is_empty() {
-                incoming.is_fresh = true;
                 let count = incoming.ready.len().min(buf.remaining());
                 buf.put_slice(&incoming.ready.split_to(count));
+                this.tap.read(incoming.give(count));
                 return Poll::Ready(Ok(()));
             }
             let before = buf.filled().len();
@@ -247,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, 
             ready!(read)?;
             if incoming.is_free(arrived, &this.tap) {
                 incoming.position.pass(arrived);
-                incoming.is_fresh = true;
+                this.tap.read(incoming.give(arrived.len()));
                 return Poll::Ready(Ok(()));
             }
             incoming.take(arrived, &mut this.tap);

@@ -14,6 +14,7 @@ use super::{
     frame::{self, Farewell, FrameHeader},
     limits,
     link::{Link, Streams},
+    pace::{Read, Took},
     tap::{Fate, Taken, Tap},
     tapped::Tapped,
 };
@@ -162,6 +163,18 @@ impl Tap for UpstreamTap {
     }
 
     fn ending(&mut self) {}
+
+    fn reads_on(&self) -> bool {
+        self.link().is_none_or(Link::takes_upstream)
+    }
+
+    fn read(&mut self, read: Read) {
+        if let Some(link) = self.link() {
+            link.pace.read_upstream(read);
+        }
+    }
+
+    fn wrote(&mut self, _: Took) {}
 
     fn is_mute(&self) -> bool {
         false

@@ -13,6 +13,7 @@ pub use cut::{BodyError, BodyErrorKind};
 use std::{
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -21,7 +22,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Timer, end_hooks::EndHooks};
-use crate::http2::incoming::Incoming;
+use crate::http2::{heads::Place, incoming::Incoming};
 
 /// Called once when a body has ended, or was dropped before its end.
 pub type EndHook = Box<dyn FnOnce(BodyEnd) + Send + Sync>;
@@ -103,9 +104,9 @@ impl Body {
         self.arrived = Some(now);
     }
 
-    /// The body of an HTTP/2 message.
-    pub fn http2(stream: h2::RecvStream) -> Self {
-        let incoming = Incoming::new(stream);
+    /// The body of an HTTP/2 request whose head has `place`.
+    pub(crate) fn http2(stream: h2::RecvStream, place: Arc<Place>) -> Self {
+        let incoming = Incoming::of_request(stream, place);
         Self::of(if incoming.is_end_stream() { Kind::Empty } else { Kind::Http2(incoming) })
     }
 

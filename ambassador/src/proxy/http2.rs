@@ -14,18 +14,30 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use h2::{RecvStream, server};
+use h2::{Reason, RecvStream, server};
+use http::StatusCode;
 use tokio::{
     net::TcpStream,
     task::{JoinSet, yield_now},
     time::{Sleep, sleep},
 };
 
-use super::{http1::server::FlowEnd, http2_socket::Socket, http2_stream};
+use super::{
+    http1::server::FlowEnd,
+    http2_socket::Socket,
+    http2_stream::{self, Arriving},
+};
 use crate::{
     http2::{
-        ending::Wish, heard_out::HeardOut, limits, link::Link, program_tap::ProgramTap,
-        stream::ProgramStream, tapped::Tapped, windows,
+        ending::Wish,
+        heads::{self, Heads},
+        heard_out::HeardOut,
+        limits,
+        link::Link,
+        program_tap::ProgramTap,
+        stream::ProgramStream,
+        tapped::Tapped,
+        windows,
     },
     message::{Stack, flow::Flow},
     telemetry::WireBytes,
@@ -70,7 +82,8 @@ pub async fn serve(
             if greets {
                 streams.spawn(upstream::greet(Arc::clone(&flow)));
             }
-            Server { connection, streams, flow, stack, link, wish: None, patience: None }.run().await
+            let heads = heads::ALL.connection();
+            Server { connection, streams, flow, stack, link, heads, wish: None, patience: None }.run().await
         }
         Err(error) => end_of(&error),
     };
@@ -86,6 +99,7 @@ struct Server {
     flow: Arc<Flow>,
     stack: Stack,
     link: Arc<Link>,
+    heads: Arc<Heads>,
     /// What has been done of what the link's ending asks.
     wish: Option<Wish>,
     patience: Option<Pin<Box<Sleep>>>,
@@ -109,6 +123,7 @@ impl Server {
                     None => return Poll::Ready(FlowEnd::Closed),
                 }
             }
+            self.link.turn();
             while let Poll::Ready(Some(_)) = self.streams.poll_join_next(cx) {}
             let Poll::Ready(wish) = self.link.ending.poll_beyond(cx, self.wish) else {
                 return self.poll_abandoned(cx).map(|()| FlowEnd::Cut);
@@ -136,7 +151,17 @@ impl Server {
         self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE))).as_mut().poll(cx)
     }
 
-    fn start(&mut self, request: http::Request<RecvStream>, respond: server::SendResponse<Bytes>) {
+    fn start(&mut self, request: http::Request<RecvStream>, mut respond: server::SendResponse<Bytes>) {
+        // Here, so that a head which is too much takes no room while others are read.
+        if request.headers().len() > limits::FIELDS_MAX {
+            let mut reply = http::Response::new(());
+            *reply.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            let _ = respond.send_response(reply, true);
+            return;
+        }
+        let (head, body) = request.into_parts();
+        let Some(place) = self.heads.keep(&head) else { return respond.send_reset(Reason::REFUSED_STREAM) };
+        let request = Arriving { head, body, place };
         let program = Arc::new(ProgramStream::new(respond));
         let (flow, stack, link) = (self.flow.clone(), self.stack.clone(), self.link.clone());
         self.streams.spawn(http2_stream::serve(request, program, flow, stack, link));

@@ -11,13 +11,13 @@ use std::{
 };
 
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use tokio::task::yield_now;
 
 use crate::{
     http2::{
         ending::Wish,
-        limits,
+        heads::Place,
         link::Link,
         pump::{Pump, Pumped},
         stream::{End, ProgramStream},
@@ -32,30 +32,32 @@ use crate::{
     policy::classify::grpc,
 };
 
+/// A request that has begun to arrive.
+pub(super) struct Arriving {
+    pub(super) head: http::request::Parts,
+    pub(super) body: RecvStream,
+    /// What it may take; kept until its reply has ended.
+    pub(super) place: Arc<Place>,
+}
+
 /// Serves one request to the end of its reply.
 pub(super) async fn serve(
-    request: http::Request<RecvStream>,
+    request: Arriving,
     program: Arc<ProgramStream>,
     flow: Arc<Flow>,
     stack: Stack,
     link: Arc<Link>,
 ) {
-    let (parts, incoming) = request.into_parts();
-    if parts.headers.len() > limits::FIELDS_MAX {
-        let mut reply = http::Response::new(());
-        *reply.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        let _ = program.reply(reply, End::Here);
-        return;
-    }
-    let head = RequestHead::Http2(Arc::new(parts));
+    let Arriving { head, body, place } = request;
+    let head = RequestHead::Http2(Arc::new(head));
     let interim = InterimSink::http2(Arc::clone(&program));
-    let request = Request::new(head.clone(), Body::http2(incoming), flow, interim);
+    let request = Request::new(head.clone(), Body::http2(body, Arc::clone(&place)), flow, interim);
     let outcome = tokio::select! {
         biased;
         () = program.given_up() => return,
         outcome = stack.serve(request) => outcome,
     };
-    let stream = Stream { program, link, head };
+    let stream = Stream { program, link, head, _place: place };
     match outcome {
         Ok(response) => stream.reply(response).await,
         Err(error) => stream.fail(&error).await,
@@ -66,6 +68,7 @@ struct Stream {
     program: Arc<ProgramStream>,
     link: Arc<Link>,
     head: RequestHead,
+    _place: Arc<Place>,
 }
 
 impl Stream {
