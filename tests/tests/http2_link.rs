@@ -81,59 +81,6 @@ say(sorted(c.message(stream).body for stream in range(1, 13, 2)))";
 }
 
 #[test]
-fn a_ping_is_answered_by_the_other_end() -> Result<()> {
-    let origin = "
-def talk(c, number):
-    say(c.next().opaque_data)
-    frames = [c.next(), c.next()]
-    say(sorted(type(frame).__name__ for frame in frames))
-    c.ping(b'origin-1')
-    c.ping(b'origin-2')
-    say(c.pong(), c.pong())
-    answer(c, 1)
-    c.finish()
-serve(talk)";
-    let program = "
-c = dial()
-c.ping(b'before-1')
-say(c.pong())
-c.headers(1, request(), end=True)
-c.ping(b'within-1')
-say(c.pong())
-for n in range(2):
-    frame = c.next()
-    say(type(frame).__name__, frame.opaque_data)
-say(c.message(1))";
-    let seen = like_direct(origin, program)?;
-    ensure!(seen.program.starts_with("b'before-1'\nb'within-1'\n"), "{seen:?}");
-    ensure!(seen.origin.ends_with("b'origin-1' b'origin-2'\n"), "{seen:?}");
-    Ok(())
-}
-
-#[test]
-fn an_origin_that_is_stopped_answers_no_ping() -> Result<()> {
-    // As a program finds out that its server hangs.
-    let origin = "
-def talk(c, number):
-    answer(c, c.next().stream_id)
-    sys.stdin.read()
-serve(talk)";
-    let program = "
-c = dial()
-c.headers(1, request(), end=True)
-say(c.message(1).status())
-c.ping(b'are you?')
-c.sock.settimeout(1)
-try:
-    say(c.pong())
-except TimeoutError:
-    say('no answer')";
-    let seen = like_direct(origin, program)?;
-    ensure!(seen.program == "200\nno answer\n", "{seen:?}");
-    Ok(())
-}
-
-#[test]
 fn a_goaway_arrives_with_its_code_and_data() -> Result<()> {
     for (code, data) in [(11, "too_many_pings"), (2, ""), (0, "see you")] {
         let origin = format!(

@@ -67,27 +67,6 @@ say(type(c.next()).__name__)";
 }
 
 #[test]
-fn pings_without_number_do_not_hide_a_goaway() -> Result<()> {
-    let origin = "
-def talk(c, number):
-    stream = c.next().stream_id
-    answer(c, stream)
-    c.send(*[PingFrame(0, b'%08d' % n) for n in range(200)], GoAwayFrame(0, last_stream_id=stream, error_code=CALM))
-    c.finish()
-serve(talk)";
-    let program = "
-c = dial()
-c.headers(1, request(), end=True)
-say(c.message(1).status())
-while not isinstance(frame := c.next(), GoAwayFrame):
-    pass
-say(frame.error_code)";
-    let seen = like_direct(origin, program)?;
-    ensure!(seen.program == "200\n11\n", "{seen:?}");
-    Ok(())
-}
-
-#[test]
 fn settings_of_any_length_are_heard() -> Result<()> {
     let origin = "
 def talk(c, number):

@@ -55,6 +55,25 @@ impl FrameHeader {
     }
 }
 
+/// The whole frames in `bytes`, which are nothing else.
+pub(super) fn each(mut bytes: &[u8]) -> impl Iterator<Item = (FrameHeader, &[u8])> {
+    std::iter::from_fn(move || {
+        let header = FrameHeader::parse(bytes)?;
+        let (frame, rest) = bytes.split_at_checked(FrameHeader::LENGTH + header.length)?;
+        bytes = rest;
+        Some((header, frame))
+    })
+}
+
+/// The answer to a whole PING.
+pub(super) fn pong(ping: &[u8]) -> BytesMut {
+    let mut answer = BytesMut::from(ping);
+    if let Some(flags) = answer.get_mut(FLAGS_AT) {
+        *flags |= ACK;
+    }
+    answer
+}
+
 /// Why a connection is left, by its GOAWAY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Farewell {
@@ -128,6 +147,8 @@ pub(super) const CONTINUATION: u8 = 0x9;
 pub(super) const NO_LIMIT: u32 = u32::MAX;
 /// The highest stream there may be.
 pub(super) const STREAM_MAX: u32 = u32::MAX >> 1;
+/// Where the flags of a frame are.
+const FLAGS_AT: usize = 4;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;

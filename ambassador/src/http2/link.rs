@@ -83,6 +83,8 @@ impl Link {
             upstream.streams = Streams::Untold;
             self.to_program.wake();
         }
+        drop(upstream);
+        self.answer_for_nobody();
     }
 
     /// Numbers a connection to the upstream, which is the newest one.
@@ -95,11 +97,28 @@ impl Link {
         upstream.connections
     }
 
-    /// That connection is gone.
-    pub(super) fn disconnected(&self, number: u32) {
+    /// That connection is gone, and has not answered these PINGs of the program: the next one is asked.
+    pub(super) fn disconnected<'a>(&self, number: u32, unanswered: impl IntoIterator<Item = &'a [u8]>) {
+        for ping in unanswered {
+            self.to_upstream.put(ping);
+        }
         if self.is_newest(number) {
             self.newest.store(0, Ordering::Relaxed);
             self.await_nobody();
+        }
+        self.answer_for_nobody();
+    }
+
+    /// Answers the PINGs that were for an upstream that is not there, as those that come now are. The program is told by
+    /// GOAWAY that its upstream has gone; what it asks is whether its own connection, with its streams, still lives.
+    fn answer_for_nobody(&self) {
+        if self.is_connected() {
+            return;
+        }
+        for (header, ping) in frame::each(&self.to_upstream.take()) {
+            if !header.is_ack() {
+                self.to_program.put(&frame::pong(ping));
+            }
         }
     }
 
@@ -270,10 +289,10 @@ mod tests {
         let link = Link::default();
         assert!(!link.is_connected());
         let (old, new) = (link.connected(), link.connected());
-        link.disconnected(old);
+        link.disconnected(old, []);
         assert!(link.is_connected() && link.is_newest(new));
         link.await_upstream();
-        link.disconnected(new);
+        link.disconnected(new, []);
         assert!(!link.is_connected());
         assert_eq!(link.streams(), Streams::Untold, "nobody is waited for any more");
     }

@@ -4,9 +4,9 @@
 //! What it says of itself goes to the program's side. An upstream that answers with something else than HTTP/2 before
 //! the program was told anything is heard as it is.
 
-use std::{sync::Arc, task::Waker};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -28,6 +28,8 @@ pub(crate) struct UpstreamTap {
     /// The upstream has said its own.
     greeted: bool,
     is_foreign: bool,
+    /// PINGs of the program that have gone out, until they are answered.
+    unanswered: VecDeque<Bytes>,
 }
 
 /// The program's side, and which of its connections this one is.
@@ -43,7 +45,7 @@ impl UpstreamTap {
         link: Option<Arc<Link>>,
     ) -> Tapped<S, Self> {
         let to = link.map(|link| Linked { number: link.connected(), link });
-        let tap = Self { to, opened: false, greeted: false, is_foreign: false };
+        let tap = Self { to, opened: false, greeted: false, is_foreign: false, unanswered: VecDeque::new() };
         Tapped::new(socket, tap, 0, limits::PREFACE)
     }
 
@@ -62,7 +64,23 @@ impl UpstreamTap {
         }
     }
 
-    fn ping(&self, header: &FrameHeader, frame: &[u8]) -> Fate {
+    /// Remembers which PINGs of the program go out by this connection.
+    fn asks(&mut self, frames: &Bytes) {
+        for (_, ping) in frame::each(frames).filter(|(header, _)| !header.is_ack()) {
+            if self.unanswered.len() == UNANSWERED_MAX {
+                self.unanswered.pop_front();
+            }
+            self.unanswered.push_back(frames.slice_ref(ping));
+        }
+    }
+
+    fn ping(&mut self, header: &FrameHeader, frame: &[u8]) -> Fate {
+        if header.is_ack() {
+            let answers = |ping: &Bytes| ping[FrameHeader::LENGTH..] == frame[FrameHeader::LENGTH..];
+            if let Some(at) = self.unanswered.iter().position(answers) {
+                self.unanswered.remove(at);
+            }
+        }
         // Nobody but the program has asked for an answer, which may come on the connection before the newest one.
         let link = if header.is_ack() { self.to.as_ref().map(|to| &*to.link) } else { self.link() };
         let told = link.is_some_and(|link| link.to_program.put(frame));
@@ -83,7 +101,7 @@ impl Drop for UpstreamTap {
         if self.is_foreign {
             link.ending.ask(Wish::Close);
         }
-        link.disconnected(*number);
+        link.disconnected(*number, self.unanswered.iter().map(|ping| &**ping));
     }
 }
 
@@ -158,7 +176,11 @@ impl Tap for UpstreamTap {
         if self.opened
             && let Some(link) = self.link()
         {
-            out.unsplit(link.to_upstream.take());
+            let frames = link.to_upstream.take();
+            if !frames.is_empty() {
+                out.extend_from_slice(&frames);
+                self.asks(&frames.freeze());
+            }
         }
     }
 
@@ -180,3 +202,6 @@ impl Tap for UpstreamTap {
         false
     }
 }
+
+/// How many PINGs are remembered: more than anybody asks who waits for an answer.
+const UNANSWERED_MAX: usize = 100;
