@@ -262,7 +262,7 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// NTLM and Negotiate authenticate the connection, not the request (RFC 4559 §6).
 fn is_connection_bound(value: &[u8]) -> bool {
     tokens(value).any(|challenge| {
-        let scheme = challenge.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let scheme = challenge.split(u8::is_ascii_whitespace).next().unwrap_or_default();
         scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
     })
 }

@@ -122,6 +122,7 @@ impl RequestHead {
         }
         match target.split_once("://") {
             Some((_, rest)) => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
+            None if self.is_connect() => without_user(target),
             None => target,
         }
     }

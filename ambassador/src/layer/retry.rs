@@ -126,8 +126,7 @@ impl<S: Serve> Retries<'_, S> {
             } else {
                 // One place for all further attempts of this request, their waits included.
                 if retry_permit.is_none() {
-                    let gates = self.plan.state.bulkheads.iter().map(|limits| limits.retries.try_enter());
-                    retry_permit = gates.collect::<Option<Vec<_>>>();
+                    retry_permit = self.plan.state.retry_places();
                     if retry_permit.is_none() {
                         self.give_up(GiveUp::TooManyRetries);
                         return ended.result;

@@ -234,5 +234,8 @@ mod tests {
         ] {
             assert_eq!((head.authority(), head.host()), (Some("api.example:80"), Some("api.example")));
         }
+        // What a tunnel is asked for is its path, too, which is logged.
+        let tunnel = http1(b"CONNECT me:secret@api.example:443 HTTP/1.1\r\n\r\n");
+        assert_eq!((tunnel.authority(), tunnel.path()), (Some("api.example:443"), "api.example:443"));
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         dial::DialError,
     },
     policy::{
+        bulkhead::Permit,
         classify::AttemptOutcome,
         deadline::Deadline,
         pushback::Pushback,
@@ -87,6 +88,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         endpoint: dialled,
         given_up: None,
         shadow: Shadowed::default(),
+        places: None,
     };
     let connected = match refused {
         Some((reason, error)) if state.route.mode.acts() => Err(dialling.reject(reason, error)),
@@ -144,6 +146,8 @@ struct Dialling<'a> {
     endpoint: SocketAddr,
     given_up: Option<GivenUpReason>,
     shadow: Shadowed,
+    /// Among `connectionPool.maxRetries`, once it has needed one.
+    places: Option<Vec<Permit>>,
 }
 
 impl Dialling<'_> {
@@ -207,6 +211,11 @@ impl Dialling<'_> {
             let rng = &mut fastrand::Rng::new();
             match decide(policy, &request, &attempt, shared, clock::now(), deadline, rng) {
                 RetryDecision::Retry { after, .. } if state.route.mode.acts() => {
+                    self.places = self.places.take().or_else(|| state.retry_places());
+                    if self.places.is_none() {
+                        self.give_up(GiveUp::TooManyRetries);
+                        return Err((&error).into());
+                    }
                     avoid = Some(endpoint);
                     sleep(after).await;
                 }
@@ -218,9 +227,6 @@ impl Dialling<'_> {
                     return Err((&error).into());
                 }
                 RetryDecision::GiveUp(reason) => {
-                    if let Some(outcome) = facts::retry_outcome_of(reason) {
-                        self.say_retried(outcome);
-                    }
                     self.give_up(reason);
                     return Err((&error).into());
                 }
@@ -230,6 +236,9 @@ impl Dialling<'_> {
 
     /// Says why there is no further dial that the route asks for.
     fn give_up(&mut self, reason: GiveUp) {
+        if let Some(outcome) = facts::retry_outcome_of(reason) {
+            self.say_retried(outcome);
+        }
         self.given_up = facts::given_up_reason_of(reason).filter(|_| self.state.route.mode.decides());
         if let Some(reason) = self.given_up {
             let route = Arc::clone(&self.state.route.name);

@@ -8,6 +8,7 @@ use crate::{
     message::{RequestHead, flow::Flow},
     policy::{
         breaker::{Admission, Permit, State, Transition},
+        bulkhead,
         classify::AttemptOutcome,
         clock::Now,
         mode::Mode,
@@ -76,6 +77,12 @@ impl RouteState {
             }
         }
         Ok(Permits { given, refused: false })
+    }
+
+    /// A place for all further attempts of one call, their waits included; `None` if as many are under way as
+    /// `connectionPool.maxRetries` allows.
+    pub fn retry_places(&self) -> Option<Vec<bulkhead::Permit>> {
+        self.bulkheads.iter().map(|limits| limits.retries.try_enter()).collect()
     }
 
     /// Says that mode `shadow` let something pass.

@@ -26,10 +26,11 @@ use crate::{
         syn::answer::Answer,
     },
     policy::{
+        bulkhead::Permit,
         classify::AttemptOutcome,
         deadline::Deadline,
         pushback::Pushback,
-        retry::{Attempt, RequestFacts, RetryDecision, Shared, decide},
+        retry::{Attempt, GiveUp, RequestFacts, RetryDecision, Shared, decide},
     },
     telemetry::{
         event::{ConnectFinished, Retried, RetryGivenUp},
@@ -46,6 +47,8 @@ pub(super) struct Course {
     rejected: OnceLock<ErrorType>,
     given_up: OnceLock<GivenUpReason>,
     answered: AtomicBool,
+    /// Among `connectionPool.maxRetries`, once it has needed one.
+    places: OnceLock<Vec<Permit>>,
     /// What mode shadow did not do.
     pub(super) shadow: SharedShadow,
 }
@@ -73,6 +76,17 @@ impl Course {
         } else {
             ErrorType::ConnectUnanswered
         }
+    }
+
+    /// It has, or now takes, a place for its further dials.
+    fn has_place(&self, state: &RouteState) -> bool {
+        if self.places.get().is_none()
+            && let Some(places) = state.retry_places()
+        {
+            // Nobody else sets it: its dials come one after the other.
+            let _ = self.places.set(places);
+        }
+        self.places.get().is_some()
     }
 
     /// There is no further dial, though its route asks for one.
@@ -182,17 +196,25 @@ impl Held {
                 None
             }
             RetryDecision::Retry { after, .. } => {
-                sleep(after).await;
-                Some(number + 1)
-            }
-            RetryDecision::GiveUp(reason) => {
-                if let Some(reason) = facts::given_up_reason_of(reason) {
-                    let route = Arc::clone(&state.route.name);
-                    self.context.telemetry.emit(&RetryGivenUp { route, reason }.into());
-                    course.give_up(reason);
+                if course.has_place(state) {
+                    sleep(after).await;
+                    return Some(number + 1);
                 }
+                self.give_up(GiveUp::TooManyRetries, state, course);
                 None
             }
+            RetryDecision::GiveUp(reason) => {
+                self.give_up(reason, state, course);
+                None
+            }
+        }
+    }
+
+    fn give_up(&self, reason: GiveUp, state: &RouteState, course: &Course) {
+        if let Some(reason) = facts::given_up_reason_of(reason) {
+            let route = Arc::clone(&state.route.name);
+            self.context.telemetry.emit(&RetryGivenUp { route, reason }.into());
+            course.give_up(reason);
         }
     }
 }

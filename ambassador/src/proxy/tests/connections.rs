@@ -224,6 +224,7 @@ async fn what_is_bound_to_its_connection_is_not_shared() {
             b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=a, Negotiate\r\nContent-Length: 0\r\n\r\n",
         ),
         (b"GET / HTTP/1.1\r\nAuthorization: NTLM TlRM\r\n\r\n", OK),
+        (b"GET / HTTP/1.1\r\nAuthorization: NTLM\tTlRM\r\n\r\n", OK),
         (b"GET / HTTP/1.1\n\n", OK),
         (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n", OK),
         (b"GET / HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", OK),
