@@ -171,3 +171,41 @@ fn check_transitions(stderr: &str, endpoint: &str) -> Result<()> {
     ensure!(summary::destination(stderr, endpoint)?.count("breaker_events")? == 3, "{stderr}");
     Ok(())
 }
+
+/// What a program has not sent in time says nothing of the server that waits for it; a server that does not tell a
+/// program to go on has failed.
+#[test]
+fn a_program_that_does_not_end_its_request_opens_no_breaker() -> Result<()> {
+    let link = Link::new()?;
+    let origin = FaultUpstream::start(&link.server, Link::v4(PORT), |_| Answer::status(200).into())?;
+    for limit in ["request", "perTry"] {
+        let policy = format!(
+            "version: v1\ndefaults:\n  timeouts: {{{limit}: 300ms}}\n  circuitBreaker: {{consecutiveFailures: 2}}\n"
+        );
+        for (line, wanted) in [
+            ("X: 1", "504 504 504 200"),
+            ("Expect: 100-continue", "504 504 ConnectionRefusedError ConnectionRefusedError"),
+        ] {
+            let program = ["/usr/bin/python3", "-c", HALF_A_REQUEST, line];
+            let run = Ambassador::with_policy("-q", &policy)?.output(&link.client, &program)?;
+            let said = run.expect_success()?.text();
+            ensure!(said.trim() == wanted, "{limit}, {line}: {said}");
+        }
+    }
+    drop(origin);
+    Ok(())
+}
+
+const HALF_A_REQUEST: &str = r#"
+import socket, sys
+def ask(request):
+    try:
+        s = socket.create_connection(("10.77.0.2", 8080), 10)
+        s.sendall(request.encode())
+        return s.recv(4096).split()[1].decode()
+    except OSError as error:
+        return type(error).__name__
+half = "POST / HTTP/1.1\r\nHost: a\r\n%s\r\nContent-Length: 9\r\n\r\n" % sys.argv[1]
+if "Expect" not in half: half += "half"
+print(*[ask(half) for _ in range(3)], ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+"#;

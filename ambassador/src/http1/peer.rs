@@ -27,6 +27,7 @@ pub(crate) struct Peer {
     pipelined: AtomicBool,
     spent: AtomicBool,
     cut_off: AtomicBool,
+    awaited: AtomicBool,
 }
 
 impl Peer {
@@ -40,6 +41,7 @@ impl Peer {
             pipelined: AtomicBool::new(false),
             spent: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
         }
     }
 
@@ -101,6 +103,20 @@ impl Peer {
 
     pub(crate) fn is_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Relaxed)
+    }
+
+    /// The rest of its request is waited for: it has not sent it.
+    pub(crate) fn begin_wait(&self) {
+        self.awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// More of its request has come.
+    pub(crate) fn end_wait(&self) {
+        self.awaited.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed)
     }
 
     /// Neither spent nor cut off: the reply that said so is not the program's.

@@ -15,6 +15,7 @@ use crate::{
         body::BodyErrorKind,
         error::ProxyError,
         facts::outcome_of,
+        interim::InterimSink,
         plan::Plan,
         stage::{Outcome, Serve, name_of},
     },
@@ -61,13 +62,25 @@ impl<S: Serve> Serve for Sample<S> {
         };
         plan.trail.attempt();
         let measured = Measured { plan, permits, endpoint, started: request.resumed };
+        // A program that has to be told to go on waits for its upstream itself.
+        let is_told = request.body.is_at_hand() || request.head.header("expect").is_some();
+        let program = if is_told { None } else { Some(request.interim.clone()) };
         match self.inner.serve(request).await {
             Ok(mut response) => {
                 measured.follow(&mut response);
                 Ok(response)
             }
             Err(error) => {
-                measured.finish(None, outcome_of(&error), Some((&error).into()), Instant::now());
+                let outcome = match outcome_of(&error) {
+                    // What its program has not sent in time says nothing of an upstream that waits for it.
+                    AttemptOutcome::RequestTimeout | AttemptOutcome::PerTryTimeout { .. }
+                        if program.as_ref().is_some_and(InterimSink::is_awaited) =>
+                    {
+                        AttemptOutcome::ClientGone
+                    }
+                    outcome => outcome,
+                };
+                measured.finish(None, outcome, Some((&error).into()), Instant::now());
                 Err(error)
             }
         }

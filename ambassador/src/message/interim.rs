@@ -53,6 +53,11 @@ impl InterimSink {
         matches!(&self.0, To::Http1(peer) if peer.is_reset())
     }
 
+    /// The rest of the request is waited for: the program has not sent it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(&self.0, To::Http1(peer) if peer.is_awaited())
+    }
+
     /// The program has sent FIN, which its upstream should see as well.
     pub fn is_half_closed(&self) -> bool {
         matches!(&self.0, To::Http1(peer) if peer.is_half_closed())

@@ -4,7 +4,7 @@
 
 use std::{
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -72,7 +72,12 @@ impl BodySource for Upload {
         if self.delimiter.is_done() {
             return Poll::Ready(None);
         }
-        let outcome = match ready!(wire::poll_read_body(&self.peer.stream, cx, &mut self.buffer)) {
+        let Poll::Ready(read) = wire::poll_read_body(&self.peer.stream, cx, &mut self.buffer) else {
+            self.peer.begin_wait();
+            return Poll::Pending;
+        };
+        self.peer.end_wait();
+        let outcome = match read {
             Ok(0) => {
                 self.peer.set_half_closed();
                 Err(BodyError::Truncated)
