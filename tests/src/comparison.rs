@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::ambassador::{Ambassador, LONG};
 use crate::namespace::Namespace;
-use crate::process::Process;
+use crate::process::{Finished, Process};
 use crate::pulse::Pulse;
 
 /// What one connect was told.
@@ -40,6 +40,24 @@ pub struct Comparison {
 /// The program that runs `script` on the prelude, for a command line.
 pub fn python(script: &str) -> [String; 3] {
     ["/usr/bin/python3".to_owned(), "-c".to_owned(), format!("{PRELUDE}\n{script}")]
+}
+
+/// What a script does at its end that shows the metrics of its own ambassador, which serves them on port 9464,
+/// on standard error.
+pub const METRICS: &str = "
+import urllib.request
+sys.stderr.write(urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().decode())
+";
+
+/// What `script` on the prelude was told under `ambassador`, and how that ended.
+pub fn under(ambassador: &Ambassador, namespace: &Namespace, script: &str) -> Result<(Vec<Told>, Finished)> {
+    let finished = ambassador.output(namespace, &python(script))?.expect_success()?;
+    Ok((told(&finished.text())?, finished))
+}
+
+/// `RESULT` of each line.
+pub fn results(told: &[Told]) -> Vec<&str> {
+    told.iter().map(|told| told.result.as_str()).collect()
 }
 
 /// What `script` on the prelude prints, directly and under `ambassador`.

@@ -138,7 +138,7 @@ print('finished 0 0', flush=True)
     wait::pass(Duration::from_millis(100));
     process.signal(Signal::SIGCONT)?;
     let told = comparison::told(&process.finish(SOON)?.expect_success()?.text())?;
-    let results: Vec<_> = told.iter().map(|told| told.result.as_str()).collect();
+    let results = comparison::results(&told);
     ensure!(results[1..5] == ["connected", "ECONNREFUSED", "EHOSTUNREACH", "connected"], "{told:#?}");
     ensure!(told.iter().all(|told| told.after < Duration::from_secs(3)), "{told:#?}");
     Ok(())

@@ -116,7 +116,7 @@ fn starved(script: &str, reason: &str) -> Result<(Vec<comparison::Told>, u64)> {
 #[test]
 fn without_ports_a_connect_waits_and_it_is_counted() -> Result<()> {
     let (told, failed) = starved(WITHOUT_PORTS, "no_ports")?;
-    let results: Vec<&str> = told.iter().map(|told| told.result.as_str()).collect();
+    let results = comparison::results(&told);
     ensure!(!results.contains(&"ECONNREFUSED"), "{told:?}");
     ensure!(results.ends_with(&["own-timeout", "connected"]), "{told:?}");
     ensure!(failed > 0, "{told:?}");
@@ -126,7 +126,7 @@ fn without_ports_a_connect_waits_and_it_is_counted() -> Result<()> {
 #[test]
 fn without_descriptors_a_connect_waits_and_it_is_counted() -> Result<()> {
     let (told, failed) = starved(WITHOUT_DESCRIPTORS, "no_descriptors")?;
-    let results: Vec<&str> = told.iter().map(|told| told.result.as_str()).collect();
+    let results = comparison::results(&told);
     ensure!(results == ["own-timeout", "own-timeout", "connected", "ECONNREFUSED"], "{told:?}");
     ensure!(failed > 0, "{told:?}");
     Ok(())

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use ambassador_tests::comparison::METRICS;
 use ambassador_tests::destinations::teller;
 use ambassador_tests::metrics::count;
 use ambassador_tests::{Ambassador, Answer, Destinations, FaultUpstream, Link, comparison, wait};
@@ -15,12 +16,6 @@ const SOON: Duration = Duration::from_secs(10);
 const POLICY: &str = "version: v1
 telemetry: {metrics: {listen: '127.0.0.1:9464'}}
 defaults: {connectionPool: {maxConnections: 64}}
-";
-
-/// What a program does that reads the metrics of its own ambassador at its end.
-const METRICS: &str = "
-import urllib.request
-sys.stderr.write(urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().decode())
 ";
 
 /// Leaves an idle connection to `address` with ambassador, and comes back when what a dial teaches has lapsed.

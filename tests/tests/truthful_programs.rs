@@ -129,7 +129,7 @@ fn a_refused_socket_connects_when_it_tries_again() -> Result<()> {
     let mut direct = client.command(&program[0]);
     for process in [Process::spawn(direct.args(&program[1..]))?, ambassador.spawn(client, &program)?] {
         let told = try_again(&destinations.link, process)?;
-        let results: Vec<_> = told.iter().map(|told| told.result.as_str()).collect();
+        let results = comparison::results(&told);
         ensure!(results == ["ECONNREFUSED", "connected", "ECONNREFUSED", "aborted+connected"], "{told:?}");
     }
     Ok(())

@@ -15,7 +15,8 @@ use self::{
     wire_text::WireText,
 };
 use super::{
-    framing::{Framing, Lines, Version},
+    framing::{Framing, Version},
+    header_lines::Lines,
     start_line::{LINE_MAX, request_line, status_line},
 };
 use crate::message::without_user;

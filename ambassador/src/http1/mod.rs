@@ -10,6 +10,7 @@ pub mod head;
 pub(crate) mod known;
 mod start_line;
 mod names;
+mod header_lines;
 pub mod framing;
 pub mod chunked;
 pub mod peer;

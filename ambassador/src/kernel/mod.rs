@@ -25,6 +25,7 @@ mod support;
 mod syn_events;
 mod syscall;
 mod table;
+mod targets;
 mod truthful;
 mod words;
 
@@ -36,7 +37,8 @@ pub use event::{FlowKey, SynEvent, SynEventError};
 pub use filter::detach_filter;
 pub use load::{FILTER, PROGRAMS, Tried, may, try_programs};
 pub use log::KernelLog;
-pub use maps::{Counters, KernelMaps, RefuseRule, WhileStale};
+pub use maps::{Counters, KernelMaps};
 pub use origin::{Caller, OrigDst, Origin};
 pub use support::{Support, support};
 pub use syn_events::{SynEventStream, SynEvents};
+pub use targets::{RefuseRule, WhileStale};

@@ -16,7 +16,7 @@ use super::{
     clock::monotonic_ns,
     event::{FlowKey, endpoint},
     filter,
-    maps::key,
+    targets::key,
 };
 
 impl KernelMaps {

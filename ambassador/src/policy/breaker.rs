@@ -6,6 +6,7 @@
 
 mod calm;
 mod machine;
+mod phase;
 #[cfg(test)]
 mod tests;
 

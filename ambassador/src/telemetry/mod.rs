@@ -16,6 +16,7 @@ mod facade;
 #[cfg(test)]
 mod fixtures;
 mod handles;
+mod interned;
 mod interner;
 mod names;
 mod observe;

@@ -8,11 +8,12 @@ use crate::telemetry::event::{
     RequestFinished,
 };
 use crate::telemetry::handles::{CallKey, CounterKey, Handles, LabelId, OTHER, with_handles};
+use crate::telemetry::interned::Label;
 use crate::telemetry::labels::{
     BreakerState, Direction, Enforcement, ErrorType, Method, Protocol, RetryOutcome, ShadowDecision, Timeout,
     grpc_label, status_label,
 };
-use crate::telemetry::registry::{Label, Metrics};
+use crate::telemetry::registry::Metrics;
 
 impl Metrics {
     /// Counts one fact.

@@ -2,12 +2,11 @@
 //! The Prometheus registry: which metrics exist, with which labels, and the page that a scrape gets.
 //!
 //! Series of small closed sets are resolved here at start, so that they are on the page as 0 before anything happens.
-//! Names of destinations are interned under a cap; what comes after it is counted as `other`.
+//! Names of destinations are labels under a cap (`interned`).
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -17,8 +16,8 @@ use prometheus::{
 
 use crate::telemetry::durations::Durations;
 use crate::telemetry::event::Destination;
-use crate::telemetry::handles::{LabelId, OTHER};
-use crate::telemetry::interner::Interner;
+use crate::telemetry::handles::LabelId;
+use crate::telemetry::interned::{Label, Labels};
 use crate::telemetry::labels::{Direction, GivenUpReason, HoldOutcome, Protocol, TestResult};
 use crate::telemetry::names::{self, Name};
 use crate::telemetry::process;
@@ -218,53 +217,6 @@ impl Metrics {
     }
 }
 
-/// An interned label text.
-#[derive(Clone, Debug)]
-pub(crate) struct Label {
-    pub(crate) id: LabelId,
-    pub(crate) text: Arc<str>,
-}
-
-/// Interned label texts: names out of the configuration, and addresses that traffic brought.
-struct Labels {
-    next: AtomicU32,
-    configured: Interner<String, Label>,
-    implicit: Interner<SocketAddr, Label>,
-    other: Label,
-}
-
-impl Labels {
-    fn new(destination_cap: usize) -> Self {
-        Self {
-            next: AtomicU32::new(OTHER + 1),
-            configured: Interner::new(CONFIGURED_CAP),
-            implicit: Interner::new(destination_cap),
-            other: Label { id: OTHER, text: Arc::from("other") },
-        }
-    }
-
-    fn configured(&self, name: &str) -> Label {
-        self.configured.intern(name, || self.label(name)).unwrap_or_else(|| self.other.clone())
-    }
-
-    fn implicit(&self, addr: SocketAddr) -> Label {
-        self.implicit.intern(&addr, || self.label(&addr.to_string())).unwrap_or_else(|| self.other.clone())
-    }
-
-    fn configured_id(&self, name: &str) -> LabelId {
-        self.configured.read(name, || self.label(name), |label| label.id).unwrap_or(OTHER)
-    }
-
-    fn implicit_id(&self, addr: SocketAddr) -> LabelId {
-        let make = || self.label(&addr.to_string());
-        self.implicit.read(&addr, make, |label| label.id).unwrap_or(OTHER)
-    }
-
-    fn label(&self, text: &str) -> Label {
-        Label { id: self.next.fetch_add(1, Ordering::Relaxed), text: Arc::from(text) }
-    }
-}
-
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
@@ -298,6 +250,3 @@ fn write_gauge(page: &mut String, Name { name, help }: Name, value: u64) {
 }
 
 static NEXT_REGISTRY: AtomicU64 = AtomicU64::new(1);
-
-/// Names of routes and upstreams over all reloads of one process.
-const CONFIGURED_CAP: usize = 4096;

@@ -6,15 +6,12 @@
 //! workers that see the threshold crossed exactly one makes the transition.
 
 use super::calm::{Calm, Consecutive};
-use super::{
-    Admission, BreakerPolicy, CallOutcome, Cause, Forced, SlidingWindow, Snapshot, State, Transition,
-};
+use super::phase::{Counts, Phase, Probes};
+use super::{Admission, BreakerPolicy, CallOutcome, Cause, Forced, Snapshot, State, Transition};
 use crate::policy::clock::Now;
 use crate::policy::tally::{PackedTally, Sample, Tally};
-use crate::policy::window::Window;
 use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// One circuit breaker.
@@ -96,7 +93,7 @@ impl Breaker {
             Phase::Closed(counts) | Phase::MetricsOnly(counts) => {
                 (counts.tally(now), self.consecutive.failures(epoch.generation))
             }
-            Phase::HalfOpen(probes) => (probes.finished.tally(), 0),
+            Phase::HalfOpen(probes) => (probes.tally(), 0),
             Phase::Open { .. } | Phase::ForcedOpen | Phase::Disabled => (Tally::default(), 0),
         };
         let until_half_open = match epoch.phase {
@@ -225,7 +222,7 @@ impl Drop for Permit {
         let Some(breaker) = &self.probe_of else { return };
         let epoch = breaker.epoch.load();
         if let (true, Phase::HalfOpen(probes)) = (epoch.generation == self.generation, &epoch.phase) {
-            probes.taken.fetch_sub(1, Ordering::AcqRel);
+            probes.give_back();
         }
     }
 }
@@ -234,103 +231,4 @@ impl Drop for Permit {
 struct Epoch {
     generation: u64,
     phase: Phase,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Closed(Counts),
-    Open { until: Now },
-    HalfOpen(Probes),
-    ForcedOpen,
-    Disabled,
-    MetricsOnly(Counts),
-}
-
-impl Phase {
-    const fn state(&self) -> State {
-        match self {
-            Self::Closed(_) => State::Closed,
-            Self::Open { .. } => State::Open,
-            Self::HalfOpen(_) => State::HalfOpen,
-            Self::ForcedOpen => State::ForcedOpen,
-            Self::Disabled => State::Disabled,
-            Self::MetricsOnly(_) => State::MetricsOnly,
-        }
-    }
-}
-
-/// What CLOSED counts, but for [`Consecutive`] failures.
-#[derive(Debug)]
-struct Counts {
-    window: Option<Window>,
-}
-
-impl Counts {
-    fn new(policy: &BreakerPolicy) -> Self {
-        Self { window: policy.window.map(Window::new) }
-    }
-
-    /// Counts a call; the reason to open, if a rate is one now.
-    fn over_rate(&self, policy: &BreakerPolicy, now: Now, sample: Sample) -> Option<Cause> {
-        let tally = self.window.as_ref()?.record(now, sample);
-        if tally.calls >= minimum_calls(policy) { over_threshold(policy, tally) } else { None }
-    }
-
-    fn tally(&self, now: Now) -> Tally {
-        self.window.as_ref().map_or_else(Tally::default, |window| window.tally(now))
-    }
-}
-
-/// What `HALF_OPEN` counts.
-#[derive(Debug)]
-struct Probes {
-    taken: AtomicU32,
-    finished: PackedTally,
-}
-
-impl Probes {
-    fn with_one_taken() -> Self {
-        Self { taken: AtomicU32::new(1), finished: PackedTally::default() }
-    }
-
-    /// Takes a place. One that has finished keeps its place: the probes of a period are numbered, not concurrent.
-    fn take(&self, permitted: u32) -> bool {
-        self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < permitted).then(|| taken + 1))
-            .is_ok()
-    }
-
-    /// Counts a probe; the reason to leave `HALF_OPEN`, if there is one now.
-    ///
-    /// With a window all probes finish before their rates are judged, as in resilience4j; in the short form the first
-    /// failure decides.
-    fn record(&self, policy: &BreakerPolicy, permitted: u32, sample: Sample) -> Option<Cause> {
-        let tally = self.finished.add(sample);
-        if policy.window.is_none() && sample.failed {
-            return Some(Cause::ProbeFailed);
-        }
-        if tally.calls < permitted {
-            return None;
-        }
-        if tally.failed >= tally.calls {
-            return Some(Cause::ProbeFailed);
-        }
-        let judged = policy.window.and_then(|_| over_threshold(policy, tally));
-        Some(judged.unwrap_or(Cause::ProbesSucceeded))
-    }
-}
-
-fn minimum_calls(policy: &BreakerPolicy) -> u32 {
-    match policy.window {
-        Some(SlidingWindow::Count(size)) => policy.minimum_number_of_calls.min(size).max(1),
-        _ => policy.minimum_number_of_calls.max(1),
-    }
-}
-
-fn over_threshold(policy: &BreakerPolicy, tally: Tally) -> Option<Cause> {
-    if tally.failure_rate() >= policy.failure_rate_threshold {
-        return Some(Cause::FailureRate(tally.failure_rate()));
-    }
-    let slow = tally.slow_call_rate();
-    (slow >= policy.slow_call_rate_threshold).then_some(Cause::SlowCallRate(slow))
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The breaker's rules, one by one, as properties, and raced by threads.
+//! The breaker's rules, one by one.
+
+mod properties;
+mod races;
 
 use super::{
     Admission, Breaker, BreakerPolicy, CallOutcome, Cause, Forced, Permit, SlidingWindow, State, Transition,
 };
 use crate::policy::clock::Now;
-use proptest::prelude::{Strategy, any, prop_assert, prop_oneof, proptest};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
 
 const QUICK: Duration = Duration::from_millis(1);
@@ -242,142 +242,4 @@ fn a_forced_state_holds_until_it_is_taken_back() {
     breaker.force(Forced::Closed);
     assert_eq!(breaker.snapshot(at(0)).consecutive_failures, 0);
     assert!(fail(&breaker, at(0)).is_some());
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Admit,
-    Finish(usize, bool),
-    Cancel(usize),
-    Pass(u8),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => proptest::strategy::Just(Step::Admit),
-        3 => (any::<usize>(), any::<bool>()).prop_map(|(call, failed)| Step::Finish(call, failed)),
-        1 => any::<usize>().prop_map(Step::Cancel),
-        1 => any::<u8>().prop_map(Step::Pass),
-    ]
-}
-
-fn policies() -> impl Strategy<Value = BreakerPolicy> {
-    (1u32..4, 1u32..4, 0u8..3).prop_map(|(failures, permitted, form)| BreakerPolicy {
-        consecutive_failures: (form != 1).then_some(failures),
-        window: (form != 0).then_some(SlidingWindow::Count(failures + 1)),
-        permitted_number_of_calls_in_half_open_state: permitted,
-        wait_duration_in_open_state: Duration::from_mins(1),
-        ..BreakerPolicy::consecutive(1)
-    })
-}
-
-proptest! {
-    #[test]
-    fn every_history_keeps_the_rules(policy in policies(), steps in proptest::collection::vec(step(), 0..200)) {
-        let breaker = breaker(policy.clone());
-        let (mut clock, mut opened, mut successes) = (0, 0, 0);
-        let mut calls: Vec<(u32, Permit)> = Vec::new();
-        let mut period = 0;
-        for step in steps {
-            let before = breaker.state();
-            let transition = match step {
-                Step::Pass(seconds) => {
-                    clock += u64::from(seconds);
-                    None
-                }
-                Step::Admit => match breaker.admit(at(clock)) {
-                    Admission::Refused { .. } => {
-                        prop_assert!(before != State::Closed);
-                        None
-                    }
-                    Admission::Admitted(permit) => {
-                        prop_assert!(before != State::Open || clock >= opened + 60, "OPEN admitted early");
-                        let transition = permit.transition();
-                        period += u32::from(transition.is_some());
-                        calls.push((period, permit));
-                        transition
-                    }
-                },
-                Step::Cancel(_) | Step::Finish(..) if calls.is_empty() => None,
-                Step::Cancel(call) => {
-                    drop(calls.swap_remove(call % calls.len()));
-                    None
-                }
-                Step::Finish(call, failed) => {
-                    let (of, permit) = calls.swap_remove(call % calls.len());
-                    let outcome = if failed { CallOutcome::Failure } else { CallOutcome::Success };
-                    successes += u32::from(of == period && permit.is_probe() && !failed);
-                    permit.sample(&breaker, at(clock), outcome, QUICK)
-                }
-            };
-            if let Some(transition) = transition {
-                prop_assert!(transition.from == before && transition.to == breaker.state());
-                match transition.to {
-                    State::Open => (opened, period) = (clock, period + 1),
-                    State::HalfOpen => successes = 0,
-                    State::Closed => {
-                        prop_assert!(successes > 0, "closed without a success");
-                        period += 1;
-                    }
-                    _ => prop_assert!(false, "entered {:?} unasked", transition.to),
-                }
-            } else {
-                prop_assert!(before == breaker.state(), "changed without a transition");
-            }
-            let probes = calls.iter().filter(|(of, permit)| *of == period && permit.is_probe()).count();
-            prop_assert!(probes <= policy.permitted_number_of_calls_in_half_open_state as usize);
-        }
-    }
-}
-
-#[test]
-fn racing_workers_never_exceed_the_probes_and_agree_on_transitions() {
-    let policy = BreakerPolicy {
-        permitted_number_of_calls_in_half_open_state: 2,
-        wait_duration_in_open_state: Duration::ZERO,
-        minimum_number_of_calls: 2,
-        ..BreakerPolicy::sliding(SlidingWindow::Count(4))
-    };
-    let breaker = breaker(policy);
-    let probes = AtomicU32::new(0);
-    let counts: Vec<AtomicU32> = (0..3).map(|_| AtomicU32::new(0)).collect();
-    let count = |transition: Option<Transition>| {
-        if let Some(transition) = transition {
-            let index = match transition.to {
-                State::Open => 0,
-                State::HalfOpen => 1,
-                _ => 2,
-            };
-            counts[index].fetch_add(1, Ordering::SeqCst);
-        }
-    };
-    thread::scope(|scope| {
-        for seed in 0..4 {
-            let (breaker, probes, count) = (&breaker, &probes, &count);
-            scope.spawn(move || {
-                let mut rng = fastrand::Rng::with_seed(seed);
-                for _ in 0..20_000 {
-                    let Admission::Admitted(permit) = breaker.admit(at(0)) else { continue };
-                    count(permit.transition());
-                    let probe = permit.is_probe();
-                    if probe {
-                        assert!(probes.fetch_add(1, Ordering::SeqCst) < 2, "a third probe");
-                    }
-                    let outcome = if rng.bool() { CallOutcome::Failure } else { CallOutcome::Success };
-                    if probe {
-                        probes.fetch_sub(1, Ordering::SeqCst);
-                    }
-                    if rng.u8(..) < 20 {
-                        drop(permit);
-                    } else {
-                        count(permit.sample(breaker, at(0), outcome, QUICK));
-                    }
-                }
-            });
-        }
-    });
-    // CLOSED → OPEN → HALF_OPEN → OPEN or CLOSED: each OPEN but the last was left exactly once, each by one worker.
-    let [opened, half_opened, closed] = [0, 1, 2].map(|index| counts[index].load(Ordering::SeqCst));
-    assert!(closed > 0 && closed <= half_opened);
-    assert_eq!(opened, half_opened + u32::from(breaker.state() == State::Open));
 }

@@ -1,147 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Held connections between a kernel side and a wire that only take notes.
 
+mod world;
+
 use std::{
     future::pending,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
 };
 
-use futures_util::stream;
-use tokio::task::JoinHandle;
+use futures_util::{StreamExt as _, stream};
+use tokio::time::sleep;
 
+use self::world::{COOKIE, Case, Said, World, error, sent};
 use super::{
     super::{
         captured::Unreachable,
-        fixtures::{NETNS, connected, dst, key, syn},
+        fixtures::{connected, dst, key, syn},
         table::Table,
     },
-    *,
+    Answer, DialFailure, Holding, Outcome, Report, TRIES, let_through_undialled,
 };
-
-/// What was done, in order, by the kernel side and on the wire.
-#[derive(Default)]
-struct World {
-    said: Mutex<Vec<Said>>,
-    /// Whether the kernel side knows that the program has given up.
-    gone: bool,
-    verdicts_to_refuse: AtomicU32,
-    packets_to_lose: AtomicU32,
-    on_allow: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Said {
-    Allow(u64),
-    Good(SocketAddr),
-    NotGood(SocketAddr),
-    Sent(Packet, Duration),
-}
-
-impl World {
-    fn say(&self, said: Said) {
-        self.said.lock().expect("no panic").push(said);
-    }
-
-    fn said(&self) -> Vec<Said> {
-        self.said.lock().expect("no panic").clone()
-    }
-}
-
-fn spend(count: &AtomicU32) -> bool {
-    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-}
-
-impl Verdicts for World {
-    fn allow(&self, flow: &FlowKey, socket_cookie: u64) -> io::Result<bool> {
-        assert_eq!(*flow, key());
-        if spend(&self.verdicts_to_refuse) {
-            return Err(io::Error::from_raw_os_error(libc::E2BIG));
-        }
-        if let Some(observe) = self.on_allow.lock().expect("no panic").take() {
-            observe();
-        }
-        self.say(Said::Allow(socket_cookie));
-        Ok(!self.gone)
-    }
-
-    fn is_open(&self, _: &FlowKey, _: u64) -> bool {
-        !self.gone
-    }
-
-    fn settled(&self, _: u64) {
-        panic!("whoever dials is told by its promise");
-    }
-
-    fn sweep(&self, _: &mut Vec<u64>) {
-        panic!("whoever dials does not sweep");
-    }
-
-    fn good(&self, netns_cookie: u64, dst: SocketAddr, _: Near<'_>) {
-        assert_eq!(netns_cookie, NETNS);
-        self.say(Said::Good(dst));
-    }
-
-    fn still_good(&self, _: u64, _: SocketAddr, _: Near<'_>, _: Instant) {
-        panic!("a dial says nothing of idle connections");
-    }
-
-    fn not_good(&self, netns_cookie: u64, dst: SocketAddr) {
-        assert_eq!(netns_cookie, NETNS);
-        self.say(Said::NotGood(dst));
-    }
-}
-
-impl Answers for World {
-    fn send(&self, packet: &Packet) -> io::Result<()> {
-        if spend(&self.packets_to_lose) {
-            return Err(io::Error::from_raw_os_error(libc::EPERM));
-        }
-        self.say(Said::Sent(packet.clone(), crate::clock::now().since(crate::policy::clock::Now::ORIGIN)));
-        Ok(())
-    }
-}
-
-const COOKIE: u64 = 11;
-
-/// A held connection that is being dialled.
-struct Case {
-    world: Arc<World>,
-    table: Arc<Table>,
-    driver: JoinHandle<Report>,
-}
-
-impl Case {
-    fn start(
-        world: World,
-        attempts: impl Stream<Item = Result<TcpStream, DialError>> + Send + 'static,
-    ) -> Self {
-        let (world, table) = (Arc::new(world), Arc::new(Table::new(8)));
-        let promise = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
-        let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: Some(syn(1)), promise };
-        let (verdicts, answers) = (Arc::clone(&world), Arc::clone(&world));
-        let driver = tokio::spawn(async move { holding.dial(attempts, &*verdicts, &*answers).await });
-        Self { world, table, driver }
-    }
-
-    async fn end(self) -> (Report, Vec<Said>) {
-        let report = self.driver.await.expect("no panic");
-        (report, self.world.said())
-    }
-}
-
-fn error(errno: i32) -> Result<TcpStream, DialError> {
-    let source = io::Error::from_raw_os_error(errno);
-    Err(DialError { dst: dst(), failure: DialFailure::from(&source), source })
-}
-
-fn sent(said: &[Said]) -> Vec<&Packet> {
-    said.iter()
-        .filter_map(|said| if let Said::Sent(packet, _) = said { Some(packet) } else { None })
-        .collect()
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_dial_that_succeeds_lets_the_syn_through() {
