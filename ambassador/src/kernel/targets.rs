@@ -17,7 +17,8 @@ use super::{KernelError, KernelMaps};
 pub struct RefuseRule {
     /// The errno that the program sees, for instance `ECONNREFUSED` (EPERM on kernels before 6.1).
     pub errno: i32,
-    /// Monotonic time in ns ([`monotonic_ns`]) at which the rule lapses by itself; `None` holds until it is removed.
+    /// Monotonic time in ns ([`monotonic_ns`](super::monotonic_ns)) at which the rule lapses by itself; `None` holds
+    /// until it is removed.
     pub until_ns: Option<u64>,
     /// Whether the rule holds while the heartbeat is stale.
     pub while_stale: WhileStale,

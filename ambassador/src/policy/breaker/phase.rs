@@ -32,7 +32,7 @@ impl Phase {
     }
 }
 
-/// What CLOSED counts, but for [`Consecutive`] failures.
+/// What CLOSED counts, but for [`Consecutive`](super::calm::Consecutive) failures.
 #[derive(Debug)]
 pub(super) struct Counts {
     window: Option<Window>,
