@@ -32,6 +32,31 @@ say(c.message(1).status())";
 }
 
 #[test]
+fn each_end_knows_how_long_the_heads_are_that_the_other_one_takes() -> Result<()> {
+    for limit in [1, 4000, 65536] {
+        let origin = format!(
+            "
+def talk(c, number):
+    answer(c, c.next().stream_id)
+    say(c.theirs.get(SettingsFrame.MAX_HEADER_LIST_SIZE))
+    c.finish()
+serve(talk, {{6: {limit}}})"
+        );
+        let program = format!(
+            "
+c = dial({{6: {limit}}})
+c.read()
+say(c.theirs.get(SettingsFrame.MAX_HEADER_LIST_SIZE))
+c.headers(1, request(), end=True)
+say(c.message(1).status())"
+        );
+        let seen = like_direct(&origin, &program)?;
+        ensure!(seen.program == format!("{limit}\n200\n") && seen.origin == format!("{limit}\n"), "{seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_program_is_told_when_its_origin_takes_more_or_fewer_streams() -> Result<()> {
     let origin = "
 def talk(c, number):

@@ -110,6 +110,11 @@ pub(super) fn streams_of(frame: &[u8]) -> Option<u32> {
     settings(frame).rev().find_map(|(id, value)| (id == MAX_CONCURRENT_STREAMS).then_some(value))
 }
 
+/// How many bytes of heads the sender of these whole SETTINGS takes in one message, if they say so.
+pub(super) fn heads_of(frame: &[u8]) -> Option<u32> {
+    settings(frame).rev().find_map(|(id, value)| (id == MAX_HEADER_LIST_SIZE).then_some(value))
+}
+
 /// Writes SETTINGS that say how many streams are taken at a time, and nothing else.
 pub(super) fn put_streams(streams: u32, into: &mut BytesMut) {
     FrameHeader { length: 6, kind: SETTINGS, flags: 0, stream: 0 }.put(into);
@@ -117,14 +122,22 @@ pub(super) fn put_streams(streams: u32, into: &mut BytesMut) {
     into.put_u32(streams);
 }
 
-/// Writes these whole SETTINGS with another number of streams.
-pub(super) fn put_settings(frame: &[u8], streams: u32, into: &mut BytesMut) {
+/// Writes these whole SETTINGS with another number of streams, and heads of so many bytes at most.
+pub(super) fn put_settings(frame: &[u8], streams: u32, heads: u32, into: &mut BytesMut) {
     let others = settings(frame).filter(|(id, _)| *id != MAX_CONCURRENT_STREAMS);
-    let all: Vec<_> = (streams != NO_LIMIT)
-        .then_some((MAX_CONCURRENT_STREAMS, streams))
-        .into_iter()
-        .chain(others)
-        .collect();
+    let streams = (streams != NO_LIMIT).then_some((MAX_CONCURRENT_STREAMS, streams));
+    put_all(streams.into_iter().chain(others), heads, into);
+}
+
+/// Writes these whole SETTINGS with heads of so many bytes at most.
+pub(super) fn put_heads(frame: &[u8], heads: u32, into: &mut BytesMut) {
+    put_all(settings(frame), heads, into);
+}
+
+fn put_all(settings: impl Iterator<Item = (u16, u32)>, heads: u32, into: &mut BytesMut) {
+    let lowered =
+        |(id, value): (u16, u32)| (id, if id == MAX_HEADER_LIST_SIZE { value.min(heads) } else { value });
+    let all: Vec<_> = settings.map(lowered).collect();
     FrameHeader { length: 6 * all.len(), kind: SETTINGS, flags: 0, stream: 0 }.put(into);
     for (id, value) in all {
         into.put_u16(id);
@@ -143,7 +156,7 @@ pub(super) const PUSH_PROMISE: u8 = 0x5;
 pub(super) const PING: u8 = 0x6;
 pub(super) const GOAWAY: u8 = 0x7;
 pub(super) const CONTINUATION: u8 = 0x9;
-/// As many streams as the program likes.
+/// As many streams, or as long heads, as the other end likes.
 pub(super) const NO_LIMIT: u32 = u32::MAX;
 /// The highest stream there may be.
 pub(super) const STREAM_MAX: u32 = u32::MAX >> 1;
@@ -152,3 +165,4 @@ const FLAGS_AT: usize = 4;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;
+const MAX_HEADER_LIST_SIZE: u16 = 0x6;

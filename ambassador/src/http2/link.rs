@@ -32,6 +32,10 @@ pub(crate) struct Link {
     program_leaves: Mutex<Option<Farewell>>,
     /// The number of the upstream's newest connection while it is there, or 0.
     newest: AtomicU32,
+    /// How long the heads are that the upstream takes.
+    pub(super) upstream_heads: Limit,
+    /// How long the heads are that the program takes.
+    pub(super) program_heads: Limit,
     pub(super) to_program: Lane,
     pub(super) to_upstream: Lane,
     pub(super) pace: Pace,
@@ -62,6 +66,10 @@ pub(super) enum Streams {
     /// It does not speak HTTP/2.
     Foreign,
 }
+
+/// What an end has said that it takes at most; nothing until then.
+#[derive(Default)]
+pub(super) struct Limit(AtomicU32);
 
 /// Frames that wait to be put between those of a connection.
 #[derive(Default)]
@@ -234,6 +242,17 @@ impl Link {
     }
 }
 
+impl Limit {
+    /// The end has said it.
+    pub(super) fn say(&self, limit: u32) {
+        self.0.store(!limit, Ordering::Relaxed);
+    }
+
+    pub(super) fn said(&self) -> u32 {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Lane {
     /// Puts a frame in; `false` if too many wait.
     pub(super) fn put(&self, frame: &[u8]) -> bool {
@@ -282,6 +301,14 @@ mod tests {
         assert_eq!(put, LANE_MAX / 17);
         assert_eq!(lane.take().len(), put * 17);
         assert!(lane.put(&[0; 17]), "there is room again");
+    }
+
+    #[test]
+    fn who_has_said_nothing_takes_everything() {
+        let limit = Limit::default();
+        assert_eq!(limit.said(), frame::NO_LIMIT);
+        limit.say(0);
+        assert_eq!(limit.said(), 0);
     }
 
     #[test]

@@ -50,6 +50,13 @@ impl ProgramTap {
         Tapped::new(socket, tap, limits::PREFACE, 0)
     }
 
+    fn settings(&self, frame: &[u8]) -> Fate {
+        if let Some(heads) = frame::heads_of(frame) {
+            self.link.program_heads.say(heads);
+        }
+        Fate::Passed
+    }
+
     fn settings_ack(&mut self) -> Fate {
         if self.h2_awaits_ack || self.acks_awaited == 0 {
             self.h2_awaits_ack = false;
@@ -83,7 +90,7 @@ impl ProgramTap {
     fn open(&mut self, settings: &[u8], out: &mut BytesMut) {
         let streams = self.link.next_streams().unwrap_or(limits::STREAMS_AT_FIRST).min(limits::STREAMS_MAX);
         self.opening = Opening::Told(streams);
-        frame::put_settings(settings, streams, out);
+        frame::put_settings(settings, streams, self.link.upstream_heads.said(), out);
     }
 
     /// Says a GOAWAY of `h2` as the upstream would.
@@ -125,14 +132,13 @@ impl Tap for ProgramTap {
 
     fn wants(&self, header: &FrameHeader) -> bool {
         header.length <= limits::TAPPED_MAX
-            && (header.is(frame::SETTINGS) && header.is_ack()
-                || header.is(frame::PING)
-                || header.is(frame::GOAWAY))
+            && (header.is(frame::SETTINGS) || header.is(frame::PING) || header.is(frame::GOAWAY))
     }
 
     fn arrived(&mut self, header: &FrameHeader, bytes: &[u8]) -> Fate {
         match header.kind {
-            frame::SETTINGS => self.settings_ack(),
+            frame::SETTINGS if header.is_ack() => self.settings_ack(),
+            frame::SETTINGS => self.settings(bytes),
             frame::PING if header.is_ack() => self.pong(bytes),
             frame::PING => self.ping(bytes),
             _ => {

@@ -60,6 +60,8 @@ impl UpstreamTap {
         if let Some(link) = self.link()
             && (is_first || streams.is_some())
         {
+            // Told with the first ones; who changes it later is not heard.
+            link.upstream_heads.say(frame::heads_of(frame).unwrap_or(frame::NO_LIMIT));
             link.take_streams(streams.unwrap_or(frame::NO_LIMIT));
         }
     }
@@ -162,9 +164,11 @@ impl Tap for UpstreamTap {
 
     fn leaving(&mut self, header: &FrameHeader, bytes: &[u8], out: &mut BytesMut) {
         self.opened = true;
-        match self.link().and_then(Link::why_program_leaves) {
-            Some(theirs) if header.is(frame::GOAWAY) => theirs.put(0, out),
-            _ => out.extend_from_slice(bytes),
+        let Some(link) = self.link() else { return out.extend_from_slice(bytes) };
+        match link.why_program_leaves() {
+            _ if header.is(frame::SETTINGS) => frame::put_heads(bytes, link.program_heads.said(), out),
+            Some(theirs) => theirs.put(0, out),
+            None => out.extend_from_slice(bytes),
         }
     }
 
