@@ -237,6 +237,22 @@ for stream, code in enumerate((0, 1, 2, 3, 8, 11, 12, 99)):
     seen.check(&want.map(|(code, status)| format!("{code} {status} http2")).join("\n"), "")
 }
 
+/// A program that takes only short heads is told by the reset itself.
+#[test]
+fn a_refusal_that_is_longer_than_its_program_takes_is_a_reset() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    c.reset(c.next().stream_id, 11)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial({6: 100})
+c.headers(1, request('/T/Unary', 'POST', ('content-type', 'application/grpc'), ('te', 'trailers')), end=True)
+say(c.message(1))";
+    let seen = TwoSided { prelude: PEERS, origin, program }.under(&Ambassador::run("--retry 2 -q")?)?;
+    seen.check("no head body 0 '' reset 11", "")
+}
+
 /// gRFC A6: the server says in the metadata of a failure when it may be tried again, or that it may not.
 #[test]
 fn the_servers_pushback_is_obeyed() -> Result<()> {

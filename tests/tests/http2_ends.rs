@@ -178,6 +178,36 @@ say(c.finish())";
     direct.check("fin", "connection 0")
 }
 
+#[test]
+fn an_origin_that_ends_without_a_word_lets_nobody_say_one() -> Result<()> {
+    let origin = "
+listener = socket.create_server(ADDRESS)
+def one():
+    while True:
+        sock, _ = listener.accept()
+        heard = len(sock.recv(100))
+        while heard < len(PREFACE) + 9:
+            heard += len(sock.recv(100))
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(100):
+            pass
+        sock.close()
+threading.Thread(target=one, daemon=True).start()
+say('ready')
+sys.stdin.read()
+os._exit(0)";
+    let program = "
+for n in range(50):
+    c = dial()
+    try:
+        say(c.read())
+    except Ended as ended:
+        say(ended)";
+    let direct = like_direct(origin, program)?;
+    ensure!(direct.program == "fin\n".repeat(50), "{direct:?}");
+    Ok(())
+}
+
 /// Servers of HTTP/2 speak first, with SETTINGS; one of another protocol that begins alike is only late.
 #[test]
 fn a_server_that_greets_like_http2_but_is_not_is_heard_all_the_same() -> Result<()> {

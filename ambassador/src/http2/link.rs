@@ -15,6 +15,7 @@ use std::{
 
 use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
+use http::HeaderMap;
 
 use super::{
     ending::{Ending, Wish},
@@ -61,6 +62,8 @@ pub(super) enum Streams {
     Untold,
     /// It is about to say it.
     Awaited,
+    /// It was, and has ended without a word: so may the program's connection.
+    Ended,
     /// It has.
     Told,
     /// It does not speak HTTP/2.
@@ -87,7 +90,7 @@ impl Link {
     /// There is no upstream to be waited for.
     pub(crate) fn await_nobody(&self) {
         let mut upstream = self.upstream();
-        if upstream.streams == Streams::Awaited {
+        if matches!(upstream.streams, Streams::Awaited | Streams::Ended) {
             upstream.streams = Streams::Untold;
             self.to_program.wake();
         }
@@ -112,9 +115,24 @@ impl Link {
         }
         if self.is_newest(number) {
             self.newest.store(0, Ordering::Relaxed);
-            self.await_nobody();
+            let mut upstream = self.upstream();
+            if upstream.streams == Streams::Awaited {
+                upstream.streams = Streams::Ended;
+            }
         }
         self.answer_for_nobody();
+    }
+
+    /// Whether the upstream has ended without a word, and the program was not told anything either.
+    pub(crate) fn has_ended_silently(&self) -> bool {
+        self.streams() == Streams::Ended
+    }
+
+    /// Whether the program takes a reply's head with these fields, by what it has said (RFC 9113 §6.5.2).
+    pub(crate) fn program_takes(&self, fields: &HeaderMap) -> bool {
+        let lengths = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+        let length: usize = lengths.chain([":status200".len() + FIELD_OVERHEAD]).sum();
+        length <= self.program_heads.said() as usize
     }
 
     /// Answers the PINGs that were for an upstream that is not there, as those that come now are. The program is told by
@@ -283,6 +301,8 @@ impl Lane {
     }
 }
 
+/// What a field counts beyond its bytes.
+const FIELD_OVERHEAD: usize = 32;
 /// How many numbers of streams wait to be told at most.
 const TOLD_MAX: usize = 8;
 /// The most bytes of frames that wait: more than a hundred of PING, and the longest GOAWAY that is read.
@@ -312,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn a_head_counts_its_fields_with_what_it_takes_to_remember_them() {
+        let link = Link::default();
+        let mut fields = HeaderMap::new();
+        link.program_heads.say(42);
+        assert!(link.program_takes(&fields));
+        fields.insert("a", http::HeaderValue::from_static("b"));
+        assert!(!link.program_takes(&fields));
+        link.program_heads.say(42 + 34);
+        assert!(link.program_takes(&fields));
+    }
+
+    #[test]
     fn only_the_newest_connection_is_the_upstreams() {
         let link = Link::default();
         assert!(!link.is_connected());
@@ -321,6 +353,8 @@ mod tests {
         link.await_upstream();
         link.disconnected(new, []);
         assert!(!link.is_connected());
+        assert!(link.has_ended_silently());
+        link.await_nobody();
         assert_eq!(link.streams(), Streams::Untold, "nobody is waited for any more");
     }
 }

@@ -160,7 +160,7 @@ impl Tap for ProgramTap {
 
     fn leaving(&mut self, header: &FrameHeader, bytes: &[u8], out: &mut BytesMut) {
         match header.kind {
-            frame::SETTINGS if self.link.streams() == Streams::Awaited => {
+            frame::SETTINGS if matches!(self.link.streams(), Streams::Awaited | Streams::Ended) => {
                 self.opening = Opening::Held(bytes.into());
             }
             frame::SETTINGS => self.open(bytes, out),
@@ -175,7 +175,7 @@ impl Tap for ProgramTap {
     fn holds(&mut self, next: Option<&FrameHeader>, out: &mut BytesMut) -> bool {
         let Opening::Held(settings) = &mut self.opening else { return false };
         match self.link.streams() {
-            Streams::Awaited => {
+            Streams::Awaited | Streams::Ended => {
                 let waits = next.is_none_or(|next| next.stream == 0 && next.kind != frame::GOAWAY);
                 if waits && out.len() < HELD_MAX {
                     return true;

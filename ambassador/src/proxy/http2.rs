@@ -130,7 +130,14 @@ impl Server {
             };
             self.wish = Some(wish);
             match wish {
-                Wish::Leave => self.connection.graceful_shutdown(),
+                // As it has ended for the upstream: before anything was said.
+                Wish::Leave if self.streams.is_empty() && self.link.has_ended_silently() => {
+                    return Poll::Ready(FlowEnd::Cut);
+                }
+                Wish::Leave => {
+                    self.link.await_nobody();
+                    self.connection.graceful_shutdown();
+                }
                 Wish::Close | Wish::Reset => {
                     self.link.say_farewell();
                     // It is written before anything is read.

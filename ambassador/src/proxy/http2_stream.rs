@@ -77,7 +77,13 @@ impl Stream {
         let (head, body) = match response.head {
             ResponseHead::Http2(parts) => (http::Response::from_parts(*parts, ()), response.body),
             // The hooks of its (empty) body run when it is dropped here.
-            ResponseHead::Local(reply) => reply.http2(&self.head),
+            ResponseHead::Local(reply) => {
+                let (head, body) = reply.http2(&self.head);
+                if !self.link.program_takes(head.headers()) {
+                    return self.program.reset(reply.reset.unwrap_or(Reason::INTERNAL_ERROR));
+                }
+                (head, body)
+            }
             ResponseHead::Http1(_) | ResponseHead::Unread(_) => {
                 return self.program.reset(Reason::INTERNAL_ERROR);
             }
