@@ -9,7 +9,9 @@ use std::{future::Future, io, pin::Pin, time::Duration};
 
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
+use rustix::net::{RecvFlags, recv};
 use tokio::{
+    io::Interest,
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -183,12 +185,21 @@ async fn hear(
 }
 
 /// Reads what is there, through a buffer that is borrowed for it: often nothing is, as when the server speaks first.
+///
+/// Nearly always it is a whole head, and nothing is behind it until the reply has come: the runtime is told so, which
+/// saves the system call that would only say it. A short read alone is no sign of that: it also ends before urgent data.
 fn read_first(client: &TcpStream, from_client: &mut BytesMut) -> io::Result<usize> {
     let mut buffer = Buffer::borrow();
     let room = &mut buffer.space()[..FIRST_READ];
-    let count = client.try_read(room)?;
-    from_client.extend_from_slice(&room[..count]);
-    Ok(count)
+    let mut read = None;
+    let outcome = client.try_io(Interest::READABLE, || {
+        let count = recv(client, &mut room[..], RecvFlags::empty())?.0;
+        from_client.extend_from_slice(&room[..count]);
+        read = Some(count);
+        let is_empty = count < room.len() && from_client.ends_with(b"\r\n\r\n");
+        if is_empty { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    });
+    read.map_or(outcome, Ok)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -225,4 +236,39 @@ async fn complete(client: &TcpStream, from_client: &mut BytesMut) -> io::Result<
             Err(error) => return Err(error),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a test is a client")]
+    async fn behind_a_whole_head_the_kernel_is_not_asked_and_nothing_is_missed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let whole = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+        let begun = b"POST / HTTP/1.1\r\nContent-Length: 6\r\n\r\nbo".to_vec();
+        let full = [&b"GET / HTTP/1.1\r\nA: "[..], &[b'a'; FIRST_READ - 23], b"\r\n\r\n"].concat();
+        for (bytes, is_asked) in [(whole, false), (begun, true), (full, true)] {
+            let mut program =
+                TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+            let (accepted, _) = listener.accept().await.expect("accept");
+            program.write_all(&bytes).await.expect("write");
+            let heard = detect(&accepted, Spare::NotDialled, None, LONG).await.expect("heard");
+            assert_eq!(heard.from_client, bytes);
+            let mut asked = false;
+            let _ = accepted.try_io(Interest::READABLE, || {
+                asked = true;
+                Err::<(), _>(io::ErrorKind::WouldBlock.into())
+            });
+            assert_eq!(asked, is_asked, "{}", bytes.escape_ascii());
+            program.write_all(b"more").await.expect("write");
+            timeout(LONG, accepted.readable()).await.expect("it is seen").expect("open");
+            assert_eq!(accepted.try_read(&mut [0; 8]).expect("read"), 4);
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(10);
 }
