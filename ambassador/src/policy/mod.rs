@@ -32,3 +32,5 @@ pub mod window;
 
 pub mod balance;
 pub mod bulkhead;
+
+pub mod vigil;
