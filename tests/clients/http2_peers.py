@@ -4,7 +4,7 @@
 It is no HTTP/2 library: it acknowledges SETTINGS and PING, gives credit for what it reads, and leaves everything else
 to the script, so that a script may also break the protocol. It knows nothing of ambassador.
 """
-import collections, hashlib, os, socket, struct, sys, threading, time
+import collections, contextlib, hashlib, os, socket, struct, sys, threading, time
 from hpack import Decoder, Encoder
 from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame,
                               PriorityFrame, PushPromiseFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame)
@@ -28,6 +28,14 @@ class Connection:
 
     def send(self, *frames):
         self.sock.sendall(b"".join(frame.serialize() for frame in frames))
+
+    @contextlib.contextmanager
+    def together(self):
+        """What is sent within goes out in one piece."""
+        sent, self.send = [], lambda *frames: sent.extend(frames)
+        yield
+        del self.send
+        self.send(*sent)
 
     def headers(self, stream, fields, end=False, block=None):
         block = self.encoder.encode(fields, huffman=False) if block is None else block
@@ -258,6 +266,26 @@ def serve(talk, settings=None, **options):
         thread.join(5)
     sys.stdout.flush()
     os._exit(0)
+
+def serve_raw(talk):
+    """Gives each connection to `talk`, one after the other, as a socket of which nothing has been read, until stdin
+    ends."""
+    listener = socket.create_server(ADDRESS, backlog=8)
+
+    def accept():
+        while True:
+            talk(listener.accept()[0])
+
+    threading.Thread(target=accept, daemon=True).start()
+    say("ready")
+    sys.stdin.read()
+
+def answer_all(c, number):
+    """Answers every request without a body."""
+    while True:
+        frame = c.next()
+        if isinstance(frame, HeadersFrame):
+            answer(c, frame.stream_id)
 
 def answer(connection, stream, status="200", body=b"", fields=()):
     connection.headers(stream, [(":status", status), *fields], end=not body)

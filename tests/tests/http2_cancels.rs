@@ -75,12 +75,10 @@ serve(talk)";
     // In one segment.
     let program = "
 c = dial()
-sent, c.send = [], lambda *frames: sent.extend(frame.serialize() for frame in frames)
-c.headers(1, request('/first', 'POST'))
-c.reset(1, CANCEL)
-c.headers(3, request('/last'), end=True)
-del c.send
-c.sock.sendall(b''.join(sent))
+with c.together():
+    c.headers(1, request('/first', 'POST'))
+    c.reset(1, CANCEL)
+    c.headers(3, request('/last'), end=True)
 say(c.message(3).status())";
     direct(origin, program)?.check("200", "1 /first\n3 /last")?;
     under_nothing(origin, program)?.check("200", "1 /last")

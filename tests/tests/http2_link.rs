@@ -6,18 +6,10 @@ use ambassador_tests::Ambassador;
 use ambassador_tests::two_sided::{direct, like_direct, under};
 use anyhow::{Result, ensure};
 
-/// Answers everything, until it has nothing left to answer.
-const ORIGIN: &str = "
-def talk(c, number):
-    while True:
-        frame = c.next()
-        if isinstance(frame, HeadersFrame):
-            answer(c, frame.stream_id)";
-
 #[test]
 fn the_program_knows_how_many_streams_its_origin_takes() -> Result<()> {
     for (settings, want) in [(", {3: 1}", "1"), (", {3: 100}", "100"), (", {3: 1024}", "1024")] {
-        let origin = format!("{ORIGIN}\nserve(talk{settings})");
+        let origin = format!("serve(answer_all{settings})");
         // Before it asks anything, and by the first frame.
         let program = "
 c = dial()
@@ -156,17 +148,13 @@ c.send(GoAwayFrame(0, last_stream_id=0, error_code=7, additional_data=b'enough')
 #[test]
 fn an_origin_that_answers_in_another_protocol_is_heard_as_it_is() -> Result<()> {
     let origin = "
-listener = socket.create_server(ADDRESS, backlog=8)
-def accept():
-    sock, _ = listener.accept()
+def talk(sock):
     sock.recv(24, socket.MSG_WAITALL)
     sock.sendall(b'HTTP/1.1 400 No H2 support\\r\\n\\r\\n')
     sock.shutdown(socket.SHUT_WR)
     while sock.recv(1 << 16):
         pass
-threading.Thread(target=accept, daemon=True).start()
-say('ready')
-sys.stdin.read()";
+serve_raw(talk)";
     for ask in ["", "c.headers(1, request(), end=True)"] {
         let program = format!(
             "
@@ -244,16 +232,12 @@ say(told)";
 #[test]
 fn an_origin_that_only_acknowledges_is_heard() -> Result<()> {
     let origin = "
-listener = socket.create_server(ADDRESS, backlog=8)
-def accept():
-    sock, _ = listener.accept()
+def talk(sock):
     sock.recv(24, socket.MSG_WAITALL)
     sock.sendall(SettingsFrame(0, flags=['ACK']).serialize())
     while sock.recv(1 << 16):
         pass
-threading.Thread(target=accept, daemon=True).start()
-say('ready')
-sys.stdin.read()";
+serve_raw(talk)";
     let program = "
 c = dial()
 say(type(c.read()).__name__)";

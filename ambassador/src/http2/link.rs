@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use http::HeaderMap;
 
 use super::{
-    ending::{Ending, Wish},
+    ending::Ending,
     frame::{self, Farewell},
     pace::Pace,
 };
@@ -52,6 +52,8 @@ struct Upstream {
     farewell: Option<Farewell>,
     /// What an upstream has said that does not speak HTTP/2, until the program's side has taken it.
     foreign: BytesMut,
+    /// The program has been sent all of that.
+    is_heard: bool,
 }
 
 /// How many streams the upstream takes at a time.
@@ -215,17 +217,27 @@ impl Link {
     pub(super) fn say_foreign(&self, bytes: &[u8]) {
         let mut upstream = self.upstream();
         upstream.streams = Streams::Foreign;
-        if upstream.foreign.len() + bytes.len() > FOREIGN_MAX {
-            // With a hole in it, it must not look whole.
-            self.ending.ask(Wish::Reset);
-        } else {
-            upstream.foreign.extend_from_slice(bytes);
-        }
+        upstream.foreign.extend_from_slice(bytes);
         self.to_program.wake();
     }
 
+    /// Whether more of that may be read.
+    pub(super) fn takes_foreign(&self) -> bool {
+        self.upstream().foreign.len() < FOREIGN_MAX
+    }
+
+    /// What the program is to hear next of that; it has heard what was taken before.
     pub(super) fn take_foreign(&self) -> BytesMut {
-        std::mem::take(&mut self.upstream().foreign)
+        let mut upstream = self.upstream();
+        upstream.is_heard = upstream.foreign.is_empty();
+        self.to_upstream.wake();
+        std::mem::take(&mut upstream.foreign)
+    }
+
+    /// Whether the program has still to hear something of that.
+    pub(crate) fn is_unheard(&self) -> bool {
+        let upstream = self.upstream();
+        upstream.streams == Streams::Foreign && !upstream.is_heard
     }
 
     /// Whether more of the upstream is read; if not, the program's side wakes it when there is room again.
@@ -307,8 +319,8 @@ const FIELD_OVERHEAD: usize = 32;
 const TOLD_MAX: usize = 8;
 /// The most bytes of frames that wait: more than a hundred of PING, and the longest GOAWAY that is read.
 const LANE_MAX: usize = 2 * 1024;
-/// The most bytes of an upstream that does not speak HTTP/2 that wait: more than an error page needs.
-const FOREIGN_MAX: usize = 64 * 1024;
+/// The bytes of an upstream that does not speak HTTP/2 that wait, beyond which it is not read on.
+pub(super) const FOREIGN_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

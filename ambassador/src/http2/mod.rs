@@ -20,3 +20,5 @@ mod tap;
 pub(crate) mod tapped;
 pub(crate) mod program_tap;
 pub(crate) mod upstream_tap;
+#[cfg(test)]
+mod tests;

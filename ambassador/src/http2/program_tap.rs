@@ -15,7 +15,7 @@ use super::{
     limits,
     link::{Link, Streams},
     pace::{Read, Took},
-    tap::{Fate, Taken, Tap},
+    tap::{Fate, Held, Taken, Tap},
     tapped::Tapped,
 };
 
@@ -84,6 +84,11 @@ impl ProgramTap {
     fn hand_over(&self, frame: &[u8]) -> bool {
         let hears = self.link.is_connected() || self.link.streams() == Streams::Awaited;
         hears && self.link.to_upstream.put(frame)
+    }
+
+    /// Whether the first SETTINGS are to say what the upstream says, or nothing at all.
+    fn waits_to_open(&self) -> bool {
+        matches!(self.link.streams(), Streams::Awaited | Streams::Ended | Streams::Foreign)
     }
 
     /// Says the first SETTINGS, which `h2` wants to say with a limit of its own.
@@ -160,7 +165,7 @@ impl Tap for ProgramTap {
 
     fn leaving(&mut self, header: &FrameHeader, bytes: &[u8], out: &mut BytesMut) {
         match header.kind {
-            frame::SETTINGS if matches!(self.link.streams(), Streams::Awaited | Streams::Ended) => {
+            frame::SETTINGS if self.waits_to_open() => {
                 self.opening = Opening::Held(bytes.into());
             }
             frame::SETTINGS => self.open(bytes, out),
@@ -172,27 +177,27 @@ impl Tap for ProgramTap {
         }
     }
 
-    fn holds(&mut self, next: Option<&FrameHeader>, out: &mut BytesMut) -> bool {
-        let Opening::Held(settings) = &mut self.opening else { return false };
+    fn release(&mut self, next: Option<&FrameHeader>, out: &mut BytesMut) -> Held {
+        let Opening::Held(settings) = &mut self.opening else { return Held::Nothing };
         match self.link.streams() {
             Streams::Awaited | Streams::Ended => {
                 let waits = next.is_none_or(|next| next.stream == 0 && next.kind != frame::GOAWAY);
                 if waits && out.len() < HELD_MAX {
-                    return true;
+                    return Held::Everything;
                 }
                 self.link.await_nobody();
             }
             Streams::Foreign => {
                 out.clear();
                 self.opening = Opening::Foreign;
-                return false;
+                return Held::Nothing;
             }
             Streams::Untold | Streams::Told => {}
         }
         let (settings, rest) = (settings.split(), out.split());
         self.open(&settings, out);
         out.extend_from_slice(&rest);
-        false
+        Held::Nothing
     }
 
     fn insert(&mut self, out: &mut BytesMut) {
@@ -236,4 +241,4 @@ impl Tap for ProgramTap {
 }
 
 /// How many bytes of a connection that has not been asked anything wait for its upstream at most.
-const HELD_MAX: usize = 4 * 1024;
+pub(super) const HELD_MAX: usize = 4 * 1024;

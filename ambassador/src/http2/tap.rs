@@ -35,8 +35,8 @@ pub(crate) trait Tap {
     /// Puts what goes out in the place of a whole frame into `out`.
     fn leaving(&mut self, header: &FrameHeader, frame: &[u8], out: &mut BytesMut);
 
-    /// Whether what was put `out` so far is to wait; asked until it is not.
-    fn holds(&mut self, next: Option<&FrameHeader>, out: &mut BytesMut) -> bool;
+    /// Lets go of what was held, before what was put `out` so far, if it need not wait any more for `next`.
+    fn release(&mut self, next: Option<&FrameHeader>, out: &mut BytesMut) -> Held;
 
     /// Puts frames of its own into `out`, between those of `h2`.
     fn insert(&mut self, out: &mut BytesMut);
@@ -55,6 +55,13 @@ pub(crate) trait Tap {
 
     /// Whether `h2` is not to be heard by the peer any more.
     fn is_mute(&self) -> bool;
+}
+
+/// Whether what is to go out waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Everything,
+    Nothing,
 }
 
 /// What becomes of a frame that has arrived.

@@ -18,7 +18,7 @@ use super::{
     frame::FrameHeader,
     pace::{Read, Took},
     position::Position,
-    tap::{Fate, Taken, Tap},
+    tap::{Fate, Held, Taken, Tap},
 };
 
 /// A socket with a tap.
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> Tapped<S, T> {
     /// Writes what waits, unless it is to wait on.
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Outgoing { position, pending, .. } = &mut self.outgoing;
-        while !self.tap.holds(None, pending) {
+        while self.tap.release(None, pending) == Held::Nothing {
             if pending.is_empty() && position.is_between() {
                 self.tap.insert(pending);
             }
@@ -105,8 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> Tapped<S, T> {
         let count = missing.min(bytes.len());
         partial.extend_from_slice(&bytes[..count]);
         let Some(header) = FrameHeader::parse(partial) else { return count };
-        let held = self.tap.holds(Some(&header), pending);
-        if !held && !self.tap.changes(&header) {
+        let held = self.tap.release(Some(&header), pending);
+        if held == Held::Nothing && !self.tap.changes(&header) {
             position.pass(partial);
             pending.unsplit(partial.split());
         } else if partial.len() == FrameHeader::LENGTH + header.length {
@@ -127,9 +127,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> Tapped<S, T> {
             return Poll::Ready(Ok(total));
         }
         let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) else { return Poll::Ready(Ok(0)) };
-        let held = self.tap.holds(None, &mut self.outgoing.pending);
+        let held = self.tap.release(None, &mut self.outgoing.pending);
         let tap = &self.tap;
-        let stop = |header: &FrameHeader| held || tap.changes(header);
+        let stop = |header: &FrameHeader| held == Held::Everything || tap.changes(header);
         if !self.outgoing.partial.is_empty() {
             return Poll::Ready(Ok(self.absorb(first)));
         }
@@ -231,10 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, 
         if let Some(error) = this.incoming.end.take() {
             return Poll::Ready(Err(error));
         }
-        if !this.tap.reads_on() {
-            return Poll::Pending;
-        }
-        loop {
+        while this.tap.reads_on() {
             let incoming = &mut this.incoming;
             if !incoming.ready.is_empty() {
                 let count = incoming.ready.len().min(buf.remaining());
@@ -270,6 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, 
                 return Poll::Ready(Ok(()));
             }
         }
+        Poll::Pending
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     limits,
     link::{Link, Streams},
     pace::{Read, Took},
-    tap::{Fate, Taken, Tap},
+    tap::{Fate, Held, Taken, Tap},
     tapped::Tapped,
 };
 
@@ -172,8 +172,8 @@ impl Tap for UpstreamTap {
         }
     }
 
-    fn holds(&mut self, _: Option<&FrameHeader>, _: &mut BytesMut) -> bool {
-        false
+    fn release(&mut self, _: Option<&FrameHeader>, _: &mut BytesMut) -> Held {
+        Held::Nothing
     }
 
     fn insert(&mut self, out: &mut BytesMut) {
@@ -191,7 +191,10 @@ impl Tap for UpstreamTap {
     fn ending(&mut self) {}
 
     fn reads_on(&self) -> bool {
-        self.link().is_none_or(Link::takes_upstream)
+        match &self.to {
+            Some(to) if self.is_foreign => to.link.takes_foreign(),
+            _ => self.link().is_none_or(Link::takes_upstream),
+        }
     }
 
     fn read(&mut self, read: Read) {

@@ -128,6 +128,10 @@ impl Server {
             let Poll::Ready(wish) = self.link.ending.poll_beyond(cx, self.wish) else {
                 return self.poll_abandoned(cx).map(|()| FlowEnd::Cut);
             };
+            if wish == Wish::Close && self.link.is_unheard() {
+                // Written with the frames, as the program takes it.
+                return Poll::Pending;
+            }
             self.wish = Some(wish);
             match wish {
                 // As it has ended for the upstream: before anything was said.
@@ -151,7 +155,8 @@ impl Server {
     /// Waits until a program whose upstream is gone has had the time to say that it knows. One that speaks HTTP/2 ends
     /// its connection before.
     fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.wish.is_none() || self.link.is_connected() || !self.streams.is_empty() {
+        let is_needed = self.link.is_connected() || !self.streams.is_empty() || self.link.is_unheard();
+        if self.wish.is_none() || is_needed {
             self.patience = None;
             return Poll::Pending;
         }
