@@ -17,11 +17,13 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::wire::{self, Follows};
+use crate::net::presence::Presence;
 
 /// The program's end of a flow.
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
-    half_closed: Arc<AtomicBool>,
+    pub(crate) presence: Arc<Presence>,
+    end_passed: AtomicBool,
     reset: AtomicBool,
     strayed: AtomicBool,
     pipelined: AtomicBool,
@@ -31,11 +33,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// `half_closed` is what others see of the program's FIN.
-    pub(crate) fn new(stream: TcpStream, half_closed: Arc<AtomicBool>) -> Self {
+    /// `presence` is what others see of the program's FIN.
+    pub(crate) fn new(stream: TcpStream, presence: Arc<Presence>) -> Self {
         Self {
             stream,
-            half_closed,
+            presence,
+            end_passed: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             strayed: AtomicBool::new(false),
             pipelined: AtomicBool::new(false),
@@ -47,7 +50,7 @@ impl Peer {
 
     /// The program has sent FIN: no more requests, but it may still read.
     pub(crate) fn is_half_closed(&self) -> bool {
-        self.half_closed.load(Ordering::Relaxed)
+        self.presence.is_half_closed()
     }
 
     /// What its upstream is to see as well, at once.
@@ -135,6 +138,20 @@ impl Peer {
     }
 
     pub(crate) fn set_half_closed(&self) {
-        self.half_closed.store(true, Ordering::Relaxed);
+        self.presence.set_half_closed();
+    }
+
+    /// The upstream has got all that the program has sent of this request, and its FIN.
+    pub(crate) fn set_end_passed(&self) {
+        self.end_passed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_passed_end(&self) -> bool {
+        self.end_passed.load(Ordering::Relaxed)
+    }
+
+    /// A further request begins, of which the upstream has nothing yet.
+    pub(crate) fn forget_passed_end(&self) {
+        self.end_passed.store(false, Ordering::Relaxed);
     }
 }

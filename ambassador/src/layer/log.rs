@@ -107,7 +107,7 @@ impl Entry {
         let unread = unread.then_some(ErrorType::MalformedResponse);
         // What is answered to a program that is gone by now is no success: nobody reads it. Asked before it has the
         // answer, since it may be gone because it has read all of it.
-        let left = || self.plan.flow.program_has_left().then_some(ErrorType::ClientGone);
+        let left = || self.plan.flow.program.has_left().then_some(ErrorType::ClientGone);
         let head = Answer {
             status: response.status(),
             grpc_status: grpc_status(response),

@@ -27,8 +27,8 @@ use crate::{
     net::{
         dial::{Dialer, LocalSockets},
         orig_dst::App,
+        presence,
         source::Source,
-        syn::FlowKey,
     },
     policy::{
         breaker::BreakerPolicy,
@@ -92,8 +92,7 @@ fn request(wire: &str, body: &'static str) -> Box<Request> {
         sockets: Arc::new(LocalSockets),
         dialer: Dialer::unmarked(),
         verdicts: None,
-        socket: (FlowKey::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), 1), 1),
-        half_closed: Arc::default(),
+        program: Arc::new(presence::untold()),
     };
     let head = head::RequestHead::parse(wire.as_bytes()).expect("a head").expect("whole");
     let body = Body::whole(Bytes::from_static(body.as_bytes()));

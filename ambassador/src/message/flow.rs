@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is known of one intercepted connection, whatever protocol it turns out to speak.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
 use crate::net::{
     dial::{DialError, DialFailure, Dialer, Sockets, use_here},
     orig_dst::App,
+    presence::Presence,
     source::Source,
-    syn::{FlowKey, dialling::Verdicts},
+    syn::dialling::Verdicts,
 };
 use crate::policy::facts::L4Facts;
 
@@ -42,10 +36,8 @@ pub struct Flow {
     pub dialer: Dialer,
     /// Who wants to know which destinations accept; `None` if connects are never held.
     pub verdicts: Option<Arc<dyn Verdicts>>,
-    /// By what the kernel knows the program's end: the connection, and the cookie of its socket.
-    pub socket: (FlowKey, u64),
-    /// The program has ended its side. It may still read, or be gone altogether: FIN looks the same.
-    pub half_closed: Arc<AtomicBool>,
+    /// The program's end.
+    pub program: Arc<Presence>,
 }
 
 impl Flow {
@@ -60,14 +52,6 @@ impl Flow {
             }
         }
         result.and_then(|stream| use_here(stream, dst))
-    }
-
-    /// Whether the program has closed its connection, rather than only ended its side. Asks the kernel in these two
-    /// cases; it is told there where connects can be held at all.
-    pub fn program_has_left(&self) -> bool {
-        let (key, cookie) = &self.socket;
-        self.half_closed.load(Ordering::Relaxed)
-            && self.verdicts.as_ref().is_some_and(|verdicts| !verdicts.is_open(key, *cookie))
     }
 
     /// Lets the next connects to `dst` ask first: its circuit breaker does not admit calls freely.

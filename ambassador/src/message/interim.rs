@@ -68,6 +68,13 @@ impl InterimSink {
         self.is_half_closed() && !self.has_more()
     }
 
+    /// Nothing is left to be passed on of what the program has sent, its FIN included.
+    pub(crate) fn note_passed_end(&self) {
+        if let To::Http1(peer) = &self.0 {
+            peer.set_end_passed();
+        }
+    }
+
     /// The program goes on behind a request, and its upstream is to see that.
     pub(crate) fn has_more(&self) -> bool {
         self.has_strayed() || self.is_pipelined()

@@ -7,7 +7,6 @@
 
 use std::{
     future::poll_fn,
-    io,
     pin::pin,
     task::{Context, Poll},
     time::Duration,
@@ -17,13 +16,15 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use socket2::SockRef;
 use tokio::{
-    io::{Interest, Ready},
+    io::Interest,
     net::TcpStream,
     time::{Instant, sleep_until},
 };
 
 use direction::{Broken, Direction};
 use watch::Unwatched;
+
+use super::presence::Presence;
 
 pub use watch::Watch;
 
@@ -37,6 +38,8 @@ pub enum RelayEnd {
     Closed,
     /// The program reset its connection; the upstream was reset too.
     ClientReset,
+    /// The program closed its connection when all that it had sent had gone on, and its server does not end.
+    ClientLeft,
     /// The upstream reset its connection; the program was reset too.
     UpstreamReset,
     /// Nothing moved for the idle timeout; both sides were reset.
@@ -57,15 +60,16 @@ pub struct Relayed {
 /// Relays between `client` and `upstream` until both directions have ended.
 ///
 /// `from_client` and `from_upstream` are bytes that were read earlier and go first. With `idle`, a flow on which no
-/// byte moves for that long is reset on both sides.
+/// byte moves for that long is reset on both sides. `presence` tells a program that has left from one that reads on.
 pub async fn relay(
     client: TcpStream,
     upstream: TcpStream,
     from_client: Bytes,
     from_upstream: Bytes,
     idle: Option<Duration>,
+    presence: &Presence,
 ) -> Relayed {
-    relay_watched(client, upstream, from_client, from_upstream, idle, &mut Unwatched).await
+    relay_watched(client, upstream, from_client, from_upstream, idle, presence, &mut Unwatched).await
 }
 
 /// The same, while `watch` reads along. It is not told of what was read earlier.
@@ -75,25 +79,16 @@ pub async fn relay_watched(
     from_client: Bytes,
     from_upstream: Bytes,
     idle: Option<Duration>,
+    presence: &Presence,
     watch: &mut impl Watch,
 ) -> Relayed {
     let mut up = Direction::new(from_client);
     let mut down = Direction::new(from_upstream);
     let unfinished = [&client, &upstream].map(ResetUnlessDone::new);
-    let sides = Sides {
-        client: &client,
-        upstream: &upstream,
-        client_reset: ResetAfterEnd::default(),
-        upstream_reset: ResetAfterEnd::default(),
-    };
-    let end = relay_until_idle(sides, &mut up, &mut down, idle, watch).await;
-    let end = match end {
-        None => RelayEnd::Idle,
-        Some((Ok(()), Ok(()))) => RelayEnd::Closed,
-        Some((Err(Broken::Source), _) | (_, Err(Broken::Destination))) => RelayEnd::ClientReset,
-        Some((Err(Broken::Destination), _) | (_, Err(Broken::Source))) => RelayEnd::UpstreamReset,
-    };
-    if end == RelayEnd::Closed {
+    let sides =
+        Sides { client: &client, upstream: &upstream, presence, client_gone: None, upstream_reset: None };
+    let end = relay_until_idle(sides, &mut up, &mut down, idle, watch).await.unwrap_or(RelayEnd::Idle);
+    if matches!(end, RelayEnd::Closed | RelayEnd::ClientLeft) {
         unfinished.into_iter().for_each(ResetUnlessDone::done);
     }
     Relayed { sent: up.moved, received: down.moved, end }
@@ -130,42 +125,71 @@ impl Drop for ResetUnlessDone<'_> {
 struct Sides<'s> {
     client: &'s TcpStream,
     upstream: &'s TcpStream,
-    client_reset: ResetAfterEnd<'s>,
-    upstream_reset: ResetAfterEnd<'s>,
+    presence: &'s Presence,
+    client_gone: Option<AfterEnd<'s>>,
+    upstream_reset: Option<AfterEnd<'s>>,
 }
 
-/// Waits for the reset of a side that has ended its half: nothing is read from it any more that would tell.
-#[derive(Default)]
-struct ResetAfterEnd<'s>(Option<BoxFuture<'s, io::Result<Ready>>>);
+/// Waits for what becomes of a side that has ended its half: nothing is read from it any more that would tell.
+type AfterEnd<'s> = BoxFuture<'s, RelayEnd>;
 
-impl<'s> ResetAfterEnd<'s> {
-    fn poll(&mut self, cx: &mut Context<'_>, side: &'s TcpStream) -> Poll<Broken> {
-        let failed = self.0.get_or_insert_with(|| Box::pin(side.ready(Interest::ERROR)));
-        failed.as_mut().poll(cx).map(|_| Broken::Source)
+impl Sides<'_> {
+    fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        let (client, presence) = (self.client, self.presence);
+        let gone = self.client_gone.get_or_insert_with(|| {
+            presence.set_half_closed();
+            Box::pin(client_gone(client, presence))
+        });
+        gone.as_mut().poll(cx)
+    }
+
+    fn poll_upstream_reset(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        let upstream = self.upstream;
+        let reset = self.upstream_reset.get_or_insert_with(|| Box::pin(upstream_reset(upstream)));
+        reset.as_mut().poll(cx)
     }
 }
 
-/// Both directions have ended, each in its way; `Poll::Pending` while one may still move.
+async fn client_gone(client: &TcpStream, presence: &Presence) -> RelayEnd {
+    tokio::select! {
+        biased;
+        _ = client.ready(Interest::ERROR) => RelayEnd::ClientReset,
+        () = presence.left() => RelayEnd::ClientLeft,
+    }
+}
+
+async fn upstream_reset(upstream: &TcpStream) -> RelayEnd {
+    // Readiness that cannot be told is as good as an error.
+    let _ = upstream.ready(Interest::ERROR).await;
+    RelayEnd::UpstreamReset
+}
+
+/// How the relay ends whose directions have ended so.
+fn end_of(up: Result<(), Broken>, down: Result<(), Broken>) -> RelayEnd {
+    match (up, down) {
+        (Ok(()), Ok(())) => RelayEnd::Closed,
+        (Err(Broken::Source), _) | (_, Err(Broken::Destination)) => RelayEnd::ClientReset,
+        (Err(Broken::Destination), _) | (_, Err(Broken::Source)) => RelayEnd::UpstreamReset,
+    }
+}
+
+/// How both directions have ended; `Poll::Pending` while one may still move.
 fn poll_both(
     cx: &mut Context<'_>,
     sides: &mut Sides<'_>,
     up: &mut Direction,
     down: &mut Direction,
     watch: &mut impl Watch,
-) -> Poll<(Result<(), Broken>, Result<(), Broken>)> {
+) -> Poll<RelayEnd> {
     let sent = up.poll(cx, sides.client, sides.upstream, down.state, |bytes| watch.client_sent(bytes));
     let received = down.poll(cx, sides.upstream, sides.client, up.state, |bytes| watch.upstream_sent(bytes));
     match (sent, received) {
-        (Poll::Ready(up), Poll::Ready(down)) => Poll::Ready((up, down)),
-        (Poll::Ready(Ok(())), Poll::Pending) => {
-            sides.client_reset.poll(cx, sides.client).map(|broken| (Err(broken), Ok(())))
-        }
-        (Poll::Pending, Poll::Ready(Ok(()))) => {
-            sides.upstream_reset.poll(cx, sides.upstream).map(|broken| (Ok(()), Err(broken)))
-        }
+        (Poll::Ready(up), Poll::Ready(down)) => Poll::Ready(end_of(up, down)),
+        (Poll::Ready(Ok(())), Poll::Pending) => sides.poll_client_gone(cx),
+        (Poll::Pending, Poll::Ready(Ok(()))) => sides.poll_upstream_reset(cx),
         // A source that was reset ends the flow at once: the other side must learn it now.
-        (Poll::Ready(Err(Broken::Source)), Poll::Pending) => Poll::Ready((Err(Broken::Source), Ok(()))),
-        (Poll::Pending, Poll::Ready(Err(Broken::Source))) => Poll::Ready((Ok(()), Err(Broken::Source))),
+        (Poll::Ready(Err(Broken::Source)), Poll::Pending) => Poll::Ready(RelayEnd::ClientReset),
+        (Poll::Pending, Poll::Ready(Err(Broken::Source))) => Poll::Ready(RelayEnd::UpstreamReset),
         // A destination that was reset may have sent bytes before: the opposite direction drains them first.
         _ => Poll::Pending,
     }
@@ -178,7 +202,7 @@ async fn relay_until_idle(
     down: &mut Direction,
     idle: Option<Duration>,
     watch: &mut impl Watch,
-) -> Option<(Result<(), Broken>, Result<(), Broken>)> {
+) -> Option<RelayEnd> {
     let Some(limit) = idle else {
         return Some(poll_fn(|cx| poll_both(cx, &mut sides, up, down, watch)).await);
     };
@@ -186,8 +210,8 @@ async fn relay_until_idle(
     let mut timer = pin!(sleep_until(moved_at + limit));
     poll_fn(|cx| {
         let before = up.moved + down.moved;
-        if let Poll::Ready(ends) = poll_both(cx, &mut sides, up, down, watch) {
-            return Poll::Ready(Some(ends));
+        if let Poll::Ready(end) = poll_both(cx, &mut sides, up, down, watch) {
+            return Poll::Ready(Some(end));
         }
         if up.moved + down.moved != before {
             moved_at = Instant::now();

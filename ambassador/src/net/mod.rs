@@ -12,6 +12,7 @@ mod urgent;
 pub mod dial;
 mod exhaustion;
 pub mod source;
+pub mod presence;
 pub mod probe;
 #[cfg(test)]
 pub(crate) mod segments;

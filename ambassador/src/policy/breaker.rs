@@ -2,7 +2,8 @@
 //! The circuit breaker: after enough failures an upstream is left alone for a while, then probed.
 //!
 //! It speaks resilience4j's words and follows its state machine, in the full form (a sliding window) and in a short one
-//! (consecutive failures). It must never admit more probes than permitted, and never close without a success.
+//! (consecutive failures). It must never admit more probes than permitted, never close without a success, and never wait
+//! for a probe for ever.
 
 mod calm;
 mod machine;
@@ -35,7 +36,8 @@ pub struct BreakerPolicy {
     pub slow_call_rate_threshold: f64,
     /// How long OPEN admits nothing.
     pub wait_duration_in_open_state: Duration,
-    /// How many probes `HALF_OPEN` admits before it decides.
+    /// How many probes `HALF_OPEN` admits before it decides; one more for each further `wait_duration_in_open_state` (at
+    /// least 1 s) that passes without a decision.
     pub permitted_number_of_calls_in_half_open_state: u32,
 }
 

@@ -22,6 +22,7 @@ use crate::{
     net::{
         dial::{Dialer, Sockets},
         orig_dst::{OrigDstSource, Origin},
+        presence::Presence,
         source::Source,
         syn::{Claim, FlowKey, dialling::Verdicts, table::Table},
     },
@@ -100,6 +101,8 @@ impl Context {
         if origin.bound {
             source.spend_port();
         }
+        let key = FlowKey::new(client, listener, origin.netns_cookie);
+        let verdicts = self.holds.as_ref().map(|holds| Arc::clone(&holds.verdicts));
         Flow {
             id: FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed)),
             original_dst: origin.dst,
@@ -108,9 +111,8 @@ impl Context {
             netns_cookie: origin.netns_cookie,
             sockets,
             dialer: self.dialer.clone(),
-            verdicts: self.holds.as_ref().map(|holds| Arc::clone(&holds.verdicts)),
-            socket: (FlowKey::new(client, listener, origin.netns_cookie), origin.socket_cookie),
-            half_closed: Arc::default(),
+            verdicts: verdicts.clone(),
+            program: Arc::new(Presence::new(key, origin.socket_cookie, verdicts)),
         }
     }
 

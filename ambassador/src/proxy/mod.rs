@@ -7,6 +7,7 @@ pub mod sentinel;
 pub mod connection;
 mod leeway;
 pub mod opaque;
+mod flow_line;
 pub mod tls;
 pub mod http1;
 pub mod http2;

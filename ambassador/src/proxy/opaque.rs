@@ -6,17 +6,18 @@
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep},
 };
 
-use super::{context::Context, tls::Hello};
+use super::{context::Context, flow_line::FlowLine, tls::Hello};
 use crate::{
     clock,
     message::{facts, flow::Flow},
     net::{
-        copy::{RelayEnd, relay, reset_on_close},
+        copy::{Watch as _, relay_watched, reset_on_close},
         detect::{Detected, Spare},
         dial::DialError,
     },
@@ -56,7 +57,7 @@ pub struct OpaqueFlow<'a> {
 /// Carries a flow to its end and says what became of it.
 pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>) {
     let OpaqueFlow { flow, state, context, arrived, hello, dialled, denied } = opaque;
-    let mut finished = FlowFinished {
+    let finished = FlowFinished {
         route: Arc::clone(&state.route.name),
         destination: state.destination(flow.original_dst),
         protocol: detected.protocol.into(),
@@ -73,6 +74,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
         caller: (&flow.app).into(),
     };
     let _active = context.telemetry.connection(finished.protocol);
+    let mut line = FlowLine::new(finished, arrived, Arc::clone(&flow.program), context.telemetry.clone());
     let permits: Option<Vec<_>> =
         state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
     let refused = if denied {
@@ -100,41 +102,34 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
             Box::pin(dialling.connect(detected.spare, dialled)).await
         }
     };
-    finished.attempts = dialling.attempts;
-    finished.given_up = dialling.given_up;
-    finished.shadow = dialling.shadow;
-    finished.destination.endpoint = dialling.endpoint;
+    line.finished.attempts = dialling.attempts;
+    line.finished.given_up = dialling.given_up;
+    line.finished.shadow = dialling.shadow;
+    line.finished.destination.endpoint = dialling.endpoint;
     match connected {
         Ok((upstream, endpoint)) if detected.upstream_reset => {
-            finished.destination.endpoint = endpoint;
+            line.finished.destination.endpoint = endpoint;
             drop(upstream);
             reset_on_close(&client);
             drop(client);
-            finished.error = Some(ErrorType::Reset);
+            line.end(Some(ErrorType::Reset));
         }
         Ok((upstream, endpoint)) => {
-            finished.destination.endpoint = endpoint;
-            finished.rescued = finished.attempts > 1;
+            line.finished.destination.endpoint = endpoint;
+            line.finished.rescued = line.finished.attempts > 1;
             let idle = state.route.idle_limit();
+            let first = detected.from_client.freeze();
+            line.client_sent(&first);
             let relayed =
-                relay(client, upstream, detected.from_client.freeze(), bytes::Bytes::new(), idle).await;
-            finished.bytes_sent = relayed.sent;
-            finished.bytes_received = relayed.received;
-            finished.error = match relayed.end {
-                RelayEnd::Closed => None,
-                RelayEnd::ClientReset => Some(ErrorType::ClientGone),
-                RelayEnd::UpstreamReset => Some(ErrorType::Reset),
-                RelayEnd::Idle => Some(ErrorType::TimeoutIdle),
-            };
+                relay_watched(client, upstream, first, Bytes::new(), idle, &flow.program, &mut line).await;
+            line.relayed(relayed);
         }
         Err(error) => {
             reset_on_close(&client);
             drop(client);
-            finished.error = Some(error);
+            line.end(Some(error));
         }
     }
-    finished.duration = arrived.elapsed();
-    context.telemetry.emit(&finished.into());
 }
 
 /// The dials of one flow.

@@ -97,6 +97,11 @@ impl Sending {
             wire::shutdown_write(stream);
             self.state = SendState::HalfClosed;
         }
+        if matches!(self.state, SendState::HalfClosed | SendState::Cut | SendState::Refused)
+            && interim.has_passed_end()
+        {
+            interim.note_passed_end();
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The relay between real sockets.
 
+use std::io;
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
 use super::*;
-use crate::net::{buffer::Buffer, segments, urgent};
+use crate::net::{buffer::Buffer, presence, segments, urgent};
 
 /// More than socket buffers hold.
 const TOTAL: usize = 64 << 20;
@@ -23,10 +25,19 @@ impl Rig {
     async fn new(from_client: &'static [u8], idle: Option<Duration>) -> Self {
         let (program, client) = pair().await;
         let (upstream, origin) = pair().await;
-        let relay =
-            tokio::spawn(relay(client, upstream, Bytes::from_static(from_client), Bytes::new(), idle));
+        let relay = tokio::spawn(untold(client, upstream, Bytes::from_static(from_client), idle));
         Self { program, origin, relay }
     }
+}
+
+/// A relay for a program of which nobody tells whether it is there.
+async fn untold(
+    client: TcpStream,
+    upstream: TcpStream,
+    from_client: Bytes,
+    idle: Option<Duration>,
+) -> Relayed {
+    relay(client, upstream, from_client, Bytes::new(), idle, &presence::untold()).await
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test is a client")]
@@ -62,7 +73,7 @@ async fn the_last_bytes_and_the_end_arrive_in_one_segment() {
     drop(origin);
     while !upstream.ready(Interest::READABLE).await.expect("open").is_read_closed() {}
     let before = segments::received(&program);
-    let relay = tokio::spawn(relay(client, upstream, Bytes::new(), Bytes::new(), None));
+    let relay = tokio::spawn(untold(client, upstream, Bytes::new(), None));
     let mut answer = Vec::new();
     program.read_to_end(&mut answer).await.expect("read");
     assert_eq!(answer, b"all there is");
@@ -189,7 +200,7 @@ async fn an_urgent_byte_behind_a_full_buffer_stays_urgent() {
     while client.peek(&mut plain).await.expect("peek") < plain.len() {
         tokio::task::yield_now().await;
     }
-    let relay = tokio::spawn(relay(client, upstream, Bytes::new(), Bytes::new(), None));
+    let relay = tokio::spawn(untold(client, upstream, Bytes::new(), None));
     origin.read_exact(&mut plain).await.expect("read");
     origin.readable().await.expect("the urgent byte");
     assert!(urgent::is_next(&origin), "the mark is lost");
@@ -215,7 +226,7 @@ async fn an_urgent_byte_among_the_last_ones_stays_urgent() {
                 tokio::task::yield_now().await;
             }
         }
-        let relay = tokio::spawn(relay(client, upstream, Bytes::new(), Bytes::new(), None));
+        let relay = tokio::spawn(untold(client, upstream, Bytes::new(), None));
         let mut begin = [0; 2];
         origin.read_exact(&mut begin).await.expect("read");
         assert_eq!(&begin, b"ab");

@@ -52,7 +52,7 @@ impl Breaker {
                     return Admission::Refused { retry_after: until.remaining(now) };
                 }
                 Phase::Open { .. } => {
-                    let half_open = Phase::HalfOpen(Probes::with_one_taken());
+                    let half_open = Phase::HalfOpen(Probes::with_one_taken(now));
                     match self.advance(&epoch, half_open, Cause::WaitElapsed) {
                         Some(transition) => {
                             return Admission::Admitted(Permit {
@@ -64,7 +64,7 @@ impl Breaker {
                         None => continue,
                     }
                 }
-                Phase::HalfOpen(probes) if probes.take(self.permitted()) => Some(Arc::clone(self)),
+                Phase::HalfOpen(probes) if probes.take(self.places(probes, now)) => Some(Arc::clone(self)),
                 Phase::HalfOpen(_) => return Admission::Refused { retry_after: Duration::ZERO },
             };
             let generation = epoch.generation;
@@ -173,6 +173,14 @@ impl Breaker {
         replaced.then_some(transition)
     }
 
+    /// How many probes `HALF_OPEN` admits by `now`: those that are permitted, and one more for each further wait. So one
+    /// that never ends does not keep the breaker from finding out, and one that takes long still counts.
+    fn places(&self, probes: &Probes, now: Now) -> u32 {
+        let wait = self.policy.wait_duration_in_open_state.max(SHORTEST_WAIT);
+        let waits = now.since(probes.begun).as_nanos() / wait.as_nanos();
+        self.permitted().saturating_add(u32::try_from(waits).unwrap_or(u32::MAX))
+    }
+
     fn permitted(&self) -> u32 {
         self.policy.permitted_number_of_calls_in_half_open_state.clamp(1, PackedTally::MAX)
     }
@@ -232,3 +240,6 @@ struct Epoch {
     generation: u64,
     phase: Phase,
 }
+
+/// After which a further probe is admitted at the earliest.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);

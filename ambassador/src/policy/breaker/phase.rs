@@ -59,20 +59,22 @@ impl Counts {
 /// What `HALF_OPEN` counts.
 #[derive(Debug)]
 pub(super) struct Probes {
+    /// When the first one was admitted.
+    pub(super) begun: Now,
     taken: AtomicU32,
     finished: PackedTally,
 }
 
 impl Probes {
     /// The first one is under way.
-    pub(super) fn with_one_taken() -> Self {
-        Self { taken: AtomicU32::new(1), finished: PackedTally::default() }
+    pub(super) fn with_one_taken(begun: Now) -> Self {
+        Self { begun, taken: AtomicU32::new(1), finished: PackedTally::default() }
     }
 
     /// Takes a place. One that has finished keeps its place: the probes of a period are numbered, not concurrent.
-    pub(super) fn take(&self, permitted: u32) -> bool {
+    pub(super) fn take(&self, places: u32) -> bool {
         self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < permitted).then(|| taken + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < places).then(|| taken + 1))
             .is_ok()
     }
 

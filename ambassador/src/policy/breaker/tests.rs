@@ -243,3 +243,45 @@ fn a_forced_state_holds_until_it_is_taken_back() {
     assert_eq!(breaker.snapshot(at(0)).consecutive_failures, 0);
     assert!(fail(&breaker, at(0)).is_some());
 }
+
+#[test]
+fn a_probe_that_never_ends_gives_way_to_another_after_each_wait() {
+    let breaker = breaker(BreakerPolicy {
+        wait_duration_in_open_state: Duration::from_secs(10),
+        ..BreakerPolicy::consecutive(1)
+    });
+    let admit = |seconds| match breaker.admit(at(seconds)) {
+        Admission::Admitted(permit) => Some(permit),
+        Admission::Refused { .. } => None,
+    };
+    let call = admit(0).expect("closed");
+    call.sample(&breaker, at(0), CallOutcome::Failure, QUICK).expect("it opens");
+    let hung = admit(10).expect("the first probe");
+    assert!(admit(19).is_none(), "one at a time");
+    let second = admit(20).expect("the first probe has had its time");
+    assert!(admit(29).is_none());
+    let third = admit(30).expect("so has the second");
+    drop(second);
+    let again = admit(31).expect("a probe that was given up leaves its place");
+    again.sample(&breaker, at(31), CallOutcome::Success, QUICK).expect("it closes");
+    assert_eq!(breaker.state(), State::Closed);
+    drop((hung, third));
+    assert!(admit(32).is_some());
+}
+
+#[test]
+fn a_probe_that_takes_longer_than_the_wait_still_decides() {
+    let breaker = breaker(BreakerPolicy {
+        wait_duration_in_open_state: Duration::from_secs(2),
+        ..BreakerPolicy::consecutive(1)
+    });
+    let admit = |seconds| match breaker.admit(at(seconds)) {
+        Admission::Admitted(permit) => Some(permit),
+        Admission::Refused { .. } => None,
+    };
+    admit(0).expect("closed").sample(&breaker, at(0), CallOutcome::Failure, QUICK).expect("it opens");
+    let slow = admit(2).expect("a probe");
+    let _beside = admit(5).expect("another one");
+    slow.sample(&breaker, at(9), CallOutcome::Success, QUICK).expect("it closes");
+    assert_eq!(breaker.state(), State::Closed);
+}

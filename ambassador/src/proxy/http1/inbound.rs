@@ -6,7 +6,6 @@
 
 use std::{
     future::poll_fn,
-    io,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -16,8 +15,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::{
+    gone_watch::GoneWatch,
     pipelines::Pipelines,
-    reset_watch::ResetWatch,
     unclear::Unclear,
     upload::{HandedBack, Upload},
     withheld,
@@ -38,7 +37,7 @@ pub(super) struct Inbound {
     lent: Option<oneshot::Receiver<HandedBack>>,
     /// A body was given up before its end: what is in `ahead` is the rest of it.
     midway: bool,
-    reset: ResetWatch,
+    gone: GoneWatch,
     unclear: Unclear,
     pipelines: Pipelines,
 }
@@ -58,8 +57,8 @@ pub(super) enum NoHead {
 impl Inbound {
     /// The reading side of `peer`, from which `prefix` has been read.
     pub(super) fn new(peer: Arc<Peer>, prefix: BytesMut, unclear: Unclear, pipelines: Pipelines) -> Self {
-        let reset = ResetWatch::default();
-        Self { peer, ahead: prefix, lent: None, midway: false, reset, unclear, pipelines }
+        let gone = GoneWatch::default();
+        Self { peer, ahead: prefix, lent: None, midway: false, gone, unclear, pipelines }
     }
 
     /// Reads the next head. A head that has begun must be complete within a minute.
@@ -166,9 +165,10 @@ impl Inbound {
         !self.midway
     }
 
-    /// Watches for the program's end while its reply is awaited: `Ready` on a reset; FIN is noted in the peer, and so
-    /// is that the program goes on with what is no request. Where nothing may be read any more, its reset still shows.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Watches for the program's end while its reply is awaited: `Ready` on a reset, and when it has left; FIN is noted
+    /// in the peer, and so is that the program goes on with what is no request. Where nothing may be read any more, its
+    /// reset still shows. One that has asked more than its upstream has got is not missed before that.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.ahead.len() < AHEAD_MAX && !self.peer.is_half_closed() && self.is_at_request() {
             if self.strays() {
                 self.peer.set_strayed();
@@ -191,13 +191,13 @@ impl Inbound {
                     }
                 }
                 Ok(_) => {}
-                Err(error) => {
+                Err(_) => {
                     self.peer.set_reset();
-                    return Poll::Ready(error);
+                    return Poll::Ready(());
                 }
             }
         }
-        self.reset.poll(cx, &self.peer)
+        self.gone.poll(cx, &self.peer, self.ahead.is_empty())
     }
 
     /// Takes what was read and not passed on, for a connection that is relayed as it is from there on.

@@ -3,7 +3,7 @@
 
 pub mod server;
 pub mod inbound;
-pub mod reset_watch;
+pub mod gone_watch;
 pub mod withheld;
 pub mod upload;
 pub mod unclear;

@@ -66,7 +66,7 @@ impl Pipeline {
     pub(in crate::proxy) fn end(mut self, end: RelayEnd) {
         let cut = match end {
             RelayEnd::Closed => BodyErrorKind::Truncated,
-            RelayEnd::ClientReset => BodyErrorKind::Abandoned,
+            RelayEnd::ClientReset | RelayEnd::ClientLeft => BodyErrorKind::Abandoned,
             RelayEnd::UpstreamReset => BodyErrorKind::Reset,
             RelayEnd::Idle => BodyErrorKind::Idle,
         };

@@ -64,6 +64,7 @@ impl Relayed {
         drop(inbound);
         // Whoever else still holds the program's end would only write interim replies, of which there are no more.
         let Some(peer) = Arc::into_inner(peer) else { return FlowEnd::Cut };
+        let program = Arc::clone(&flow.program);
         let unwritten = upgrade.unwritten.len() as u64;
         let mut received = BytesMut::from(&upgrade.unwritten[..]);
         received.extend_from_slice(&upgrade.received);
@@ -76,16 +77,25 @@ impl Relayed {
             pipeline.upstream_sent(&upgrade.received);
             sent.unsplit(ahead);
             let (client, upstream) = (peer.stream, upgrade.upstream);
-            let relayed =
-                relay_watched(client, upstream, sent.freeze(), received.freeze(), idle, &mut pipeline).await;
+            let relayed = relay_watched(
+                client,
+                upstream,
+                sent.freeze(),
+                received.freeze(),
+                idle,
+                &program,
+                &mut pipeline,
+            )
+            .await;
             pipeline.end(relayed.end);
             drop(upgrade.places);
             return FlowEnd::Upgraded;
         }
         sent.unsplit(ahead);
-        let relayed = relay(peer.stream, upgrade.upstream, sent.freeze(), received.freeze(), idle).await;
+        let relayed =
+            relay(peer.stream, upgrade.upstream, sent.freeze(), received.freeze(), idle, &program).await;
         let clean = match relayed.end {
-            RelayEnd::Closed => Ok(()),
+            RelayEnd::Closed | RelayEnd::ClientLeft => Ok(()),
             RelayEnd::ClientReset => Err(BodyErrorKind::Abandoned),
             RelayEnd::UpstreamReset => Err(BodyErrorKind::Reset),
             RelayEnd::Idle => Err(BodyErrorKind::Idle),

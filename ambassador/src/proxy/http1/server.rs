@@ -64,7 +64,7 @@ pub async fn serve(
     pipelines: Pipelines,
 ) -> Result<FlowEnd, Unread> {
     let connections = FlowConnections::open(&flow, spare);
-    let peer = Arc::new(Peer::new(stream, Arc::clone(&flow.half_closed)));
+    let peer = Arc::new(Peer::new(stream, Arc::clone(&flow.program)));
     let inbound = Inbound::new(peer.clone(), prefix, unclear, pipelines);
     let end = Server { peer, inbound, flow, stack, timer: None }.run().await;
     drop(connections);
@@ -134,6 +134,7 @@ impl Server {
     /// A request with `head`, without a body.
     fn request(&mut self, head: &Arc<RequestHead>) -> Box<Request> {
         let head = message::RequestHead::Http1(Arc::clone(head));
+        self.peer.forget_passed_end();
         let interim = InterimSink::http1(self.peer.clone());
         let mut request = Request::new(head, Body::empty(), self.flow.clone(), interim);
         request.timer = self.timer.take();
@@ -179,22 +180,23 @@ impl Server {
         }
     }
 
-    /// Waits for the reply, or for the program's reset.
+    /// Waits for the reply, or until the program is gone.
     async fn call(&mut self, request: Box<Request>) -> Result<Result<Box<Response>, ProxyError>, FlowEnd> {
         let mut call = self.stack.serve(request);
         poll_fn(|cx| {
-            if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
-                return Poll::Ready(Ok(outcome));
-            }
-            let before = self.peer.signs();
-            if self.inbound.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(FlowEnd::ClientGone));
-            }
-            if self.peer.signs() != before {
+            loop {
+                if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(outcome));
+                }
+                let before = self.peer.signs();
+                if self.inbound.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(FlowEnd::ClientGone));
+                }
+                if self.peer.signs() == before {
+                    return Poll::Pending;
+                }
                 // The upstream is to see it as well.
-                return call.as_mut().poll(cx).map(Ok);
             }
-            Poll::Pending
         })
         .await
     }

@@ -40,8 +40,8 @@ use crate::{
     net::{
         dial::{Dialer, LocalSockets},
         orig_dst::App,
+        presence,
         source::Source,
-        syn::FlowKey,
     },
     upstream::exchange::Exchange,
 };
@@ -143,8 +143,7 @@ async fn accepted(origin: SocketAddr) -> ((TcpStream, TcpStream), Arc<Flow>) {
         sockets: Arc::new(LocalSockets),
         dialer: Dialer::unmarked(),
         verdicts: None,
-        socket: (FlowKey::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), 1), 1),
-        half_closed: Arc::default(),
+        program: Arc::new(presence::untold()),
     };
     ((client, stream), Arc::new(flow))
 }
