@@ -2,7 +2,7 @@
 //! Whatever is wrong with the input or the machine, ambassador says in a line what it is and what to do.
 
 use ambassador_tests::ambassador::{LONG, binary, config_file, verb};
-use ambassador_tests::{Ambassador, Finished, Namespace, Process, cgroup};
+use ambassador_tests::{Ambassador, Answer, FaultUpstream, Finished, Link, Namespace, Process, cgroup};
 use anyhow::{Context, Result, ensure};
 
 /// `check` must refuse `yaml` with 78, name the place as `FILE:LINE:COLUMN`, and say each of `words`.
@@ -174,6 +174,79 @@ fn a_namespace_that_is_not_there_or_is_none_is_named() -> Result<()> {
     check_one_line(&down.expect_code(125)?, &["ip link set lo up"])
 }
 
+/// Most containers have the hierarchy like that.
+#[test]
+fn a_hierarchy_that_is_mounted_read_only_is_told_so() -> Result<()> {
+    let namespace = Namespace::new("bad")?;
+    let script = "for mount in $(findmnt -rnt cgroup2 -o TARGET); do mount -o remount,bind,ro $mount; done; exec \"$0\" run -- true";
+    let mut unshare = namespace.command("unshare");
+    unshare.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(binary());
+    let finished = Process::run(&mut unshare, LONG)?.expect_code(125)?;
+    check_one_line(&finished, &["mounted read-only here", "remount,bind,rw", "Read-only file system"])?;
+    ensure!(!finished.errors().contains("run as root"), "{}", finished.errors());
+    Ok(())
+}
+
+/// In the root of the hierarchy, to which nobody may write.
+#[test]
+fn root_that_may_not_override_is_told_the_capability() -> Result<()> {
+    let namespace = Namespace::new("bad")?;
+    let root = cgroup::mounts()?.into_iter().next().context("a hierarchy")?;
+    let mut sh = namespace.command("sh");
+    sh.args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#]).arg(root);
+    sh.args(["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all", "--"]).arg(binary());
+    let finished = Process::run(sh.args(["run", "--", "true"]), LONG)?.expect_code(125)?;
+    check_one_line(&finished, &["CAP_DAC_OVERRIDE", "Permission denied"])?;
+    ensure!(!finished.errors().contains("run as root"), "{}", finished.errors());
+    Ok(())
+}
+
+/// The fewest open files that `run` takes.
+fn fewest_open_files(namespace: &Namespace) -> Result<u64> {
+    let refused =
+        Ambassador::run("")?.first("ulimit -n 64").output(namespace, &["true"])?.expect_code(125)?;
+    let errors = refused.errors();
+    let needed = errors.split("needs ").nth(1).and_then(|rest| rest.split(' ').next());
+    Ok(needed.context("a number")?.parse()?)
+}
+
+#[test]
+fn a_connection_without_a_place_is_warned_of_and_served_in_its_turn() -> Result<()> {
+    let link = Link::new()?;
+    let origin = FaultUpstream::start(&link.server, Link::v4(8080), |_| Answer::status(200).into())?;
+    // Enough for a run and a metrics page, and for one connection.
+    let limit = fewest_open_files(&link.client)? + 50;
+    let policy = "version: v1\ntelemetry:\n  metrics: {listen: '127.0.0.1:9464'}\n";
+    let ambassador = Ambassador::with_policy("", policy)?.first(&format!("ulimit -n {limit}"));
+    let script = format!(
+        "
+import http.client, time, urllib.request
+def until_waiting(count):
+    end = time.monotonic() + 15
+    while 'ambassador_connections_waiting %d\\n' % count not in \\
+            urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().decode():
+        assert time.monotonic() < end, count
+        time.sleep(0.02)
+first, second = (http.client.HTTPConnection('{}', timeout=15) for _ in range(2))
+first.request('GET', '/')
+first.getresponse().read()
+until_waiting(0)
+second.request('GET', '/')
+until_waiting(1)
+first.close()
+print(second.getresponse().status)
+until_waiting(0)
+",
+        origin.address()
+    );
+    let finished = ambassador.output(&link.client, &["python3", "-c", &script])?.expect_success()?;
+    ensure!(finished.text() == "200\n", "{}", finished.text());
+    let errors = finished.errors();
+    let warnings = errors.lines().filter(|line| line.contains("further ones wait")).count();
+    ensure!(warnings == 1 && errors.contains("LimitNOFILE="), "{errors}");
+    Ok(())
+}
+
 #[test]
 fn a_limit_of_open_files_that_is_too_low_is_told_with_the_one_that_is_needed() -> Result<()> {
     let namespace = Namespace::new("bad")?;
@@ -183,9 +256,7 @@ fn a_limit_of_open_files_that_is_too_low_is_told_with_the_one_that_is_needed() -
     };
     let refused = run("64")?.expect_code(125)?;
     check_one_line(&refused, &["too few open files: the limit is 64, and ambassador needs ", "ulimit"])?;
-    let errors = refused.errors();
-    let needed = errors.split("needs ").nth(1).and_then(|rest| rest.split(' ').next());
-    run(needed.context("a number")?)?.expect_success()?;
+    run(&fewest_open_files(&namespace)?.to_string())?.expect_success()?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ambassador_tests::ambassador::{LONG, binary};
-use ambassador_tests::{Ambassador, Cgroup, Finished, Namespace, Process, RefusedProgram, Terminal};
+use ambassador_tests::{Ambassador, Cgroup, Finished, Namespace, Process, RefusedProgram, Terminal, cgroup};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
@@ -221,6 +221,49 @@ fn a_user_without_a_cgroup_of_its_own_is_told_so() -> Result<()> {
     expect(&examination, "cgroup", "broken")?;
     expect(&examination, "self-test-v4", "skipped")?;
     run(&namespace, &through)?.expect_code(125)?;
+    Ok(())
+}
+
+/// The hint of `name`.
+fn hint<'a>(examination: &'a Value, name: &str) -> Result<&'a str> {
+    find(examination, name)?["hint"].as_str().context("a hint")
+}
+
+#[test]
+fn a_hierarchy_that_is_mounted_read_only_is_told_so() -> Result<()> {
+    let namespace = Namespace::new("run")?;
+    let lock = "for mount in $(findmnt -rnt cgroup2 -o TARGET); do mount -o remount,bind,ro $mount; done; exec \"$@\"";
+    let through = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", lock, "sh"];
+    let examination = examine(&namespace, &through, 1)?;
+    expect(&examination, "cgroup", "broken")?;
+    ensure!(hint(&examination, "cgroup")?.contains("remount,bind,rw"), "{examination}");
+    Ok(())
+}
+
+#[test]
+fn root_that_may_not_override_is_told_the_capability() -> Result<()> {
+    let namespace = Namespace::new("run")?;
+    let root = cgroup::mounts()?.into_iter().next().context("a hierarchy")?;
+    let root = root.to_str().context("a path")?;
+    let enter = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+    let drop = "--bounding-set=-dac_override";
+    let examination = examine(&namespace, &["sh", "-c", enter, root, "setpriv", drop], 1)?;
+    expect(&examination, "CAP_DAC_OVERRIDE", "broken")?;
+    ensure!(hint(&examination, "CAP_DAC_OVERRIDE")?.contains("grant it"), "{examination}");
+    // In a cgroup that is root's own it is not needed.
+    expect(&examine(&namespace, &["setpriv", drop], 0)?, "CAP_DAC_OVERRIDE", "optional")
+}
+
+#[test]
+fn root_of_a_user_namespace_is_sent_out_of_it() -> Result<()> {
+    let namespace = Namespace::new("run")?;
+    let examination = examine(&namespace, &["unshare", "--user", "--map-root-user"], 1)?;
+    let checks = examination["checks"].as_array().context("checks")?;
+    let broken = checks.iter().find(|check| check["status"] == "broken").context("something broken")?;
+    ensure!(
+        broken["hint"].as_str().is_some_and(|hint| hint.contains("outside of the user namespace")),
+        "{broken}"
+    );
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod duties;
 mod heartbeat;
 mod interception;
 mod open_files;
+mod places;
 mod proxy;
 mod proxy_down;
 mod run;

@@ -3,12 +3,13 @@
 
 use std::{io, sync::Arc, thread::JoinHandle};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::{
     heartbeat::Heartbeat,
     interception::Interception,
     open_files::OpenFiles,
+    places::Places,
     run::AppError,
     worker::{Holding, Landing, Worker},
 };
@@ -90,16 +91,16 @@ fn start_workers(
 ) -> Result<Vec<JoinHandle<()>>, AppError> {
     let mut events = interception.take_events().into_iter();
     let landings = std::mem::take(&mut interception.per_worker);
-    let permits = Arc::new(Semaphore::new(files.flows.min(Semaphore::MAX_PERMITS)));
+    let places = Arc::new(Places::new(files.flows, context.telemetry.clone()));
     let start = |(index, landings): (usize, Vec<_>)| {
         let holding =
             held.zip(events.next()).map(|(held, events)| Holding { events, held: Arc::clone(held) });
         let landings =
             landings.into_iter().map(|(listener, sockets)| Landing { listener, sockets }).collect();
         let (context, heartbeat) = (Arc::clone(context), Arc::clone(heartbeat));
-        let (permits, stop) = (Arc::clone(&permits), stop.clone());
+        let (places, stop) = (Arc::clone(&places), stop.clone());
         let kept = files.kept_per_worker;
-        Worker { index, landings, holding, context, heartbeat, permits, kept, stop }.start()
+        Worker { index, landings, holding, context, heartbeat, places, kept, stop }.start()
     };
     landings.into_iter().enumerate().map(start).collect::<io::Result<_>>().map_err(AppError::Process)
 }

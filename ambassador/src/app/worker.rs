@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::{duties::Duties, heartbeat::Heartbeat, vigil};
+use super::{duties::Duties, heartbeat::Heartbeat, places::Places, vigil};
 use crate::{
     host::{privileges, spare_blocks},
     kernel::{SynEvents, detach_filter},
@@ -56,8 +56,8 @@ pub(super) struct Worker {
     pub(super) context: Arc<Context>,
     /// The notes of all workers.
     pub(super) heartbeat: Arc<Heartbeat>,
-    /// One permit per connection that may be open, shared by all workers.
-    pub(super) permits: Arc<Semaphore>,
+    /// One place per connection that may be open, shared by all workers.
+    pub(super) places: Arc<Places>,
     /// How many idle upstream connections it may keep for later flows.
     pub(super) kept: usize,
     /// Turns true when the process ends.
@@ -83,7 +83,7 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let Self { index, landings, holding, context, heartbeat, permits, kept, mut stop } = self;
+        let Self { index, landings, holding, context, heartbeat, places, kept, mut stop } = self;
         pool::keep_at_most(kept);
         let flows = TaskTracker::new();
         let mut duties = Duties::default();
@@ -93,15 +93,19 @@ impl Worker {
         }
         let mut listeners = Vec::new();
         for Landing { listener, sockets } in landings {
-            let (context, flows, permits) = (Arc::clone(&context), flows.clone(), Arc::clone(&permits));
+            let (context, flows, places) = (Arc::clone(&context), flows.clone(), Arc::clone(&places));
             let accepting = open(listener).map(|(address, listener)| {
                 let listener = Arc::new(listener);
                 listeners.push(Arc::downgrade(&listener));
-                accept(listener, permits, move |stream, peer, permit| {
+                let place = move || {
+                    let places = Arc::clone(&places);
+                    async move { places.take().await }
+                };
+                accept(listener, place, move |stream, peer, place| {
                     let (context, sockets) = (Arc::clone(&context), Arc::clone(&sockets));
                     flows.spawn(async move {
                         connection::serve(stream, peer, address, sockets, context).await;
-                        drop(permit);
+                        drop(place);
                     });
                 })
             });

@@ -78,6 +78,9 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write, err: &mut dyn Write) -> Exit
 
 fn text(answer: &Explained, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", answer.request)?;
+    if !answer.intercepted {
+        return answer.notes.iter().try_for_each(|note| writeln!(out, "  note: {note}"));
+    }
     for route in &answer.considered {
         let mark = if route.matches { "matches" } else { "no" };
         let because = route.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();

@@ -5,9 +5,11 @@
 //! everything but a part of the program that does not exist, so it is told and ignored. It must never keep a command
 //! from being run.
 
+mod json;
+
 use std::io::IsTerminal as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
 use crate::config::{problem::Severity, report::Finding};
@@ -37,7 +39,7 @@ pub(super) fn begin(format: LogFormat, default: &'static str) {
     let builder =
         fmt().with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default))).with_writer(std::io::stderr);
     if format == LogFormat::Json {
-        builder.json().init();
+        builder.with_ansi(false).event_format(json::Lines).init();
     } else {
         let colour = std::io::stderr().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|refusal| refusal.is_empty());
@@ -53,21 +55,22 @@ pub(super) fn begin(format: LogFormat, default: &'static str) {
 }
 
 /// A message that no level hides, in the shape of the others.
-pub(super) fn line(severity: Severity, message: &str) -> Value {
-    object(severity, [("message", json!(message))])
+pub(super) fn line(severity: Severity, message: &str) -> String {
+    object(severity, [("message", message.into())])
 }
 
 /// A finding about the configuration, in the shape of the other messages.
-pub(super) fn finding(found: &Finding) -> Value {
-    let place = [("file", json!(found.file)), ("line", json!(found.line)), ("column", json!(found.column))];
-    let words = [("message", json!(found.message)), ("help", json!(found.help))];
+pub(super) fn finding(found: &Finding) -> String {
+    let place =
+        [("file", found.file.clone().into()), ("line", found.line.into()), ("column", found.column.into())];
+    let words = [("message", found.message.clone().into()), ("help", found.help.clone().into())];
     object(found.severity, place.into_iter().chain(words))
 }
 
-fn object(severity: Severity, fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+fn object(severity: Severity, fields: impl IntoIterator<Item = (&'static str, Value)>) -> String {
     let level = if severity == Severity::Error { "ERROR" } else { "WARN" };
-    let fields: Map<String, Value> = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    json!({ "timestamp": jiff::Timestamp::now().to_string(), "level": level, "fields": fields, "target": "ambassador" })
+    let fields: Vec<_> = fields.into_iter().collect();
+    json::message(level, &fields, "ambassador")
 }
 
 /// `LEVEL`, `PART=LEVEL`, or a part of ambassador.

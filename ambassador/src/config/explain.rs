@@ -42,6 +42,8 @@ pub struct Explained {
     pub route: String,
     /// No route matches, and that is denied.
     pub denied: bool,
+    /// Whether it comes to ambassador at all; if not, nothing else of the answer applies.
+    pub intercepted: bool,
     /// Nothing is configured for it: failures are passed on as if ambassador were not there.
     pub transparent: bool,
     /// What the answer leaves open.
@@ -94,7 +96,8 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
     verdicts.truncate(chosen.map_or(verdicts.len(), |chosen| chosen + 1));
     let selection = config.table.select(&l4, &l7, &names);
     let route = selection.route;
-    let mut notes = notes(config, question, &verdicts);
+    let bypass = bypass(config, question);
+    let mut notes = notes(question, &verdicts);
     if !route.endpoints().is_empty() && route.matcher.is_by_name() {
         notes.push(
             "the upstream's endpoints are used only if the program dials an address of that host, or of an endpoint; \
@@ -112,8 +115,12 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Explained {
     if is_http && route.mode.decides() {
         notes.extend(repetition(&route.retry, question.method));
     }
+    if let Some(bypass) = bypass {
+        notes = vec![bypass];
+    }
     Explained {
         request: words(question),
+        intercepted: bypass.is_none(),
         considered: verdicts
             .iter()
             .map(|it| Considered {
@@ -177,22 +184,36 @@ fn words(question: &Question<'_>) -> String {
     }
 }
 
-fn notes(config: &Config, question: &Question<'_>, verdicts: &[Explanation]) -> Vec<&'static str> {
+/// Why such a connection never comes to ambassador, if so.
+fn bypass(config: &Config, question: &Question<'_>) -> Option<&'static str> {
+    let target = question.target;
+    let known = is_known(question);
+    let ip = target.destination(question.address).ip();
+    if config.intercept.exclude_ports.contains(&target.port)
+        || (known && config.intercept.exclude_cidrs.iter().any(|net| net.contains(&ip)))
+    {
+        Some("`intercept.exclude` leaves this connection alone: it goes direct, and no route applies")
+    } else if known && ip.is_loopback() && !config.intercept.loopback {
+        Some(
+            "loopback is left alone unless `intercept.loopback` is true: it goes direct, and no route applies",
+        )
+    } else {
+        None
+    }
+}
+
+/// Whether the address is known, without a look-up.
+fn is_known(question: &Question<'_>) -> bool {
+    question.address.is_some() || question.target.host.parse::<IpAddr>().is_ok()
+}
+
+fn notes(question: &Question<'_>, verdicts: &[Explanation]) -> Vec<&'static str> {
     let mut notes = Vec::new();
     let target = question.target;
     let refused =
         |whys: &[WhyNot]| verdicts.iter().any(|it| it.verdict.is_err_and(|why| whys.contains(&why)));
-    let known = question.address.is_some() || target.host.parse::<IpAddr>().is_ok();
-    let ip = target.destination(question.address).ip();
-    if refused(&[WhyNot::Cidr]) && !known {
+    if refused(&[WhyNot::Cidr]) && !is_known(question) {
         notes.push("nothing is looked up: `cidrs` match only if --address gives the host's address");
-    }
-    if config.intercept.exclude_ports.contains(&target.port)
-        || (known && config.intercept.exclude_cidrs.iter().any(|net| net.contains(&ip)))
-    {
-        notes.push("`intercept.exclude` leaves this connection alone: nothing below applies");
-    } else if known && ip.is_loopback() && !config.intercept.loopback {
-        notes.push("loopback is left alone unless `intercept.loopback` is true: nothing below applies");
     }
     if target.protocol == Protocol::Opaque && refused(&[WhyNot::Protocol, WhyNot::Method, WhyNot::Path]) {
         notes.push("taken as a connection of an unknown protocol; for an HTTP request write its URL");

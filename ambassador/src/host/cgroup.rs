@@ -16,10 +16,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use caps::Capability;
+use nix::{
+    sys::inotify::{AddWatchFlags, InitFlags, Inotify},
+    unistd::{AccessFlags, eaccess},
+};
 use thiserror::Error;
 
-use super::readable::Readable;
+use super::{privileges::holds, readable::Readable};
 
 /// Begins the name of every cgroup that a run makes.
 const PREFIX: &str = "ambassador-";
@@ -41,6 +45,34 @@ pub enum CgroupError {
         /// Where cgroup2 is mounted.
         mount: PathBuf,
     },
+    /// The hierarchy is mounted read-only, as containers have it unless they are told otherwise.
+    #[error(
+        "cannot make the cgroup {}: cgroup2 is mounted read-only here; mount it read-write (mount -o \
+         remount,bind,rw {}; a container needs the host's: -v /sys/fs/cgroup:/sys/fs/cgroup:rw)",
+        path.display(), mount.display()
+    )]
+    ReadOnly {
+        /// The directory.
+        path: PathBuf,
+        /// Where cgroup2 is mounted.
+        mount: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Root without the capability that makes it write anywhere.
+    #[error(
+        "cannot make the cgroup {}: root needs CAP_DAC_OVERRIDE for that, which is missing here; grant it, or run in a \
+         cgroup that is delegated to you",
+        path.display()
+    )]
+    NoOverride {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A cgroup could not be made.
     #[error("cannot make the cgroup {}: run as root, or in a cgroup that is delegated to you", path.display())]
     Create {
@@ -61,6 +93,24 @@ pub enum CgroupError {
     },
 }
 
+impl CgroupError {
+    /// Why the cgroup `path` could not be made, told apart by what helps.
+    fn not_made(path: PathBuf, source: io::Error) -> Self {
+        let is_root = nix::unistd::geteuid().is_root();
+        match source.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => {
+                let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+                let mount = cgroup2_mount(&mountinfo).map_or("/sys/fs/cgroup".into(), |(_, mount)| mount);
+                Self::ReadOnly { path, mount, source }
+            }
+            io::ErrorKind::PermissionDenied if is_root && !holds(Capability::CAP_DAC_OVERRIDE) => {
+                Self::NoOverride { path, source }
+            }
+            _ => Self::Create { path, source },
+        }
+    }
+}
+
 /// The cgroups of one run, removed when this is dropped, or by the next start if this process is killed.
 pub struct RunCgroups {
     caller: PathBuf,
@@ -79,7 +129,7 @@ impl RunCgroups {
         sweep(&caller);
         let root = caller.join(format!("{PREFIX}{}", std::process::id()));
         let make = |path: PathBuf| {
-            fs::create_dir(&path).map_err(|source| CgroupError::Create { path: path.clone(), source })?;
+            fs::create_dir(&path).map_err(|source| CgroupError::not_made(path.clone(), source))?;
             File::open(&path).map_err(|source| CgroupError::Io { path, source })
         };
         let root_dir = make(root.clone())?;
@@ -171,6 +221,13 @@ pub fn own_cgroup() -> Result<PathBuf, CgroupError> {
         .filter(|relative| !relative.starts_with(".."))
         .ok_or_else(|| CgroupError::Hidden { path: path.to_owned(), mount: mount.clone() })?;
     Ok(mount.join(relative))
+}
+
+/// Whether only `CAP_DAC_OVERRIDE` would let root make cgroups where this process is.
+pub fn needs_override() -> bool {
+    nix::unistd::geteuid().is_root()
+        && !holds(Capability::CAP_DAC_OVERRIDE)
+        && own_cgroup().is_ok_and(|own| eaccess(&own, AccessFlags::W_OK) == Err(nix::errno::Errno::EACCES))
 }
 
 fn read(path: &str) -> Result<String, CgroupError> {

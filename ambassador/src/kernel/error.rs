@@ -8,7 +8,7 @@ use std::io;
 pub enum KernelError {
     /// A capability is missing.
     #[error(
-        "ambassador needs {capabilities} to load its kernel programs: run it with sudo, or grant them \
+        "loading the kernel programs needs {capabilities}: run ambassador with sudo, or grant what is missing \
          (setcap, AmbientCapabilities=, or securityContext.capabilities)"
     )]
     MissingCapability {

@@ -20,6 +20,7 @@ use crate::{
         stage::{Outcome, Serve, name_of},
     },
     policy::{
+        breaker::CallOutcome,
         classify::{AttemptOutcome, Written},
         retry::is_due,
     },
@@ -111,8 +112,9 @@ impl Measured {
         }
         let status = response.status();
         let outcome = response_outcome(response);
-        if self.permits.is_probe() {
-            // A half-open breaker must not wait for the end of a stream that may last for hours.
+        if self.permits.is_probe() || self.fails_for_retry(outcome) {
+            // A half-open breaker must not wait for the end of a stream that may last for hours; and whether there is
+            // to be another attempt depends on what this one makes of the breaker.
             let permits = std::mem::take(&mut self.permits);
             let endpoint = self.plan.trail.endpoint().unwrap_or(self.endpoint);
             let now = Instant::now();
@@ -145,6 +147,14 @@ impl Measured {
                 self.finish(status.or(end.status), cut, Some(error.into()), end.at);
             }
         }));
+    }
+
+    /// The reply is a failure, and one for which the route asks for another attempt.
+    fn fails_for_retry(&self, outcome: AttemptOutcome) -> bool {
+        let route = self.plan.route();
+        outcome.call_outcome() == Some(CallOutcome::Failure)
+            && route.mode.decides()
+            && is_due(&route.retry, outcome, true)
     }
 
     /// The reply failed when the program had its head; `outcome` is what the same would have been before.

@@ -155,10 +155,29 @@ async fn an_endpoint_that_failed_is_avoided_and_named() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_the_breaker_refuses_is_no_success() {
     let breaker = BreakerPolicy { consecutive_failures: Some(1), ..BreakerPolicy::default() };
-    let route = Route { retry: retrying(1), breaker: Some(breaker), ..Route::default() };
-    let world = World::new(route, [Play::Status(503)]);
-    assert!(matches!(world.send(GET, "").await, Err(ProxyError::CircuitOpen { .. })));
+    let route = Route { retry: retrying(1), breaker: Some(breaker.clone()), ..Route::default() };
+    let world = World::new(route.clone(), [Play::Reset]);
+    assert!(matches!(world.send(GET, "").await, Err(ProxyError::Disconnected { .. })));
     assert_eq!(world.retries(), [RetryOutcome::CircuitOpen]);
+    // It opens while the retry waits.
+    let breaker = BreakerPolicy { consecutive_failures: Some(2), ..breaker };
+    let world = World::new(Route { breaker: Some(breaker), ..route }, [Play::Status(503), Play::Status(503)]);
+    let post = GET.replace("GET", "POST");
+    let (refused, reply) = tokio::join!(world.send(GET, ""), world.send(&post, ""));
+    assert!(matches!(refused, Err(ProxyError::CircuitOpen { .. })));
+    assert_eq!(reply.expect("the origin's").status(), Some(503));
+    assert_eq!(world.retries(), [RetryOutcome::CircuitOpen]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_opens_the_breaker_is_passed_on() {
+    let breaker = BreakerPolicy { consecutive_failures: Some(3), ..BreakerPolicy::default() };
+    let route = Route { retry: retrying(5), breaker: Some(breaker), ..Route::default() };
+    let world = World::new(route, [Play::Status(503), Play::Status(502), Play::Status(504)]);
+    let reply = world.send(GET, "").await.expect("the origin's last reply");
+    assert_eq!(reply.status(), Some(504));
+    assert_eq!(&reply.body.collect().await.expect("its body").to_bytes()[..], b"x");
+    assert!(matches!(world.send(GET, "").await, Err(ProxyError::CircuitOpen { .. })));
 }
 
 #[tokio::test(start_paused = true)]

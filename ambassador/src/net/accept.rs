@@ -6,27 +6,27 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 
 use super::exhaustion;
 
-/// Accepts from `listener` for ever, handing each connection, its other end's address and its permit to `serve`.
+/// Accepts from `listener` for ever, handing each connection, its other end's address and its `place` to `serve`.
 ///
-/// While there is no permit, one connection per listener waits for it and the others in the kernel's backlog, instead
-/// of being accepted and then failed. A listener that nobody connects to must hold none: with few permits and many
+/// While there is no place, one connection per listener waits for it and the others in the kernel's backlog, instead
+/// of being accepted and then failed. A listener that nobody connects to must hold none: with few places and many
 /// listeners, none would be left for those that somebody does.
-pub async fn accept(
+pub async fn accept<P: Future<Output = Option<OwnedSemaphorePermit>>>(
     listener: Arc<TcpListener>,
-    permits: Arc<Semaphore>,
+    place: impl Fn() -> P,
     serve: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-                serve(stream, peer, permit);
+                let Some(place) = place().await else { return };
+                serve(stream, peer, place);
             }
             Err(error) if exhaustion::is(&error) => {
                 tracing::warn!(%error, "cannot accept: new connections wait");
@@ -49,7 +49,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
+    use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
     use crate::net::copy::reset_on_close;
@@ -80,7 +80,12 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
             addresses.push(listener.local_addr().expect("address"));
             let served = served.clone();
-            tokio::spawn(accept(Arc::new(listener), Arc::clone(&permits), move |stream, _, permit| {
+            let permits = Arc::clone(&permits);
+            let place = move || {
+                let permits = Arc::clone(&permits);
+                async move { permits.acquire_owned().await.ok() }
+            };
+            tokio::spawn(accept(Arc::new(listener), place, move |stream, _, permit| {
                 served.send((stream, permit)).expect("the test waits");
             }));
         }

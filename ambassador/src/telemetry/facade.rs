@@ -118,6 +118,15 @@ impl Telemetry {
         }))
     }
 
+    /// Counts an intercepted connection as waiting for a place until the returned value is dropped.
+    pub fn waiting_connection(&self) -> ActiveConnection {
+        ActiveConnection(self.live().map(|live| {
+            let waiting = &live.metrics.connections_waiting;
+            waiting.inc();
+            waiting.clone()
+        }))
+    }
+
     /// Counts what connections of `protocol` carry, where requests do not tell it.
     pub fn wire_bytes(&self, protocol: Protocol) -> WireBytes {
         WireBytes(self.live().map(|live| live.metrics.tcp_bytes(protocol).clone()))
@@ -219,9 +228,9 @@ impl WireBytes {
     }
 }
 
-/// An open intercepted connection in `ambassador_connections_active`.
+/// An intercepted connection in `ambassador_connections_active` or `…_waiting`.
 #[derive(Debug)]
-#[must_use = "the connection counts as closed when this is dropped"]
+#[must_use = "the connection counts until this is dropped"]
 pub struct ActiveConnection(Option<IntGauge>);
 
 impl Drop for ActiveConnection {

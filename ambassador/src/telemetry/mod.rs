@@ -26,7 +26,7 @@ mod process;
 pub mod readiness;
 mod recorder;
 mod registry;
-mod safe_json;
+pub(crate) mod safe_json;
 pub mod scrape;
 pub mod shadow;
 mod shards;

@@ -45,6 +45,10 @@ pub(crate) const TIMEOUTS: Name = name(
 );
 pub(crate) const CONNECTIONS_ACTIVE: Name =
     name("ambassador_connections_active", "Intercepted connections that are open now.");
+pub(crate) const CONNECTIONS_WAITING: Name = name(
+    "ambassador_connections_waiting",
+    "Intercepted connections that wait until the limit of open files has room for them; of each listener the first one.",
+);
 pub(crate) const CONNECTIONS: Name =
     name("ambassador_connections_total", "Intercepted connections accepted, by detected protocol.");
 pub(crate) const CONNECT_FAILURES: Name =

@@ -54,6 +54,7 @@ pub(crate) struct Metrics {
     retry_given_up: Vec<IntCounter>,
     connections: Vec<IntCounter>,
     connections_active: Vec<IntGauge>,
+    pub(crate) connections_waiting: IntGauge,
     tcp_bytes: Vec<[IntCounter; 2]>,
     /// What HTTP/1 requests carried, by [`Direction`], and how much of that `tcp_bytes` has.
     http1_bytes: Shards<2>,
@@ -130,6 +131,7 @@ impl Metrics {
                 .iter()
                 .map(|p| connections_active.with_label_values(&[p.as_str()]))
                 .collect(),
+            connections_waiting: plain_gauge(&registry, names::CONNECTIONS_WAITING)?,
             tcp_bytes: Protocol::ALL.iter().map(bytes_of).collect(),
             http1_bytes: Shards::default(),
             http1_bytes_told: Mutex::default(),

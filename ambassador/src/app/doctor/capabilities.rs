@@ -4,7 +4,10 @@
 use caps::Capability;
 
 use super::{Finding, Group, Status};
-use crate::{host::privileges::holds, kernel};
+use crate::{
+    host::{cgroup, privileges::holds},
+    kernel,
+};
 
 /// A finding for each.
 pub(super) fn all() -> impl Iterator<Item = Finding> {
@@ -18,6 +21,9 @@ pub(super) fn all() -> impl Iterator<Item = Finding> {
         };
         if held {
             Finding::ok(Group::Capabilities, name, *purpose)
+        } else if *capability == Capability::CAP_DAC_OVERRIDE && cgroup::needs_override() {
+            let found = format!("missing: {purpose}, where this process is");
+            Finding::lacks(Group::Capabilities, name, Status::Broken, found, OVERRIDE)
         } else {
             Finding::lacks(Group::Capabilities, name, *missing, format!("missing: {purpose}"), hint)
         }
@@ -82,5 +88,6 @@ const CAPABILITIES: [(Capability, &str, Status, &str, &str); 10] = [
 
 const GRANT: &str =
     "run it with sudo, or grant it (setcap, AmbientCapabilities=, securityContext.capabilities)";
+pub(super) const OVERRIDE: &str = "grant it, or run in a cgroup that is delegated to you";
 const OTHER_USER: &str = "running CMD as another user (--user, sudo)";
 const NO_OTHER_USER: &str = "nothing, unless you use --user";

@@ -38,7 +38,8 @@ fn programs(blocked: Option<&'static str>) -> Vec<Finding> {
         Ok(tried) => tried.into_iter().map(|(name, loaded)| program(name, loaded)).collect(),
         Err(error) => {
             let mut findings: Vec<Finding> = skipped("the kernel object");
-            findings.insert(0, Finding::failed(Group::Programs, "object", Status::Broken, error, NO_BPF));
+            let hint = remedy(&error, NO_BPF);
+            findings.insert(0, Finding::failed(Group::Programs, "object", Status::Broken, error, hint));
             findings
         }
     }
@@ -51,11 +52,24 @@ fn program(name: &'static str, loaded: Result<(), KernelError>) -> Finding {
         Err(error) if name == kernel::FILTER => {
             Finding::failed(Group::Programs, name, Status::Degraded, error, NO_FILTER)
         }
-        Err(error) => Finding::failed(Group::Programs, name, Status::Broken, error, NO_BPF),
+        Err(error) => {
+            let hint = remedy(&error, NO_BPF);
+            Finding::failed(Group::Programs, name, Status::Broken, error, hint)
+        }
+    }
+}
+
+/// What to do about `error`: `otherwise`, unless it is of a kind that something else helps against.
+fn remedy(error: &KernelError, otherwise: &'static str) -> &'static str {
+    match error {
+        KernelError::UserNamespace { .. } => OUTSIDE,
+        _ => otherwise,
     }
 }
 
 const NO_BPF: &str = "if bpf(2) is forbidden here (lockdown, a container's seccomp profile, a security module), allow \
                       it; else please report this with the output of `AMBASSADOR_LOG=debug ambassador run -- true`";
+const OUTSIDE: &str =
+    "run it outside of the user namespace, as root of the machine (a rootful container, or sudo)";
 const NO_FILTER: &str = "connect() will succeed before its destination has answered; a kernel from 6.1 on has all that \
                          the filter needs";

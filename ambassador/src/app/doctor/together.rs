@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use super::{Finding, Group, Status};
+use super::{Finding, Group, Status, remedy};
 use crate::{
     app::{interception::Interception, proxy::Proxy, run::AppError, self_test::SelfTest},
     config::settings::Intercept,
-    host::{cgroup::RunCgroups, privileges},
+    host::{
+        cgroup::{CgroupError, RunCgroups},
+        privileges,
+    },
     kernel,
     net::{
         probe::{SENTINEL_V4, SENTINEL_V6},
@@ -60,10 +63,20 @@ type Failure = (&'static str, AppError, &'static str);
 /// What holds is noted; the first thing that does not ends the attempt.
 fn attempt(findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let open_files = privileges::raise_open_files();
-    let mut cgroups = RunCgroups::create().map_err(|error| ("cgroup", error.into(), CGROUP))?;
+    let mut cgroups = RunCgroups::create().map_err(|error| {
+        let hint = match error {
+            CgroupError::ReadOnly { .. } => WRITABLE,
+            CgroupError::NoOverride { .. } => super::capabilities::OVERRIDE,
+            _ => CGROUP,
+        };
+        ("cgroup", error.into(), hint)
+    })?;
     findings.push(Finding::ok(Group::Interception, "cgroup", "one can be made below this process's"));
 
-    let failed = |error| ("attach", error, ATTACH);
+    let failed = |error| {
+        let hint = if let AppError::Kernel(error) = &error { remedy(error, ATTACH) } else { ATTACH };
+        ("attach", error, hint)
+    };
     let intercept = Intercept::default();
     let prepared = Interception::prepare(&mut cgroups, &intercept, &[], ConnectMode::Truthful, 1);
     let mut interception = prepared.map_err(failed)?;
@@ -117,6 +130,8 @@ fn ask(self_test: &SelfTest, findings: &mut Vec<Finding>) -> Result<(), AppError
 
 const CGROUP: &str =
     "run it as root, or let root give you the cgroup that you are in (chown -R, Delegate=yes)";
+const WRITABLE: &str = "mount -o remount,bind,rw, and the place that is named here; in a container, share the host's (--cgroupns host -v \
+                        /sys/fs/cgroup:/sys/fs/cgroup:rw)";
 const ATTACH: &str = "if listeners cannot be opened: ip link set lo up; else please report this";
 const SELF_TEST: &str = "does a firewall drop packets on `lo`, to 127.77.0.0/24 or ::1? Does another agent redirect \
                          connections of this cgroup?";

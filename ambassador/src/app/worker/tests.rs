@@ -54,7 +54,7 @@ fn worker(listeners: Vec<TcpListener>) -> (Worker, Told, Arc<Readiness>, watch::
         holding: None,
         context: Arc::new(context),
         heartbeat: Arc::clone(&heartbeat),
-        permits: Arc::new(Semaphore::new(1)),
+        places: Arc::new(Places::new(1, Telemetry::silent())),
         kept: 0,
         stop,
     };

@@ -83,6 +83,9 @@ fn what_mode_shadow_did_not_do_is_in_both_forms() {
     let text = lines(Format::Text(Colour::Never), &[watched.clone().into()]);
     let want = "  would refuse (circuit_open)  would retry (503)  would end (timeout_per_try)  curl[123]\n";
     assert!(text.ends_with(want), "{text}");
+    watched.given_up = Some(GivenUpReason::CircuitOpen);
+    let text = lines(Format::Text(Colour::Never), &[watched.clone().into()]);
+    assert!(text.contains("  would not retry (circuit_open)  would refuse (circuit_open)  "), "{text}");
     let json: serde_json::Value = serde_json::from_str(&lines(Format::Json, &[watched.into()])).unwrap();
     assert_eq!(json["shadow"], serde_json::json!(["circuit_open", "retry", "timeout_per_try"]));
     assert!(!lines(Format::Json, &[rescued().into()]).contains("shadow"));

@@ -58,7 +58,7 @@ pub(super) fn request(request: &RequestFinished<'_>, colour: Colour) -> String {
     if request.attempts > 1 {
         line.push(&attempts(request), 0);
     }
-    line.push_given_up(request.given_up);
+    line.push_given_up(request.given_up, request.shadow);
     line.push_shadow(request.shadow, request.retry_reason);
     line.finish(&request.caller)
 }
@@ -83,7 +83,7 @@ pub(super) fn flow(flow: &FlowFinished<'_>, colour: Colour) -> String {
     if flow.attempts > 1 {
         line.push(&format!("{} dials", flow.attempts), 0);
     }
-    line.push_given_up(flow.given_up);
+    line.push_given_up(flow.given_up, flow.shadow);
     line.push_shadow(flow.shadow, None);
     line.finish(&flow.caller)
 }
@@ -151,10 +151,11 @@ impl Columns {
         let _ = write!(self.line, "  {}{:padding$}", self.colour.paint(paint, text), "");
     }
 
-    /// Why there was no further attempt that the route asks for.
-    fn push_given_up(&mut self, reason: Option<GivenUpReason>) {
+    /// Why there was no further attempt that the route asks for; in mode shadow, why there would have been none.
+    fn push_given_up(&mut self, reason: Option<GivenUpReason>, shadow: Shadowed) {
+        let words = if shadow.is_empty() { "not retried" } else { "would not retry" };
         if let Some(reason) = reason {
-            self.push(&format!("not retried ({reason})"), 0);
+            self.push(&format!("{words} ({reason})"), 0);
         }
     }
 
