@@ -123,7 +123,7 @@ fn explain_as_json_holds_the_same() {
     assert_eq!((exit, answer["route"].as_str()), (code(0), Some("payments")));
     assert_eq!(answer["upstream"]["name"], "payments");
     let attempts = answer["settings"].as_array().unwrap().iter().find(|it| it["field"] == "retry.attempts");
-    assert_eq!(attempts.unwrap()["origin"], "ambassador.yaml:42:17");
+    assert_eq!(attempts.unwrap()["origin"], "ambassador.yaml:44:17");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::policy::mode::Mode;
 use crate::policy::route::{ConnectMode, OnProxyDown};
 
 use super::node::At;
-use super::scalar::{Count, Limit, Port, Positive, Span};
+use super::scalar::{Limit, Port};
 use super::settings::LogFormat;
 use super::shape::{Filled, shape};
 use super::text::{App, Host, Method, Name};
@@ -174,27 +174,9 @@ shape! {
         /// Where it is; absent: the address that the program dialled.
         "endpoints" => endpoints: Filled<RawEndpoint>;
         /// Limits of what is under way at once, over all routes to it.
-        "connectionPool" => pool: RawPool;
+        "connectionPool" => limits: RawLimits;
         /// Its circuit breaker, shared by all routes to it.
         "circuitBreaker" => breaker: RawBreaker;
-    }
-}
-
-shape! {
-    /// Limits of an upstream, and its idle connections.
-    pub(crate) struct RawPool as "connectionPool" {
-        /// Open connections.
-        "maxConnections" => max_connections: Positive;
-        /// Requests that wait for a place.
-        "maxPendingRequests" => max_pending: Count;
-        /// Requests under way.
-        "maxRequests" => max_requests: Positive;
-        /// Retries under way.
-        "maxRetries" => max_retries: Count;
-        /// How long a request may wait for a place. Default: it is refused at once.
-        "maxWait" => max_wait: Limit;
-        /// How long an idle connection is kept for other connections of the program. Default: 1m30s.
-        "idleTimeout" => idle_timeout: Span;
     }
 }
 

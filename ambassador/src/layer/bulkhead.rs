@@ -4,9 +4,9 @@
 //! A place is held until the reply's body has ended. When all are taken the request is refused at once, or waits as
 //! long as `connectionPool.maxWait` says if `maxPendingRequests` allows.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     message::{
@@ -15,9 +15,8 @@ use crate::{
         plan::Plan,
         stage::{Outcome, Serve, name_of},
     },
-    policy::bulkhead::Permit,
+    policy::bulkhead::{Bulkhead, Permit},
     telemetry::labels::{RejectReason, ShadowDecision},
-    upstream::state::Limits,
 };
 
 /// Admits as many requests as `connectionPool` allows.
@@ -59,36 +58,13 @@ impl<S: Serve> Serve for BulkheadStage<S> {
     }
 }
 
-/// How long a request waits where `maxPendingRequests` lets it but `maxWait` does not say how long.
-const MAX_WAIT: Duration = Duration::from_secs(30);
-
-/// A place among `maxRequests`; whoever has waited longest is woken when it is given up.
-struct Place {
-    permit: Option<Permit>,
-    freed: Arc<Notify>,
-}
-
-impl Place {
-    fn take(bulkhead: &Limits) -> Option<Self> {
-        let permit = bulkhead.requests.try_enter()?;
-        Some(Self { permit: Some(permit), freed: Arc::clone(&bulkhead.freed) })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        drop(self.permit.take());
-        self.freed.notify_one();
-    }
-}
-
 /// A place within each limit of the route of `plan`.
-async fn places(plan: &Plan) -> Result<Vec<Place>, ProxyError> {
+async fn places(plan: &Plan) -> Result<Vec<Permit>, ProxyError> {
     let mut places = Vec::new();
     for bulkhead in &plan.state.bulkheads {
         if plan.route().mode.acts() {
             places.push(enter(bulkhead).await?);
-        } else if let Some(place) = Place::take(bulkhead) {
+        } else if let Some(place) = bulkhead.requests.try_enter() {
             places.push(place);
         } else {
             plan.trail.shadow.add(ShadowDecision::Overflow);
@@ -98,25 +74,14 @@ async fn places(plan: &Plan) -> Result<Vec<Place>, ProxyError> {
     Ok(places)
 }
 
-async fn enter(bulkhead: &Limits) -> Result<Place, ProxyError> {
+async fn enter(bulkhead: &Bulkhead) -> Result<Permit, ProxyError> {
     let full = || ProxyError::Overflow { limit: "maxRequests" };
-    if let Some(place) = Place::take(bulkhead) {
+    if let Some(place) = bulkhead.requests.try_enter() {
         return Ok(place);
     }
-    let unbounded = bulkhead.pending.limit().map(|_| MAX_WAIT);
-    let limit = bulkhead.max_wait.or(unbounded).ok_or_else(full)?;
+    let limit = bulkhead.patience().ok_or_else(full)?;
     let Some(_pending) = bulkhead.pending.try_enter() else {
         return Err(ProxyError::Overflow { limit: "maxPendingRequests" });
     };
-    let wait = async {
-        loop {
-            let freed = bulkhead.freed.notified();
-            // Between the last look and here a place may have come free.
-            if let Some(place) = Place::take(bulkhead) {
-                return place;
-            }
-            freed.await;
-        }
-    };
-    timeout(limit, wait).await.map_err(|_| full())
+    timeout(limit, bulkhead.requests.enter()).await.map_err(|_| full())
 }

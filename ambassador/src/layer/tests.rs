@@ -92,6 +92,7 @@ fn request(wire: &str, body: &'static str) -> Box<Request> {
         sockets: Arc::new(LocalSockets),
         dialer: Dialer::unmarked(),
         verdicts: None,
+        ahead: crate::message::ahead::Ahead::default(),
         program: Arc::new(presence::untold()),
     };
     let head = head::RequestHead::parse(wire.as_bytes()).expect("a head").expect("whole");

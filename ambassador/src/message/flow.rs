@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
+use super::ahead::Ahead;
 use crate::net::{
     dial::{DialError, DialFailure, Dialer, Sockets, use_here},
     orig_dst::App,
@@ -36,6 +37,8 @@ pub struct Flow {
     pub dialer: Dialer,
     /// Who wants to know which destinations accept; `None` if connects are never held.
     pub verdicts: Option<Arc<dyn Verdicts>>,
+    /// The places of the connection that is dialled ahead for it.
+    pub ahead: Ahead,
     /// The program's end.
     pub program: Arc<Presence>,
 }

@@ -4,6 +4,7 @@
 //! Layers read labels and set where and how long to try; heads and bodies pass through untouched. A request's head
 //! is cheap to clone, because an attempt that failed is followed by another.
 
+pub mod ahead;
 pub mod flow;
 pub mod plan;
 pub mod stage;

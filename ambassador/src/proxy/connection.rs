@@ -4,7 +4,9 @@
 //! The dial to the original destination begins at once and races the program's first bytes, so that no protocol waits
 //! for detection. Nothing is guessed: a connection whose destination the kernel does not know is reset.
 
-use std::{cell::RefCell, collections::HashMap, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell, collections::HashMap, io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration,
+};
 
 use foldhash::fast::RandomState;
 use futures_util::FutureExt;
@@ -22,12 +24,12 @@ use super::{
 };
 use crate::{
     kernel::detach_filter,
-    message::flow::Flow,
+    message::{ahead::Places, flow::Flow},
     net::{
         accept::is_reset,
         copy::{ResetUnlessDone, reset_on_close},
         detect::{Detected, Spare, detect},
-        dial::Sockets,
+        dial::{DialError, DialFailure, Sockets},
         syn::Claim,
     },
     policy::{facts::L7Facts, matcher::Protocol, route::ByDestination},
@@ -35,7 +37,7 @@ use crate::{
         event::{ConnectLied, Destination, MissingDestination},
         labels::RejectReason,
     },
-    upstream::{connection::Key, pool, state::RouteState},
+    upstream::{connection::Key, places, pool, state::RouteState},
 };
 
 /// Serves one connection of `peer` that was accepted at `listener` to its end. The listener has told the kernel not to
@@ -92,6 +94,29 @@ struct Prospect {
     denied: bool,
 }
 
+impl Prospect {
+    /// The state of its route, if that allows only so many connections.
+    fn limited(&self) -> Option<&Arc<RouteState>> {
+        let acts = |state: &&Arc<RouteState>| state.route.mode.acts();
+        self.decided.as_ref().filter(acts).filter(|state| places::are_limited(&state.bulkheads))
+    }
+
+    /// How long the program's first bytes are awaited where no connection may be opened for it.
+    fn patience(&self, learnt: Option<Protocol>) -> Duration {
+        match (self.limited(), learnt) {
+            // Programs open connections ahead of their requests.
+            (Some(_), Some(Protocol::Http1 | Protocol::Http2)) => self.patience.max(SILENCE),
+            (Some(_), _) => self.patience.max(LEARNT_PATIENCE),
+            (None, _) => self.patience,
+        }
+    }
+}
+
+/// What is said of a dial that had no place among `maxConnections`; only its places tell why.
+fn not_dialled(dst: SocketAddr) -> DialError {
+    DialError { dst, failure: DialFailure::Local, source: io::ErrorKind::QuotaExceeded.into() }
+}
+
 impl Connection {
     async fn serve(self, claim: Option<Claim>) {
         // Each part is boxed and gone when it is over: an idle flow keeps room only for what it waits in.
@@ -108,7 +133,8 @@ impl Connection {
         let unfinished = ResetUnlessDone::new(&self.client);
         let prospect = self.prospect();
         let spare = self.spare(&prospect, claim).await;
-        let detected = detect(&self.client, spare, prospect.declared, prospect.patience).await;
+        let patience = prospect.patience(learnt((self.flow.netns_cookie, self.flow.original_dst)));
+        let detected = detect(&self.client, spare, prospect.declared, patience).await;
         unfinished.done();
         let detected = detected.ok()?;
         learn((self.flow.netns_cookie, self.flow.original_dst), detected.protocol);
@@ -155,10 +181,14 @@ impl Connection {
         }
         if let Some(claim) = claim.filter(|_| target == flow.original_dst) {
             return Spare::Dialling(Box::pin(async move {
-                match claim.finish().await {
-                    Some(dialled) => dialled,
-                    None => flow.dial(target, limit).await,
+                let (stream, places) = match claim.finish().await {
+                    Some(dialled) => dialled?,
+                    None => return flow.dial(target, limit).await,
+                };
+                if !places.is_empty() {
+                    flow.ahead.put(Places::Given(places, Instant::now()));
                 }
+                Ok(stream)
             }));
         }
         if prospect.denied || prospect.decided.as_ref().is_some_and(|state| !state.is_closed()) {
@@ -176,7 +206,17 @@ impl Connection {
             return Spare::NotDialled;
         }
         let lied = self.lie(target);
-        Spare::Dialling(Box::pin(async move { flow.dial(target, limit).await.inspect_err(|_| lied()) }))
+        let limited = prospect.limited().map(Arc::clone);
+        Spare::Dialling(Box::pin(async move {
+            if let Some(state) = limited {
+                let Ok(places) = places::enter(&state.bulkheads).await else {
+                    flow.ahead.put(Places::Refused);
+                    return Err(not_dialled(target));
+                };
+                flow.ahead.put(Places::Given(places, Instant::now()));
+            }
+            flow.dial(target, limit).await.inspect_err(|_| lied())
+        }))
     }
 
     /// Says that `connect()` had succeeded in vain, if it should not have.

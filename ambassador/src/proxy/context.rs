@@ -17,6 +17,7 @@ use super::{sentinel::Sentinel, stack};
 use crate::{
     message::{
         Stack,
+        ahead::Ahead,
         flow::{Flow, FlowId},
     },
     net::{
@@ -111,6 +112,7 @@ impl Context {
             netns_cookie: origin.netns_cookie,
             sockets,
             dialer: self.dialer.clone(),
+            ahead: Ahead::default(),
             verdicts: verdicts.clone(),
             program: Arc::new(Presence::new(key, origin.socket_cookie, verdicts)),
         }

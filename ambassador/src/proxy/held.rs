@@ -201,7 +201,14 @@ impl Held {
             self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
             return None;
         }
-        let promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
+        // Where all connections are open that its route allows, the destination is known to accept; whose turn it is, the
+        // flow that is accepted waits to hear.
+        let Some(places) = prospect.places() else {
+            let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+            self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
+            return None;
+        };
+        let mut promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
             Ok(promise) => promise,
             Err(HoldError::Already) => return None,
             Err(HoldError::Full) => {
@@ -211,6 +218,7 @@ impl Held {
                 return None;
             }
         };
+        promise.take_places(places);
         let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
         let (this, answers) = (Arc::clone(self), Arc::clone(&ground.answers));
         let mut served: BoxFuture<'static, ()> = Box::pin(async move {

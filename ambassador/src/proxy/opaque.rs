@@ -15,7 +15,7 @@ use tokio::{
 use super::{context::Context, flow_line::FlowLine, tls::Hello};
 use crate::{
     clock,
-    message::{facts, flow::Flow},
+    message::{ahead::Places, facts, flow::Flow},
     net::{
         copy::{Watch as _, relay_watched, reset_on_close},
         detect::{Detected, Spare},
@@ -33,7 +33,7 @@ use crate::{
         labels::{Enforcement, ErrorType, GivenUpReason, RejectReason, RetryOutcome, ShadowDecision},
         shadow::Shadowed,
     },
-    upstream::{admission::Asker, state::RouteState},
+    upstream::{admission::Asker, places, state::RouteState},
 };
 
 /// A flow to be relayed as bytes.
@@ -75,12 +75,12 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
     };
     let _active = context.telemetry.connection(finished.protocol);
     let mut line = FlowLine::new(finished, arrived, Arc::clone(&flow.program), context.telemetry.clone());
-    let permits: Option<Vec<_>> =
-        state.bulkheads.iter().map(|limits| limits.connections.try_enter()).collect();
+    let Detected { mut spare, from_client, upstream_reset, .. } = detected;
+    let places = if denied { None } else { enter(flow, state, &mut spare).await };
     let refused = if denied {
         Some((RejectReason::Denied, ErrorType::Denied))
     } else {
-        permits.is_none().then_some((RejectReason::Overflow, ErrorType::Overflow))
+        places.is_none().then_some((RejectReason::Overflow, ErrorType::Overflow))
     };
     let mut dialling = Dialling {
         flow,
@@ -99,7 +99,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
                 dialling.shadow.add(if denied { ShadowDecision::Denied } else { ShadowDecision::Overflow });
                 state.would_reject(reason);
             }
-            Box::pin(dialling.connect(detected.spare, dialled)).await
+            Box::pin(dialling.connect(spare, dialled)).await
         }
     };
     line.finished.attempts = dialling.attempts;
@@ -107,7 +107,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
     line.finished.shadow = dialling.shadow;
     line.finished.destination.endpoint = dialling.endpoint;
     match connected {
-        Ok((upstream, endpoint)) if detected.upstream_reset => {
+        Ok((upstream, endpoint)) if upstream_reset => {
             line.finished.destination.endpoint = endpoint;
             drop(upstream);
             reset_on_close(&client);
@@ -118,7 +118,7 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
             line.finished.destination.endpoint = endpoint;
             line.finished.rescued = line.finished.attempts > 1;
             let idle = state.route.idle_limit();
-            let first = detected.from_client.freeze();
+            let first = from_client.freeze();
             line.client_sent(&first);
             let relayed =
                 relay_watched(client, upstream, first, Bytes::new(), idle, &flow.program, &mut line).await;
@@ -130,6 +130,34 @@ pub async fn serve(client: TcpStream, detected: Detected, opaque: OpaqueFlow<'_>
             line.end(Some(error));
         }
     }
+}
+
+/// Places among `maxConnections` for a flow, for as long as it lives: those that its `spare` has, or others as soon as
+/// there are some. `None` if there are none in time.
+async fn enter(flow: &Flow, state: &RouteState, spare: &mut Spare) -> Option<Vec<Permit>> {
+    let limits = &state.bulkheads;
+    if !state.route.mode.acts() || !places::are_limited(limits) {
+        return places::try_enter(limits);
+    }
+    let mut ahead = flow.ahead.take();
+    if let (Places::None, Spare::Dialling(_)) = (&ahead, &spare) {
+        // It may be waiting for places.
+        if let Some(dialled) = std::mem::replace(spare, Spare::NotDialled).finish().await {
+            *spare = Spare::Dialled(dialled);
+        }
+        ahead = flow.ahead.take();
+    }
+    match ahead {
+        Places::Given(places, _) if places::fit(&places, limits) => return Some(places),
+        Places::Refused => return None,
+        Places::Given(..) | Places::None => {}
+    }
+    if let Some(places) = places::try_enter(limits) {
+        return Some(places);
+    }
+    // What was dialled ahead must not be open while its flow waits for a place.
+    *spare = Spare::NotDialled;
+    places::enter(limits).await.ok()
 }
 
 /// The dials of one flow.

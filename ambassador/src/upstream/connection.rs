@@ -81,6 +81,11 @@ impl Connection {
         self.idle_limit = Duration::MAX;
     }
 
+    /// Whether it is to be closed once it is idle, because somebody waits for its place.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.held_open && self.places.iter().any(Permit::is_awaited)
+    }
+
     /// It is still open, and may still be used; `careful` says whether the kernel is asked.
     pub(super) fn is_usable(&self, now: Instant, careful: AskKernel) -> bool {
         let idle = now.saturating_duration_since(self.idle_since);

@@ -11,13 +11,14 @@ use tokio::{net::TcpStream, time::Instant};
 
 use super::{
     connection::{Connection, Key},
-    http1, http2,
+    http1, http2, places,
     pool::{self, Spare},
 };
 use crate::{
     http1::{head, wire::AskKernel},
     message::{
         AttemptInfo, Request, RequestHead, Response, Reuse,
+        ahead::Places,
         error::ProxyError,
         stage::{Outcome, Reply, Serve},
     },
@@ -86,48 +87,68 @@ async fn checkout(request: &Request) -> Result<(Box<Connection>, Option<Duration
         shared.keep_no_longer_than(request.keep_idle);
         return Ok((shared, None));
     }
-    let started = Instant::now();
-    let (stream, places) = open(request, spare).await?;
+    let Opened { stream, places, since } = open(request, spare).await?;
     let mut fresh = Connection::new(stream, key, flow.id, request.keep_idle, places);
     fresh.unshared |= is_bound;
     let plan = request.plan.as_ref().filter(|plan| !plan.host_mismatch);
     let upstream = plan.and_then(|plan| plan.route().upstream.as_ref());
     fresh.upstream = upstream.map(|upstream| Arc::clone(&upstream.name));
-    Ok((fresh, Some(started.elapsed())))
+    Ok((fresh, Some(since.elapsed())))
 }
 
 /// Whether `connection` counts among `maxConnections` where a new one for `request` would.
 fn counts_for(request: &Request, connection: &Connection) -> bool {
-    let places = &connection.places;
     let limits = request.plan.as_ref().map_or(&[][..], |plan| &plan.state.bulkheads);
-    let limits = || limits.iter().map(|limits| &limits.connections).filter(|gate| gate.limit().is_some());
-    limits().all(|gate| places.iter().any(|place| place.is_in(gate)))
-        && places.iter().all(|place| !place.is_limited() || limits().any(|gate| place.is_in(gate)))
+    places::fit(&connection.places, limits)
 }
 
-/// Opens a connection, or takes `spare`, if `maxConnections` has a place for it; the place is the connection's for as
-/// long as it is open.
-pub(super) async fn open(
-    request: &Request,
-    spare: Option<Spare>,
-) -> Result<(TcpStream, Vec<Permit>), ProxyError> {
-    let (flow, destination) = (&request.flow, request.destination());
-    let places = places(request, Key { netns_cookie: flow.netns_cookie, destination })?;
-    let dialled = match spare {
-        Some(spare) => spare.await,
-        None => flow.dial(destination, request.connect_timeout).await,
-    };
-    Ok((dialled.map_err(ProxyError::Connect)?, places))
+/// A connection that was opened for a request.
+pub(super) struct Opened {
+    pub(super) stream: TcpStream,
+    /// Its places among `maxConnections`, for as long as it is open.
+    pub(super) places: Vec<Permit>,
+    /// When the dial began, as far as this request has waited for it: not the wait for a place.
+    pub(super) since: Instant,
 }
 
-fn places(request: &Request, key: Key) -> Result<Vec<Permit>, ProxyError> {
-    let Some(plan) = request.plan.as_ref().filter(|plan| plan.route().mode.acts()) else {
-        return Ok(Vec::new());
-    };
-    let bulkheads = &plan.state.bulkheads;
-    let take = || bulkheads.iter().map(|limits| limits.connections.try_enter()).collect::<Option<Vec<_>>>();
-    // An idle connection gives its place up to a request that needs one.
-    take()
-        .or_else(|| pool::close_idle(key).then(take).flatten())
-        .ok_or(ProxyError::Overflow { limit: "maxConnections" })
+/// Opens a connection, or takes `spare`, as soon as `maxConnections` has a place for it.
+pub(super) async fn open(request: &Request, spare: Option<Spare>) -> Result<Opened, ProxyError> {
+    let flow = &request.flow;
+    let plan = request.plan.as_ref().filter(|plan| plan.route().mode.acts());
+    let limits = plan.map_or(&[][..], |plan| &plan.state.bulkheads);
+    let asked = Instant::now();
+    if !places::are_limited(limits) {
+        let dialled = match spare {
+            Some(spare) => spare.await,
+            None => flow.dial(request.destination(), request.connect_timeout).await,
+        };
+        let stream = dialled.map_err(ProxyError::Connect)?;
+        return Ok(Opened { stream, places: Vec::new(), since: asked });
+    }
+    let mut ahead = flow.ahead.take();
+    if let Some(spare) = spare.filter(|_| !matches!(ahead, Places::Refused)) {
+        let dialled = spare.await;
+        if let Places::None = ahead {
+            // It may have waited for them.
+            ahead = flow.ahead.take();
+        }
+        match (dialled, ahead) {
+            (dialled, Places::Given(places, since)) if places::fit(&places, limits) => {
+                let stream = dialled.map_err(ProxyError::Connect)?;
+                return Ok(Opened { stream, places, since: since.max(asked) });
+            }
+            (Err(_), Places::Refused) => return Err(ProxyError::Overflow { limit: "maxConnections" }),
+            (dialled, _) => {
+                let stream = dialled.map_err(ProxyError::Connect)?;
+                if let Some(places) = places::try_enter(limits) {
+                    return Ok(Opened { stream, places, since: asked });
+                }
+                // It must not be open while its request waits for a place.
+            }
+        }
+    }
+    let places = places::enter(limits).await?;
+    let since = Instant::now();
+    let dialled = flow.dial(request.destination(), request.connect_timeout).await;
+    Ok(Opened { stream: dialled.map_err(ProxyError::Connect)?, places, since })
 }

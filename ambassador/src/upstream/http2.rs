@@ -26,7 +26,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{exchange, http2_stream::Exchange, pool, unattended};
+use super::{
+    exchange::{self, Opened},
+    http2_stream::Exchange,
+    pool, unattended,
+};
 use crate::{
     http2::{
         ending::Wish,
@@ -141,7 +145,7 @@ pub(crate) async fn greet(flow: Arc<Flow>) {
 async fn dial(request: &Request) -> Result<Open, ProxyError> {
     let (flow, destination) = (&request.flow, request.destination());
     let spare = pool::take_spare(flow.id, destination);
-    let (stream, places) = exchange::open(request, spare).await?;
+    let Opened { stream, places, .. } = exchange::open(request, spare).await?;
     let begun = begin(stream, flow, destination, places, AtomicBool::new(false)).await;
     begun.map_err(|error| failure(error, false, false))
 }

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod endpoints;
 pub mod exchange;
 pub mod pool;
+pub(crate) mod places;
 mod flow_hasher;
 pub mod connection;
 pub mod http1;

@@ -4,12 +4,12 @@
 //! A flow keeps the connections that it has used while it lives, as the program would without a proxy, and they end
 //! with it: a server that serves one connection after the other would wait for the end of one that its client has long
 //! closed. Where a `connectionPool` is configured, those that are idle and clean are shared by later flows of the same
-//! network namespace and destination. The pool belongs to one worker: no lock, no hand-over. A connection with unread
-//! bytes, or one that authenticated its user, must never reach another flow.
+//! network namespace and destination. The pool belongs to one worker: no lock, no hand-over; what it keeps idle it closes for
+//! whoever needs the place, on any worker (`places`). A connection with unread bytes, or one that authenticated its user, must never reach another flow.
 
 mod kept;
 
-use std::{cell::RefCell, collections::VecDeque, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
+use std::{cell::RefCell, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
 
 use futures_util::{
     FutureExt,
@@ -25,7 +25,10 @@ use super::{
 use crate::{
     http1::wire::{self, AskKernel, Idle},
     http2::link::Link,
-    message::flow::{Flow, FlowId},
+    message::{
+        ahead::Places,
+        flow::{Flow, FlowId},
+    },
     net::dial::DialError,
 };
 
@@ -131,10 +134,12 @@ pub(crate) fn has_shared(key: Key) -> bool {
 }
 
 /// Takes what `flow` would send its next bytes on: its own idle connection, or the one that was dialled in advance.
-pub(crate) fn take_for_relay(flow: FlowId) -> Option<(SocketAddr, Spare)> {
+pub(crate) fn take_for_relay(flow: &Flow) -> Option<(SocketAddr, Spare)> {
     POOL.with_borrow_mut(|pool| {
-        let own = pool.own.get_mut(&flow)?;
+        let own = pool.own.get_mut(&flow.id)?;
         if let Some(idle) = own.idle.pop() {
+            let idle = *idle;
+            flow.ahead.put(Places::Given(idle.places, Instant::now()));
             return Some((idle.key.destination, ready(Ok(idle.stream)).boxed()));
         }
         own.spare.take()
@@ -170,20 +175,10 @@ pub(crate) fn is_bound_by(flow: FlowId, upstream: &str) -> bool {
     POOL.with_borrow(|pool| pool.own.get(&flow).is_some_and(|own| own.bound_by.as_deref() == Some(upstream)))
 }
 
-/// Closes one idle connection to `key`, of those that this worker keeps: a shared one, or another flow's own. `false`
-/// if there is none.
-pub(crate) fn close_idle(key: Key) -> bool {
-    let closed = POOL.with_borrow_mut(|pool| {
-        if let Some(shared) = pool.shared.get_mut(&key).and_then(VecDeque::pop_front) {
-            pool.shared_count -= 1;
-            return Some(shared);
-        }
-        pool.own.values_mut().find_map(|own| {
-            let at = own.idle.iter().position(|idle| idle.key == key && !idle.held_open)?;
-            Some(own.idle.swap_remove(at))
-        })
-    });
-    closed.is_some()
+/// Closes idle connections of this worker whose places somebody waits for, as many as are waited for: shared ones first,
+/// then those that flows keep for themselves.
+pub(crate) fn close_awaited() {
+    POOL.with_borrow_mut(Pool::close_awaited);
 }
 
 /// Takes the connection that was dialled in advance for `flow`, if it leads to `destination`; one that does not is
@@ -206,6 +201,10 @@ pub(crate) fn return_spare(flow: FlowId, destination: SocketAddr, spare: Spare) 
 pub(crate) fn give_back(mut connection: Box<Connection>, now: Instant) {
     connection.reused = true;
     connection.idle_since = now;
+    // Who waits for its place comes before whoever may want it later.
+    if connection.is_awaited() {
+        return;
+    }
     let evicted = POOL.with_borrow_mut(|pool| {
         pool.keep_swept();
         let Some(own) = pool.own.get_mut(&connection.flow) else {

@@ -9,19 +9,17 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use foldhash::fast::RandomState;
-use tokio::sync::Notify;
 
 use crate::{
     policy::{
         balance::RoundRobin,
         breaker::{Breaker, BreakerPolicy},
         budget::Budget,
-        bulkhead::{Bulkhead, BulkheadLimits},
+        bulkhead::Bulkhead,
         mode::Mode,
         route::Route,
     },
@@ -49,7 +47,7 @@ pub struct RouteState {
     /// Retries that all requests share.
     pub budget: Arc<Budget>,
     /// The upstream's limits, and the route's own if it has an upstream.
-    pub bulkheads: Vec<Limits>,
+    pub bulkheads: Vec<Bulkhead>,
     /// Whose turn it is among the upstream's endpoints.
     pub balance: Arc<RoundRobin>,
     /// Where is said what happens to them. Here, because a handle per request would be counted by all workers.
@@ -85,28 +83,6 @@ impl RouteState {
     }
 }
 
-/// Limits, and who waits for a place within them.
-#[derive(Clone)]
-pub struct Limits {
-    gates: Bulkhead,
-    /// Told whenever a request gives up its place.
-    pub freed: Arc<Notify>,
-}
-
-impl Limits {
-    fn new(limits: &BulkheadLimits) -> Self {
-        Self { gates: Bulkhead::new(limits), freed: Arc::default() }
-    }
-}
-
-impl Deref for Limits {
-    type Target = Bulkhead;
-
-    fn deref(&self) -> &Bulkhead {
-        &self.gates
-    }
-}
-
 /// The states of all routes and upstreams.
 pub struct States {
     telemetry: Telemetry,
@@ -131,7 +107,7 @@ enum Key {
 struct UpstreamState {
     breaker: Option<Arc<Breaker>>,
     budget: Arc<Budget>,
-    bulkhead: Limits,
+    bulkhead: Bulkhead,
     balance: Arc<RoundRobin>,
 }
 
@@ -194,7 +170,7 @@ impl States {
             Arc::new(UpstreamState {
                 breaker: breaker_of(breaker, route.upstream.is_none().then(|| Arc::clone(&route.name))),
                 budget: Arc::new(Budget::new(&route.retry.budget)),
-                bulkhead: Limits::new(limits),
+                bulkhead: Bulkhead::new(limits),
                 balance: Arc::default(),
             })
         }));
@@ -202,7 +178,7 @@ impl States {
         let mut bulkheads = vec![upstream.bulkhead.clone()];
         if route.upstream.is_some() {
             breakers.extend(breaker_of(&route.breaker, Some(Arc::clone(&route.name))));
-            bulkheads.push(Limits::new(&route.limits));
+            bulkheads.push(Bulkhead::new(&route.limits));
         }
         let state = Arc::new(RouteState {
             route: Arc::clone(route),

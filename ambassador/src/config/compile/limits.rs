@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::node::At;
 use crate::config::problem::Problem;
-use crate::config::raw::{RawLimits, RawPool};
+use crate::config::raw::RawLimits;
 use crate::policy::bulkhead::BulkheadLimits;
 
 use super::layers::Layers;
@@ -15,28 +15,22 @@ pub(super) fn limits(layers: &mut Layers<'_, '_>) -> BulkheadLimits {
     limits_over(layers, &RawLimits::default())
 }
 
-/// How long idle connections are kept for other flows: not at all, unless some layer has a `connectionPool`.
-pub(super) fn keep_idle(layers: &Layers<'_, '_>) -> Option<Duration> {
-    layers.stack.iter().any(|layer| layer.limits.is_some()).then_some(KEEP_IDLE)
+/// How long idle connections are kept for other flows: not at all, unless `own` or some layer has a `connectionPool`.
+pub(super) fn keep_idle(layers: &mut Layers<'_, '_>, own: Option<&At<RawLimits>>) -> Option<Duration> {
+    let is_configured = own.is_some() || layers.stack.iter().any(|layer| layer.limits.is_some());
+    let own = own.and_then(|own| own.value.idle_timeout.as_ref());
+    let idle =
+        layers.own_or("connectionPool.idleTimeout", own, |layer| layer.limits?.value.idle_timeout.as_ref());
+    is_configured.then(|| idle.map_or(KEEP_IDLE, |idle| idle.value.0))
 }
 
 /// The limits of an upstream, and how long its idle connections are kept for other flows.
 pub(super) fn pool(
     layers: &mut Layers<'_, '_>,
-    raw: Option<&At<RawPool>>,
+    own: Option<&At<RawLimits>>,
 ) -> (BulkheadLimits, Option<Duration>) {
-    let Some(At { value: raw, .. }) = raw else { return (limits(layers), keep_idle(layers)) };
-    let idle = layers.note("connectionPool.idleTimeout", raw.idle_timeout.as_ref());
-    let keep_idle = idle.map_or(KEEP_IDLE, |idle| idle.0);
-    let own = RawLimits {
-        max_connections: raw.max_connections.clone(),
-        max_pending: raw.max_pending.clone(),
-        max_requests: raw.max_requests.clone(),
-        max_retries: raw.max_retries.clone(),
-        max_wait: raw.max_wait.clone(),
-        broken: raw.broken,
-    };
-    (limits_over(layers, &own), Some(keep_idle))
+    let none = RawLimits::default();
+    (limits_over(layers, own.map_or(&none, |own| &own.value)), keep_idle(layers, own))
 }
 
 /// The limits of `own`, and what it leaves open from the layers.

@@ -58,7 +58,7 @@ pub(super) fn policies(layers: &mut Layers<'_, '_>, upstream: Option<Arc<Upstrea
     let connect = layers.pick("connect", |layer| layer.connect).map_or(natural, |at| at.value.0);
     let on_proxy_down = layers.pick("onProxyDown", |layer| layer.on_proxy_down).map(|at| at.value.0);
 
-    let keep_idle = limits::keep_idle(layers);
+    let keep_idle = limits::keep_idle(layers, None);
 
     // An upstream has the inherited breaker and limits itself, shared by its routes; here remain the route's own.
     let inherited = if upstream.is_some() { layers.stack.split_off(1) } else { Vec::new() };

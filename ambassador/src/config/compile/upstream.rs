@@ -15,7 +15,7 @@ pub(super) fn upstream(layers: &mut Layers<'_, '_>, raw: &RawUpstream) -> Upstre
     let default = Upstream::default();
     let own_breaker = raw.breaker.as_ref();
     let written = own_breaker.or_else(|| layers.stack.iter().find_map(|layer| layer.breaker)).cloned();
-    let (limits, keep_idle) = limits::pool(layers, raw.pool.as_ref());
+    let (limits, keep_idle) = limits::pool(layers, raw.limits.as_ref());
     Upstream {
         name: raw
             .name

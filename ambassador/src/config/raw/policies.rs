@@ -104,7 +104,7 @@ shape! {
 }
 
 shape! {
-    /// Limits of what is under way at once. Default: none.
+    /// Limits of what is under way at once, and idle connections. Default: no limit, and none is kept.
     pub(crate) struct RawLimits as "connectionPool" {
         /// Open connections.
         "maxConnections" => max_connections: Positive;
@@ -114,7 +114,10 @@ shape! {
         "maxRequests" => max_requests: Positive;
         /// Retries under way.
         "maxRetries" => max_retries: Count;
-        /// How long a request may wait for a place. Default: it is refused at once.
+        /// How long a request, or a flow of bytes, may wait for a place. Default: it is refused at once; 30s if
+        /// `maxPendingRequests` is set.
         "maxWait" => max_wait: Limit;
+        /// How long an idle connection is kept for other connections of the program. Default: 1m30s.
+        "idleTimeout" => idle_timeout: Span;
     }
 }

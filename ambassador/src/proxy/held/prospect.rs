@@ -7,11 +7,12 @@ use super::super::context::Context;
 use crate::{
     message::flow::Flow,
     policy::{
+        bulkhead::Permit,
         facts::L7Facts,
         matcher::Protocol,
         route::{ByDestination, ConnectMode},
     },
-    upstream::state::RouteState,
+    upstream::{places, state::RouteState},
 };
 
 /// What the dialled address says of a connection that is held.
@@ -32,6 +33,18 @@ pub(super) enum Certainty {
     /// They can. A dial that fails belongs to this route, since nothing else will be known of it; but its open
     /// circuit breaker must not refuse a program that means another name at the same address.
     Likely,
+}
+
+impl SynProspect {
+    /// The places that its connection needs among those that its route allows; `None` if some are not free.
+    pub(super) fn places(&self) -> Option<Vec<Permit>> {
+        let counts = self.certainty == Certainty::Decided && self.state.route.mode.acts() && !self.denied;
+        if !counts {
+            return Some(Vec::new());
+        }
+        // An open circuit breaker is to refuse it in `connect()` itself.
+        places::try_enter(&self.state.bulkheads).or_else(|| (!self.state.is_closed()).then(Vec::new))
+    }
 }
 
 impl Context {

@@ -15,7 +15,7 @@ use crate::{
     message::{
         Stack, Upgrade,
         body::{Body, BodyErrorKind},
-        flow::{Flow, FlowId},
+        flow::Flow,
     },
     net::copy::{RelayEnd, Watch as _, relay, relay_watched},
     upstream::pool::{self, Spare},
@@ -33,7 +33,7 @@ pub struct Unread {
 
 impl Unread {
     /// The rest of `flow` between two requests, with the connection that the next one would have used.
-    pub(super) fn rest_of(flow: FlowId, peer: Arc<Peer>, mut inbound: Inbound) -> Option<Self> {
+    pub(super) fn rest_of(flow: &Flow, peer: Arc<Peer>, mut inbound: Inbound) -> Option<Self> {
         let from_client = inbound.take_ahead();
         drop(inbound);
         let upstream = pool::take_for_relay(flow);

@@ -304,6 +304,6 @@ impl Server {
 
     /// Gives the flow up to be relayed as it is, on the connection that it would have used.
     fn hand_on(self) -> Result<FlowEnd, Unread> {
-        Unread::rest_of(self.flow.id, self.peer, self.inbound).map_or(Ok(FlowEnd::Cut), Err)
+        Unread::rest_of(&self.flow, self.peer, self.inbound).map_or(Ok(FlowEnd::Cut), Err)
     }
 }

@@ -3,6 +3,7 @@
 
 mod shared;
 
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
@@ -19,6 +20,7 @@ use crate::{
         error::{ProxyError, Sent},
         interim::InterimSink,
     },
+    policy::bulkhead::Gate,
     upstream::{
         connection::Key,
         pool::{self, FlowConnections},
@@ -122,8 +124,16 @@ async fn a_connection_whose_end_http_1_0_waits_for_is_closed_by_nobody_else() {
     // It expires, is swept, and its place is wanted.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let key = Key { netns_cookie: 1, destination: origin.addr };
-    assert!(!pool::close_idle(key));
-    assert!(pool::take_own(flow.id, key, Instant::now(), AskKernel::Yes).is_some());
+    let gate = Arc::new(Gate::new(Some(1)));
+    let take = || pool::take_own(flow.id, key, Instant::now(), AskKernel::Yes);
+    let mut own = take().expect("it is open");
+    own.places.extend(gate.try_enter());
+    let wanted = gate.enter();
+    pool::give_back(own, Instant::now());
+    pool::close_awaited();
+    let own = take().expect("it is open still");
+    drop(own);
+    assert!(wanted.now_or_never().is_some(), "its own end gives the place up");
 }
 
 /// Takes the flow's connection when it is known to be closed; gives it back otherwise.

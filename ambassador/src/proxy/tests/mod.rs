@@ -143,6 +143,7 @@ async fn accepted(origin: SocketAddr) -> ((TcpStream, TcpStream), Arc<Flow>) {
         sockets: Arc::new(LocalSockets),
         dialer: Dialer::unmarked(),
         verdicts: None,
+        ahead: crate::message::ahead::Ahead::default(),
         program: Arc::new(presence::untold()),
     };
     ((client, stream), Arc::new(flow))

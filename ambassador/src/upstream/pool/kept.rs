@@ -14,7 +14,8 @@ use std::{
 
 use foldhash::fast::RandomState;
 use tokio::{
-    task::JoinHandle,
+    sync::mpsc::Receiver,
+    task::{JoinHandle, yield_now},
     time::{Instant, MissedTickBehavior},
 };
 
@@ -28,6 +29,7 @@ use crate::{
         connection::{Connection, Key},
         flow_hasher::FlowHasher,
         http2::Multiplexed,
+        places::{self, Ask},
     },
 };
 
@@ -100,6 +102,22 @@ impl Pool {
         left > 0
     }
 
+    /// Closes idle connections whose places somebody waits for. Each that is closed serves one who waits, so it is asked
+    /// again of the next.
+    pub(super) fn close_awaited(&mut self) {
+        for idle in self.shared.values_mut() {
+            while let Some(at) = idle.iter().position(|connection| connection.is_awaited()) {
+                drop(idle.remove(at));
+                self.shared_count -= 1;
+            }
+        }
+        for own in self.own.values_mut() {
+            while let Some(at) = own.idle.iter().position(|connection| connection.is_awaited()) {
+                drop(own.idle.swap_remove(at));
+            }
+        }
+    }
+
     /// Tells which destinations accept, as far as the idle connections show.
     fn tell_known(&self) {
         let Some(verdicts) = &self.verdicts else { return };
@@ -114,11 +132,18 @@ impl Pool {
     /// Starts the sweeping task if none runs. It ends when nothing is left, or with the worker's runtime.
     pub(super) fn keep_swept(&mut self) {
         if self.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.sweeper = Some(tokio::spawn(async {
+            let mut asked = places::listen();
+            self.sweeper = Some(tokio::spawn(async move {
                 let mut ticks = tokio::time::interval_at(Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
-                    ticks.tick().await;
+                    tokio::select! {
+                        _ = ticks.tick() => {}
+                        Some(first) = asked.recv() => {
+                            answer(first, &mut asked).await;
+                            continue;
+                        }
+                    }
                     let left = super::POOL.with_borrow_mut(|pool| {
                         let left = pool.sweep(Instant::now());
                         pool.tell_known();
@@ -134,6 +159,16 @@ impl Pool {
             }));
         }
     }
+}
+
+/// Closes what others wait for, all who have asked by now.
+async fn answer(first: Ask, asked: &mut Receiver<Ask>) {
+    let mut answered = vec![first];
+    answered.extend(std::iter::from_fn(|| asked.try_recv().ok()));
+    super::close_awaited();
+    // What has ended meanwhile, or has had its reply, may not have been seen yet.
+    yield_now().await;
+    super::close_awaited();
 }
 
 /// How often expired connections are looked for, and destinations of the others told to be good: more often than that

@@ -40,7 +40,7 @@ async fn a_flow_is_handed_the_socket_that_was_dialled_for_it() {
     let local = stream.local_addr().expect("address");
     assert!(promise.keep(Ok(stream)));
     let claim = table.take_for_accept(&key(), dst(), NOW).await.expect("held");
-    let stream = claim.finish().await.expect("kept").expect("dialled");
+    let (stream, _) = claim.finish().await.expect("kept").expect("dialled");
     assert_eq!(stream.local_addr().expect("address"), local);
     assert!(table.is_empty() && table.take_for_accept(&key(), dst(), NOW).await.is_none());
     drop(listener);
@@ -79,7 +79,7 @@ fn a_socket_moves_to_the_event_loop_of_the_flow() {
     let accepted = std::thread::spawn(move || {
         runtime().block_on(async {
             let claim = flow.take_for_accept(&key(), dst(), NOW).await.expect("held");
-            let stream = claim.finish().await.expect("kept").expect("moved");
+            let (stream, _) = claim.finish().await.expect("kept").expect("moved");
             // The event loop that it was dialled on is driven by nobody.
             listener.accept().expect("accept").0.shutdown(std::net::Shutdown::Write).expect("shutdown");
             stream.readable().await.expect("readable");
