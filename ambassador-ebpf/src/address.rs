@@ -84,13 +84,35 @@ impl Address {
         }
     }
 
+    /// Whether the address is one that loopback has, 127/8 or `::1`: who is bound to it is heard on this host only.
+    #[inline(always)]
+    pub const fn is_of_loopback(&self) -> bool {
+        self.is_loopback() && !self.is_unspecified()
+    }
+
+    /// Whether the address is one of `fe80::/10`, which means something on one link only: a dial needs its scope, too.
+    #[inline(always)]
+    pub const fn is_link_local_v6(&self) -> bool {
+        let octets = self.words_be[0].to_ne_bytes();
+        octets[0] == 0xfe && octets[1] & 0xc0 == 0x80
+    }
+
+    /// Whether it is `0.0.0.0` or `::`.
+    #[inline(always)]
+    const fn is_unspecified(&self) -> bool {
+        match self.family() {
+            Family::V4 => self.words_be[3] == 0,
+            Family::V6 => self.words()[0] == 0 && self.words()[1] == 0,
+        }
+    }
+
     /// The address that the kernel dials for it: the unspecified ones are those of this host.
     #[inline(always)]
     #[must_use]
     pub const fn dialled(self) -> Self {
         match self.family() {
-            Family::V4 if self.words_be[3] == 0 => Self::LOCALHOST_V4,
-            Family::V6 if self.words()[0] == 0 && self.words()[1] == 0 => Self::LOCALHOST_V6,
+            Family::V4 if self.is_unspecified() => Self::LOCALHOST_V4,
+            Family::V6 if self.is_unspecified() => Self::LOCALHOST_V6,
             Family::V4 | Family::V6 => self,
         }
     }

@@ -2,6 +2,7 @@
 //! `connect4` and `connect6`: where a connection is decided about and redirected.
 
 use ambassador_ebpf::{
+    address::Address,
     admission::Admission,
     counter::Counter,
     decide::{Facts, Reason, Verdict, decide},
@@ -47,7 +48,8 @@ fn connect4_debug(ctx: SockAddrContext) -> i32 {
 fn on_connect4<const HAS_LINES: bool>(ctx: &SockAddrContext) -> i32 {
     let address = SocketAddress::new(ctx);
     let destination = dialled(address.read_v4());
-    match intercept::<HAS_LINES>(ctx, &address, destination) {
+    let source = address.local_v4().address;
+    match intercept::<HAS_LINES>(ctx, &address, source, destination) {
         Outcome::Proceed => PROCEED,
         Outcome::Fail => FAIL,
         Outcome::Redirect(listener) => {
@@ -73,7 +75,8 @@ fn connect6_debug(ctx: SockAddrContext) -> i32 {
 fn on_connect6<const HAS_LINES: bool>(ctx: &SockAddrContext) -> i32 {
     let address = SocketAddress::new(ctx);
     let destination = dialled(address.read_v6());
-    match intercept::<HAS_LINES>(ctx, &address, destination) {
+    let source = address.local_v6().address;
+    match intercept::<HAS_LINES>(ctx, &address, source, destination) {
         Outcome::Proceed => PROCEED,
         Outcome::Fail => FAIL,
         Outcome::Redirect(listener) => {
@@ -103,9 +106,10 @@ enum Outcome {
 fn intercept<const HAS_LINES: bool>(
     ctx: &SockAddrContext,
     address: &SocketAddress,
+    source: Address,
     destination: Endpoint,
 ) -> Outcome {
-    let attempt = Attempt { address, destination };
+    let attempt = Attempt { address, source, destination };
     let verdict = decide(&attempt);
     count(verdict.counter());
     match verdict {
@@ -189,6 +193,7 @@ fn forget(address: &SocketAddress) {
 /// One `connect()`, answering the questions of the decision from the kernel.
 struct Attempt<'a> {
     address: &'a SocketAddress,
+    source: Address,
     destination: Endpoint,
 }
 
@@ -244,6 +249,12 @@ impl Facts for Attempt<'_> {
     #[inline(always)]
     fn bound_interface(&self) -> u32 {
         self.address.bound_interface()
+    }
+
+    #[inline(always)]
+    fn is_bound_to_loopback(&self) -> bool {
+        // Probes are, so that they reach nobody else.
+        self.source.is_of_loopback() && storage::get(&BYPASS_SK, self.address.socket()).is_null()
     }
 
     #[inline(always)]

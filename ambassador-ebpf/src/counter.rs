@@ -13,7 +13,7 @@ pub enum Counter {
     PassedProtocol = 2,
     /// Passed: the destination is a listener of an ambassador.
     PassedListener = 3,
-    /// Passed: loopback destination.
+    /// Passed: loopback destination, or a source there.
     PassedLoopback = 4,
     /// Passed: the socket is marked as the proxy's own.
     PassedMarked = 5,
@@ -21,7 +21,7 @@ pub enum Counter {
     PassedExcluded = 6,
     /// Passed: the proxy's heartbeat is stale.
     PassedStale = 7,
-    /// Passed: the socket is bound to a network interface.
+    /// Passed: the socket is bound to a network interface, or dials a link-local address of IPv6.
     PassedBoundInterface = 8,
     /// Passed: no listener for this network namespace or family.
     PassedNamespace = 9,

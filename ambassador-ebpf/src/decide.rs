@@ -33,6 +33,8 @@ pub trait Facts {
     fn heartbeat(&self) -> Heartbeat;
     /// The interface index that the socket is bound to; 0 is none, 1 is loopback.
     fn bound_interface(&self) -> u32;
+    /// Whether a program has bound the socket to an address of loopback.
+    fn is_bound_to_loopback(&self) -> bool;
     /// The listeners of the socket's network namespace.
     fn landing(&self) -> Option<&Landing>;
     /// Whether another redirected connection can be kept track of.
@@ -66,7 +68,7 @@ pub enum Reason {
     Protocol,
     /// It dials a listener of an ambassador.
     Listener,
-    /// It dials loopback.
+    /// It dials loopback, or from there, from where nothing else is reached.
     Loopback,
     /// The proxy made it.
     Marked,
@@ -74,7 +76,7 @@ pub enum Reason {
     Excluded,
     /// The proxy's heartbeat is stale.
     Stale,
-    /// The socket is bound to an interface, from which loopback cannot be reached.
+    /// The socket is bound to an interface, from which loopback cannot be reached, or is so by what it dials.
     BoundInterface,
     /// The network namespace has no listener for the family.
     Namespace,
@@ -115,8 +117,12 @@ pub fn decide(facts: &impl Facts) -> Verdict {
     if stale {
         return Verdict::Pass(Reason::Stale);
     }
-    if facts.bound_interface() > LOOPBACK_INTERFACE {
+    // An address of one link binds the socket to the interface of its scope, which the hooks are not told.
+    if facts.bound_interface() > LOOPBACK_INTERFACE || destination.address.is_link_local_v6() {
         return Verdict::Pass(Reason::BoundInterface);
+    }
+    if facts.is_bound_to_loopback() && !destination.address.is_loopback() {
+        return Verdict::Pass(Reason::Loopback);
     }
     let Some(landing) = facts.landing() else {
         return Verdict::Pass(Reason::Namespace);

@@ -90,9 +90,10 @@ fn note_isn(ctx: &SockOpsContext) {
         return;
     }
     let Some(flow) = flows::find_own(&tuple(&event, kept), kept.origin.socket_cookie) else { return };
-    flow.isn = event.next_sequence();
-    flow.has_isn = 1;
+    kept.isn = event.next_sequence();
     kept.has_isn = 1;
+    flow.isn = kept.isn;
+    flow.has_isn = 1;
 }
 
 /// The entry goes first and the verdict after it. User space writes a verdict first, and then looks for the entry or is
@@ -114,8 +115,10 @@ fn withdraw(ctx: &SockOpsContext) {
     let admitted = was_admitted(kept);
     // A client that resets at once may be gone before its handshake's last segment is at the listener.
     let is_undelivered = event.first_argument() == TCP_SYN_SENT || flow.delivered == 0;
+    // Of the entry no more than these two: its memory may be another connection's by now, but a lost word of an end is
+    // made up for by user space, and one of another's end is not.
     if is_undelivered && flow.told != 0 {
-        events::closed(&key, flow, u32::from(admitted));
+        events::closed(flow.told, &key, kept, u32::from(admitted));
     }
 }
 
@@ -123,8 +126,8 @@ fn withdraw(ctx: &SockOpsContext) {
 /// verdict the proxy has taken back: of its end nobody is told.
 #[inline(always)]
 fn was_admitted(kept: &Flow) -> bool {
-    let socket_cookie = kept.origin.socket_cookie;
-    kept.admission != HELD || verdicts::take(socket_cookie) || verdicts::forget(socket_cookie)
+    let ticket = kept.ticket();
+    kept.admission != HELD || verdicts::take(ticket) || verdicts::forget(ticket)
 }
 
 #[inline(always)]
@@ -145,6 +148,11 @@ fn deliver<const HAS_LINES: bool>(ctx: &SockOpsContext) {
         }
         return;
     };
+    // The peer's SYN has one number, and nothing came after it yet.
+    if !flow.is_of(event.next_expected().wrapping_sub(1)) {
+        count(Counter::DeliveryMissing);
+        return;
+    }
     flow.delivered = 1;
     let mut flow = *flow;
     let slot = storage::get_or_insert(&ACC_SK, event.socket(), Some(&mut flow));

@@ -29,10 +29,10 @@ use crate::{
     segment::Segment,
 };
 
-/// A client gave up before its connection came to a listener.
+/// A client gave up before its connection came to a listener. `told` is that of a [`Flow`].
 #[inline(always)]
-pub(crate) fn closed(key: &Tuple, flow: &Flow, admitted: u32) {
-    let ring = u32::from(flow.told).wrapping_sub(1);
+pub(crate) fn closed(told: u8, key: &Tuple, flow: &Flow, admitted: u32) {
+    let ring = u32::from(told).wrapping_sub(1);
     let Some(mut room) = reserve::<Event>(ring) else { return };
     fill(&mut room, CLOSED, key, flow, admitted);
     submit(ring, room);

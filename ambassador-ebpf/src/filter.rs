@@ -32,11 +32,14 @@ fn lfilter(ctx: SkBuffContext) -> i64 {
         Fate::Admit => ACCEPT,
         Fate::Hold => DROP,
         Fate::Tell => {
-            if let Some(flow) = flow
-                && events::held(listener.ring, &segment, &key, flow)
-            {
+            if let Some(flow) = flow {
+                // First: a client that gives up meanwhile must be seen to have been told of.
                 flow.told = listener.ring as u8 + 1;
-                count(Counter::SynHeld);
+                if events::held(listener.ring, &segment, &key, flow) {
+                    count(Counter::SynHeld);
+                } else {
+                    flow.told = 0;
+                }
             }
             DROP
         }

@@ -4,7 +4,7 @@
 //! Origin and state share one entry under one [`Tuple`](crate::tuple::Tuple), because they live exactly as long as
 //! each other: one insert and one removal per connection, and only one table that can be full.
 
-use crate::{admission::Admission, origin::Origin, plain::Plain};
+use crate::{admission::Admission, origin::Origin, plain::Plain, verdict::Ticket};
 
 /// How many redirected connections can be open at once unless the loader says otherwise.
 pub const MAX_FLOWS: u32 = 65_536;
@@ -34,6 +34,21 @@ unsafe impl Plain for Flow {}
 
 const _: () = assert!(size_of::<Flow>() == size_of::<Origin>() + 4 + 4);
 
+impl Flow {
+    /// What a verdict on the connection is known by, once its SYN has a sequence number.
+    #[inline(always)]
+    pub const fn ticket(&self) -> Ticket {
+        Ticket { socket_cookie: self.origin.socket_cookie, isn: self.isn }
+    }
+
+    /// Whether a handshake that begins with the sequence number `isn` is this connection's: the port of one that was
+    /// abandoned may be another's before the end of its handshake arrives. Of some nobody noted it.
+    #[inline(always)]
+    pub const fn is_of(&self, isn: u32) -> bool {
+        self.has_isn == 0 || self.isn == isn
+    }
+}
+
 /// What the filter of a listener does with a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -54,7 +69,7 @@ pub enum Fate {
 /// A held SYN stays held while the proxy's heartbeat is stale: the program's own timer runs, which is the truth,
 /// whereas the backlog of a stopped proxy would answer it with a lie.
 #[inline(always)]
-pub fn fate(flow: Option<&Flow>, sequence: u32, is_admitted: impl FnOnce(u64) -> bool) -> Fate {
+pub fn fate(flow: Option<&Flow>, sequence: u32, is_admitted: impl FnOnce(Ticket) -> bool) -> Fate {
     let Some(flow) = flow else { return Fate::NoFlow };
     // Nobody noted its sequence number.
     if flow.admission == UNFILTERED {
@@ -63,7 +78,7 @@ pub fn fate(flow: Option<&Flow>, sequence: u32, is_admitted: impl FnOnce(u64) ->
     if flow.has_isn == 0 || flow.isn != sequence {
         return Fate::WrongIsn;
     }
-    if flow.admission != HELD || is_admitted(flow.origin.socket_cookie) {
+    if flow.admission != HELD || is_admitted(flow.ticket()) {
         return Fate::Admit;
     }
     if flow.told == 0 { Fate::Tell } else { Fate::Hold }

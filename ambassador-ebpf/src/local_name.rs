@@ -23,8 +23,11 @@ use crate::{
 fn getsockname4(ctx: SockAddrContext) -> i32 {
     let address = SocketAddress::new(&ctx);
     let local = address.read_v4();
+    let peer = address.remote_v4();
     if local.address == Address::LOCALHOST_V4
-        && let Some(source) = kept(&address).or_else(|| announced(&address, &local, &address.remote_v4()))
+        && peer.port_be != 0
+        && peer.address.is_listener()
+        && let Some(source) = kept(&address).or_else(|| announced(&address, &local, &peer))
     {
         address.write_v4(&Endpoint { address: source, ..local });
     }
@@ -40,15 +43,20 @@ fn getsockname6(ctx: SockAddrContext) -> i32 {
         Family::V4 => local.address == Address::LOCALHOST_V4,
         Family::V6 => local.address == Address::LOCALHOST_V6,
     };
+    let peer = address.remote_v6();
     if unbound
-        && let Some(source) = kept(&address).or_else(|| announced(&address, &local, &address.remote_v6()))
+        && peer.port_be != 0
+        && (peer.address.is_listener() || peer.address == Address::LOCALHOST_V6)
+        && let Some(source) = kept(&address).or_else(|| announced(&address, &local, &peer))
     {
         address.write_v6(&Endpoint { address: source, ..local });
     }
     PROCEED
 }
 
-/// From where the destination is reached that the socket itself dialled.
+/// From where the destination is reached that the socket itself dialled. Only of one that is connected to a listener: a
+/// connect that failed leaves its destination behind, and the program may bind the socket then, and listen. What is left of
+/// the peer's address has no port then.
 #[inline(always)]
 fn kept(address: &SocketAddress) -> Option<Address> {
     let slot = storage::get(&ORIG_SK, address.socket());
@@ -60,9 +68,6 @@ fn kept(address: &SocketAddress) -> Option<Address> {
 /// The same of an MPTCP socket, whose subflow was redirected; see `peer_name`.
 #[inline(always)]
 fn announced(address: &SocketAddress, local: &Endpoint, peer: &Endpoint) -> Option<Address> {
-    if !peer.address.is_listener() && peer.address != Address::LOCALHOST_V6 {
-        return None;
-    }
     let flow = flows::find(&Tuple::new(address.netns_cookie(), local, peer))?;
     source_of(address.netns_cookie(), flow.origin.address)
 }

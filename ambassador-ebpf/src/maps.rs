@@ -151,10 +151,33 @@ pub(crate) fn good_until_ns(netns_cookie: u64, destination: &Endpoint) -> u64 {
     // SAFETY: the pointer comes from a lookup, and the index is within a place; user space writes it at any time.
     let word = |index: usize| unsafe { place.cast::<u64>().add(index).read_volatile() };
     let until_ns = word(0);
+    if until_ns == 0 {
+        return 0;
+    }
+    keep_order();
     let [netns_cookie, first, second, port] = known.words();
-    let is_its = word(1) == netns_cookie && word(2) == first && word(3) == second && word(4) == port;
+    if word(1) != netns_cookie || word(2) != first || word(3) != second || word(4) != port {
+        return 0;
+    }
+    keep_order();
     // Where it changes meanwhile, it is nobody's.
-    if is_its && word(0) == until_ns { until_ns } else { 0 }
+    if word(0) == until_ns { until_ns } else { 0 }
+}
+
+/// Lets no read behind it happen before one in front of it. Processors other than x86's would, and the programs have no
+/// fence; but an atomic operation that returns what it found is one (Documentation/bpf/standardization), whatever it is
+/// on: here, on a word that nobody else sees.
+#[inline(always)]
+fn keep_order() {
+    let mut word = 0_u64;
+    // SAFETY: the pointer is that of an aligned word of the stack.
+    unsafe {
+        core::arch::asm!(
+            "{nothing} = atomic_fetch_add((u64 *)({word} + 0), {nothing})",
+            word = in(reg) &raw mut word,
+            nothing = inout(reg) 0_u64 => _,
+        );
+    }
 }
 
 /// The address from which a destination is reached, if that is known.

@@ -225,6 +225,13 @@ impl SocketEvent {
         unsafe { addr_of!((*self.context).snd_nxt).read_volatile() }
     }
 
+    /// The sequence number that is expected next from the other side, in host byte order.
+    #[inline(always)]
+    pub(crate) fn next_expected(&self) -> u32 {
+        // SAFETY: valid context, see `new`.
+        unsafe { addr_of!((*self.context).rcv_nxt).read_volatile() }
+    }
+
     /// The second argument of the event; the new state in a state change.
     #[inline(always)]
     pub(crate) fn second_argument(&self) -> u32 {

@@ -6,39 +6,39 @@
 //! closes. Nothing is noted in the connection's own entry: memory of an entry that was removed is used again at once, so
 //! what is written late would meet another connection.
 
-use ambassador_ebpf::verdict::word_of;
+use ambassador_ebpf::verdict::{Ticket, place_of};
 
 use crate::{
     lookup,
     maps::{VERDICT, VERDICT_WORDS},
 };
 
-/// Whether a client socket's connection is let in.
+/// Whether a connection is let in.
 #[inline(always)]
-pub(crate) fn is_given(socket_cookie: u64) -> bool {
-    is_written(socket_cookie) || is_kept(socket_cookie)
+pub(crate) fn is_given(ticket: Ticket) -> bool {
+    is_written(ticket) || is_kept(ticket)
 }
 
 #[inline(always)]
-fn is_written(socket_cookie: u64) -> bool {
-    let word = word(socket_cookie);
+fn is_written(ticket: Ticket) -> bool {
+    let word = word(ticket);
     // SAFETY: the pointer comes from a lookup and is that of an aligned word; user space writes it at any time.
-    !word.is_null() && unsafe { word.read_volatile() } == socket_cookie
+    !word.is_null() && unsafe { word.read_volatile() } == ticket.word()
 }
 
 #[inline(always)]
-fn is_kept(socket_cookie: u64) -> bool {
-    !lookup::get::<_, u32, 1>(&VERDICT, [socket_cookie]).is_null()
+fn is_kept(ticket: Ticket) -> bool {
+    !lookup::get::<_, u32, 1>(&VERDICT, [ticket.word()]).is_null()
 }
 
 /// Gives the word back, if it has this verdict; whether it had.
 #[inline(always)]
-pub(crate) fn take(socket_cookie: u64) -> bool {
-    let word = word(socket_cookie);
+pub(crate) fn take(ticket: Ticket) -> bool {
+    let word = word(ticket);
     if word.is_null() {
         return false;
     }
-    let mut found = socket_cookie;
+    let mut found = ticket.word();
     // Rust has no atomics for this target, but the kernel has (Linux 5.12).
     // SAFETY: the pointer comes from a successful lookup and is that of an aligned word, which all change atomically.
     unsafe {
@@ -49,16 +49,16 @@ pub(crate) fn take(socket_cookie: u64) -> bool {
             inout("r0") found,
         );
     }
-    found == socket_cookie
+    found == ticket.word()
 }
 
 /// Removes one from the map; whether it was there.
 #[inline(always)]
-pub(crate) fn forget(socket_cookie: u64) -> bool {
-    lookup::remove(&VERDICT, [socket_cookie])
+pub(crate) fn forget(ticket: Ticket) -> bool {
+    lookup::remove(&VERDICT, [ticket.word()])
 }
 
 #[inline(always)]
-fn word(socket_cookie: u64) -> *mut u64 {
-    lookup::get(&VERDICT_WORDS, [word_of(socket_cookie).into()])
+fn word(ticket: Ticket) -> *mut u64 {
+    lookup::get(&VERDICT_WORDS, [place_of(ticket.word()).into()])
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use ambassador_ebpf::{
@@ -15,15 +15,56 @@ use ambassador_ebpf::{
     plain,
     target::{ANY_PORT, Target, TargetKey},
     tuple::Tuple,
-    verdict::{VERDICT_WORDS, word_of},
+    verdict::{Ticket, VERDICT_WORDS, place_of},
 };
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 proptest! {
     #[test]
-    fn every_connection_has_a_word_for_its_verdict_and_its_successors_have_others(cookie in 1..u64::MAX) {
-        prop_assert!(word_of(cookie) < VERDICT_WORDS);
-        prop_assert!(word_of(cookie) != word_of(cookie + 1));
+    fn every_connection_has_a_place_for_its_verdict_and_that_of_the_next_socket_is_another(
+        socket_cookie in 1..u64::MAX,
+        isns in any::<(u32, u32)>(),
+    ) {
+        let place = |socket_cookie, isn| place_of(Ticket { socket_cookie, isn }.word());
+        prop_assert!(place(socket_cookie, isns.0) < VERDICT_WORDS);
+        prop_assert!(place(socket_cookie, isns.0) != place(socket_cookie + 1, isns.1));
+    }
+
+    #[test]
+    fn what_stands_for_a_connection_stands_for_no_other_of_its_socket(
+        socket_cookie in any::<u64>(),
+        isns in any::<(u32, u32)>(),
+    ) {
+        let word = |isn| Ticket { socket_cookie, isn }.word();
+        prop_assert_eq!(word(isns.0) == word(isns.1), isns.0 == isns.1);
+    }
+
+    #[test]
+    fn what_stands_for_a_connection_stands_for_none_of_the_next_four_billion_sockets(
+        one in any::<u32>(),
+        other in any::<u32>(),
+        isns in any::<(u32, u32)>(),
+    ) {
+        let word = |cookie: u32, isn| Ticket { socket_cookie: cookie.into(), isn }.word();
+        prop_assert_eq!(word(one, isns.0) == word(other, isns.1), (one, isns.0) == (other, isns.1));
+    }
+
+    #[test]
+    fn of_loopback_are_the_addresses_that_std_says(bytes in any::<[u8; 16]>(), v4 in any::<[u8; 4]>()) {
+        let own: [IpAddr; 4] = [[0; 4].into(), [127, 9, 8, 7].into(), [0; 16].into(), Ipv6Addr::LOCALHOST.into()];
+        for ip in own.into_iter().chain([IpAddr::from(bytes), IpAddr::from(v4)]) {
+            let is = ip.to_canonical().is_loopback();
+            prop_assert_eq!(Address::from(ip).is_of_loopback(), is, "{}", ip);
+        }
+    }
+
+    #[test]
+    fn link_local_are_the_addresses_that_std_says(bytes in any::<[u8; 16]>(), last in any::<u8>()) {
+        for v6 in [bytes, [&[0xfe, 0x80 | last], &bytes[2..]].concat().try_into().unwrap()] {
+            let v6 = Ipv6Addr::from(v6);
+            let address = Address::from(IpAddr::V6(v6));
+            prop_assert_eq!(address.is_link_local_v6(), v6.is_unicast_link_local());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use ambassador_ebpf::{
     admission::Admission,
     flow::{Fate, Flow, fate},
     origin::Origin,
+    verdict::Ticket,
 };
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 
@@ -44,6 +45,14 @@ fn every_fate_follows_from_its_fact() {
     }
 }
 
+#[test]
+fn a_handshake_is_that_of_the_connection_whose_syn_began_it() {
+    assert!(held().is_of(ISN));
+    assert!(!held().is_of(ISN - 1), "of one that had the port before");
+    let unknown = Flow { has_isn: 0, ..with(Admission::Unfiltered) };
+    assert!(unknown.is_of(ISN), "where SYNs are not held nobody notes it");
+}
+
 fn any_flow() -> impl Strategy<Value = Flow> {
     let state = (0_u8..2, any::<u8>(), 0_u8..2);
     (any::<u32>(), state, any::<u64>()).prop_map(|(isn, (has_isn, admission, told), socket_cookie)| {
@@ -54,14 +63,14 @@ fn any_flow() -> impl Strategy<Value = Flow> {
 
 proptest! {
     #[test]
-    fn the_verdict_is_asked_for_by_the_cookie_of_the_flow_and_only_when_it_matters(flow in any_flow()) {
+    fn the_verdict_is_asked_for_by_the_ticket_of_the_flow_and_only_when_it_matters(flow in any_flow()) {
         let asked = Cell::new(None);
-        fate(Some(&flow), flow.isn, |cookie| {
-            asked.set(Some(cookie));
+        fate(Some(&flow), flow.isn, |ticket| {
+            asked.set(Some(ticket));
             false
         });
         let held = flow.has_isn == 1 && flow.admission == Admission::Held as u8;
-        prop_assert_eq!(asked.get(), held.then_some(flow.origin.socket_cookie));
+        prop_assert_eq!(asked.get(), held.then_some(Ticket { socket_cookie: flow.origin.socket_cookie, isn: flow.isn }));
     }
 
     #[test]

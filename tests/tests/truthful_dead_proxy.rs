@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use ambassador_tests::{Ambassador, Destinations, Process, Told, comparison, wait};
+use ambassador_tests::{Ambassador, Destinations, Process, Told, comparison, metrics, wait};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
@@ -141,5 +141,59 @@ print('finished 0 0', flush=True)
     let results = comparison::results(&told);
     ensure!(results[1..5] == ["connected", "ECONNREFUSED", "EHOSTUNREACH", "connected"], "{told:#?}");
     ensure!(told.iter().all(|told| told.after < Duration::from_secs(3)), "{told:#?}");
+    Ok(())
+}
+
+/// Rounds of connects to a black hole: so many are begun that what is told of them nearly fills the rings, and all are
+/// given up then.
+const GIVEN_UP: &str = "
+import resource
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+print('ready', flush=True)
+for line in sys.stdin:
+    end, sockets = time.monotonic() + 0.4, []
+    while time.monotonic() < end and len(sockets) < 3300:
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(PLACES['black-hole'])
+        sockets.append(s)
+    [s.close() for s in sockets]
+    print('given up', len(sockets), flush=True)
+";
+
+#[test]
+fn dials_whose_connects_were_given_up_unheard_end() -> Result<()> {
+    let destinations = Destinations::new()?;
+    let client = &destinations.link.client;
+    let ambassador =
+        Ambassador::with_policy("-q", "version: v1\ntelemetry: {metrics: {listen: '127.0.0.1:9464'}}\n")?;
+    let mut process = ambassador.spawn(client, &comparison::python(GIVEN_UP))?;
+    process.until_stdout("ready", SOON)?;
+    let lost = || -> Result<u64> {
+        let mut curl = client.command("curl");
+        let page = Process::run(curl.args(["-sS", "http://127.0.0.1:9464/metrics"]), SOON)?;
+        metrics::count(&page.expect_success()?.text(), "ambassador_bpf_lost_events_total", "")
+    };
+    // On a busy machine the program may not be fast enough before the heartbeat is stale, and its connects go direct.
+    for round in 1..=10 {
+        process.signal(Signal::SIGSTOP)?;
+        process.say("")?;
+        wait::until_true("a round", SOON, || process.stdout().matches("given up").count() == round)?;
+        process.signal(Signal::SIGCONT)?;
+        if lost()? > 500 {
+            break;
+        }
+    }
+    println!("{} events were lost", lost()?);
+    ensure!(lost()? > 500, "the rings were never full: {}", process.stdout());
+    let dials = || -> Result<String> {
+        let mut ss = client.command("ss");
+        Ok(Process::run(ss.args(["-Htn", "state", "syn-sent"]), SOON)?.expect_success()?.text())
+    };
+    wait::until("no dial", SOON, || Ok(dials()?.is_empty().then_some(()))).with_context(|| {
+        dials().map(|dials| format!("{} dials are left", dials.lines().count())).unwrap_or_default()
+    })?;
+    process.signal(Signal::SIGTERM)?;
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(crate) struct Case {
     pub(crate) refusal: Option<Refusal>,
     pub(crate) beat_ns: u64,
     pub(crate) interface: u32,
+    pub(crate) from_loopback: bool,
     pub(crate) landing: Option<Landing>,
     pub(crate) room: bool,
     pub(crate) eager: bool,
@@ -48,6 +49,7 @@ impl Default for Case {
             refusal: None,
             beat_ns: NOW,
             interface: 0,
+            from_loopback: false,
             landing: Some(landing()),
             room: true,
             eager: false,
@@ -91,6 +93,9 @@ impl Facts for Case {
     }
     fn bound_interface(&self) -> u32 {
         self.ask("interface", self.interface)
+    }
+    fn is_bound_to_loopback(&self) -> bool {
+        self.ask("source", self.from_loopback)
     }
     fn landing(&self) -> Option<&Landing> {
         self.ask("landing", self.landing.as_ref())

@@ -57,6 +57,20 @@ fn every_verdict_follows_from_its_fact() {
         ("never a beat", Case { beat_ns: 0, ..case() }, pass(Reason::Stale)),
         ("bound to lo", Case { interface: 1, ..case() }, redirect),
         ("bound to eth0", Case { interface: 2, ..case() }, pass(Reason::BoundInterface)),
+        ("bound to 127.0.0.1", Case { from_loopback: true, ..case() }, pass(Reason::Loopback)),
+        (
+            "bound to 127.0.0.1 for loopback, asked for",
+            Case { from_loopback: true, destination: "127.0.0.1:80", include_loopback: true, ..case() },
+            redirect,
+        ),
+        ("link-local", Case { destination: "[fe80::1]:80", ..case() }, pass(Reason::BoundInterface)),
+        ("link-local of IPv4", Case { destination: "169.254.169.254:80", ..case() }, redirect),
+        ("beyond link-local", Case { destination: "[fec0::1]:80", ..case() }, redirect),
+        (
+            "link-local and refused",
+            Case { destination: "[fe80::1]:80", refusal: refusal(0, 0), ..case() },
+            Some(Verdict::Refuse(111)),
+        ),
         ("no listener", Case { landing: None, ..case() }, pass(Reason::Namespace)),
         (
             "no IPv6 listener",
@@ -151,12 +165,12 @@ fn a_cheap_answer_asks_nothing_dear() {
     assert_eq!(asked(Case { marked: true, ..Case::default() }), ["tcp", "mark"]);
     assert_eq!(
         asked(Case::default()),
-        ["tcp", "mark", "exclude", "beat", "deny", "interface", "landing", "room"],
+        ["tcp", "mark", "exclude", "beat", "deny", "interface", "source", "landing", "room"],
         "nothing is asked twice"
     );
     let truthful = || Case { landing: Some(landing().truthful()), ..Case::default() };
-    assert_eq!(asked(truthful())[7..], ["room", "eager", "good"]);
-    assert_eq!(asked(Case { eager: true, ..truthful() })[7..], ["room", "eager"]);
+    assert_eq!(asked(truthful())[8..], ["room", "eager", "good"]);
+    assert_eq!(asked(Case { eager: true, ..truthful() })[8..], ["room", "eager"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use ambassador_ebpf::{
     landing::Endpoint,
     plain::{self, Plain},
     tuple::Tuple,
+    verdict::Ticket,
 };
 
 use super::origin::Origin;
@@ -36,21 +37,19 @@ pub enum SynEvent {
     Held {
         /// The connection's addresses.
         key: FlowKey,
-        /// Where it is meant to go, and who makes it. Its `socket_cookie` tells connections of one key apart.
+        /// Where it is meant to go, and who makes it. Its `ticket` tells connections of one key, or of one socket, apart.
         origin: Origin,
         /// The SYN: its IP and TCP headers with all options, never a payload (the length in the IP header may count
         /// one). The TCP checksum covers only the pseudo header.
         syn: Box<[u8]>,
     },
     /// The client gave up before the connection was established at the listener, or was told of a failure. Follows a
-    /// `Held` of the same cookie, or comes alone for one that was let in because its destination is known to accept.
+    /// `Held` of the same ticket, or comes alone for one that was let in because its destination is known to accept.
     Closed {
         /// The connection's addresses.
         key: FlowKey,
-        /// Cookie of the client's socket.
-        socket_cookie: u64,
-        /// Initial sequence number of its SYN.
-        isn: u32,
+        /// That of its `Held`.
+        ticket: Ticket,
         /// Whether the connection had been admitted, so that the listener may hold a half-open connection of it.
         admitted: bool,
     },
@@ -94,15 +93,6 @@ impl SynEvent {
             Self::Held { key, .. } | Self::Closed { key, .. } | Self::Stray { key, .. } => key,
         }
     }
-
-    /// Cookie of the client's socket, unique for the life of the kernel; 0 of a stray.
-    pub fn socket_cookie(&self) -> u64 {
-        match self {
-            Self::Held { origin, .. } => origin.socket_cookie,
-            Self::Closed { socket_cookie, .. } => *socket_cookie,
-            Self::Stray { .. } => 0,
-        }
-    }
 }
 
 impl TryFrom<&[u8]> for SynEvent {
@@ -112,12 +102,13 @@ impl TryFrom<&[u8]> for SynEvent {
         let event: abi::Event = read(record)?;
         let key = FlowKey::from(&event.tuple);
         match event.kind {
-            abi::HELD => Ok(Self::Held { key, origin: Origin::announced(&event.origin), syn: syn(record)? }),
+            abi::HELD => {
+                Ok(Self::Held { key, origin: Origin::announced(&event.origin, event.isn), syn: syn(record)? })
+            }
             abi::STRAY => Ok(Self::Stray { key, syn: syn(record)? }),
             abi::CLOSED => Ok(Self::Closed {
                 key,
-                socket_cookie: event.origin.socket_cookie,
-                isn: event.isn,
+                ticket: Ticket { socket_cookie: event.origin.socket_cookie, isn: event.isn },
                 admitted: event.admitted != 0,
             }),
             kind => Err(SynEventError::UnknownKind { kind }),

@@ -29,7 +29,7 @@ mod targets;
 mod truthful;
 mod words;
 
-pub use ambassador_ebpf::{counter::Counter, landing::Landing, listener::MAX_RINGS};
+pub use ambassador_ebpf::{counter::Counter, landing::Landing, listener::MAX_RINGS, verdict::Ticket};
 pub use attach::{Kernel, LoadOptions};
 pub use clock::monotonic_ns;
 pub use error::KernelError;

@@ -3,7 +3,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use ambassador_ebpf::{admission::Admission, flow::Flow, origin as abi};
+use ambassador_ebpf::{admission::Admission, flow::Flow, origin as abi, verdict::Ticket};
 
 /// The address that the program dialled. A v4-mapped IPv6 address is shown as the IPv4 address that it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,8 +38,9 @@ pub struct Origin {
     pub dst: OrigDst,
     /// Who made it.
     pub caller: Caller,
-    /// Cookie of the client's socket, unique for the life of the kernel.
-    pub socket_cookie: u64,
+    /// Cookie of the client's socket, unique for the life of the kernel, and the initial sequence number of its SYN, 0
+    /// where SYNs are not held.
+    pub ticket: Ticket,
     /// Whether the program had bound its source port itself.
     pub bound: bool,
     /// Whether it was held and a [`SynEvent`](super::SynEvent) told of it, so that somebody dials already.
@@ -48,7 +49,7 @@ pub struct Origin {
 
 impl Origin {
     /// That of a connection which an event tells of.
-    pub(super) fn announced(origin: &abi::Origin) -> Self {
+    pub(super) fn announced(origin: &abi::Origin, isn: u32) -> Self {
         Self {
             dst: OrigDst(origin.destination()),
             caller: Caller {
@@ -58,7 +59,7 @@ impl Origin {
                 comm: comm(origin),
                 netns_cookie: origin.netns_cookie,
             },
-            socket_cookie: origin.socket_cookie,
+            ticket: Ticket { socket_cookie: origin.socket_cookie, isn },
             bound: origin.bound != 0,
             announced: true,
         }
@@ -69,7 +70,7 @@ impl From<&Flow> for Origin {
     fn from(flow: &Flow) -> Self {
         Self {
             announced: flow.told != 0 && flow.admission == Admission::Held as u8,
-            ..Self::announced(&flow.origin)
+            ..Self::announced(&flow.origin, flow.isn)
         }
     }
 }

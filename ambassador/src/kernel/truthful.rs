@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use ambassador_ebpf::{known::Known, listener::Listener, tuple::Tuple, verdict::word_of};
+use ambassador_ebpf::{
+    known::Known,
+    listener::Listener,
+    tuple::Tuple,
+    verdict::{Ticket, place_of},
+};
 use ipnet::IpNet;
 
 use super::{
@@ -23,14 +28,14 @@ impl KernelMaps {
     /// Lets the SYN of a held connection in, when it comes next; whether the client is still there to send it, and it
     /// is worth sending for it.
     ///
-    /// `socket_cookie` is that of the event, so a verdict that comes late cannot meet another connection of the same
-    /// addresses. It is forgotten when the client closes.
-    pub fn admit(&self, flow: &FlowKey, socket_cookie: u64) -> Result<bool, KernelError> {
-        self.verdicts.set(&socket_cookie, &1)?;
+    /// `ticket` is that of the event, so a verdict that comes late cannot meet another connection of the same addresses,
+    /// nor of the same socket. It is forgotten when the client closes.
+    pub fn admit(&self, flow: &FlowKey, ticket: Ticket) -> Result<bool, KernelError> {
+        self.verdicts.set(&ticket.word(), &1)?;
         // In this order; the kernel side removes the flow first and the verdict after it.
-        let waits = self.is_open(flow, socket_cookie);
+        let waits = self.is_open(flow, ticket);
         if !matches!(waits, Ok(true)) {
-            self.verdicts.remove(&socket_cookie)?;
+            self.verdicts.remove(&ticket.word())?;
         }
         waits
     }
@@ -40,27 +45,25 @@ impl KernelMaps {
     ///
     /// Whether the client is still there is not known. Whoever accepts the connection, or is told that it has closed,
     /// calls [`withdraw`](Self::withdraw).
-    pub fn admit_at_once(&self, socket_cookie: u64) -> bool {
+    pub fn admit_at_once(&self, ticket: Ticket) -> bool {
+        let verdict = ticket.word();
         let written = self
-            .verdict_word(socket_cookie)
-            .map(|word| word.compare_exchange(NOBODY, socket_cookie, Ordering::SeqCst, Ordering::Relaxed));
-        matches!(written, Some(Ok(_))) || matches!(written, Some(Err(owner)) if owner == socket_cookie)
+            .place(verdict)
+            .map(|word| word.compare_exchange(NOBODY, verdict, Ordering::SeqCst, Ordering::Relaxed));
+        matches!(written, Some(Ok(_))) || matches!(written, Some(Err(owner)) if owner == verdict)
     }
 
     /// Takes back [`admit_at_once`](Self::admit_at_once), if it is still there: the connection was accepted, or has
     /// closed. No system call.
-    pub fn withdraw(&self, socket_cookie: u64) {
-        if let Some(word) = self.verdict_word(socket_cookie) {
-            // It fails if there is nothing to take back.
-            let _ = word.compare_exchange(socket_cookie, NOBODY, Ordering::SeqCst, Ordering::Relaxed);
-        }
+    pub fn withdraw(&self, ticket: Ticket) {
+        self.take_back(ticket.word());
     }
 
     /// Takes back what [`admit_at_once`](Self::admit_at_once) has left for longer than the time between two calls, of
     /// whose end nobody told. `seen` is what the call before has left there.
     pub fn sweep_verdicts(&self, seen: &mut Vec<u64>) {
-        for socket_cookie in seen.drain(..) {
-            self.withdraw(socket_cookie);
+        for verdict in seen.drain(..) {
+            self.take_back(verdict);
         }
         let written = self.verdict_words.all().iter().map(|word| word.load(Ordering::Relaxed));
         seen.extend(written.filter(|owner| *owner != NOBODY));
@@ -68,19 +71,25 @@ impl KernelMaps {
 
     /// Takes back whatever has let a connection in, while it has not come in yet: what its client repeats from here on is
     /// held again.
-    pub fn revoke(&self, socket_cookie: u64) -> Result<(), KernelError> {
-        self.withdraw(socket_cookie);
-        self.verdicts.remove(&socket_cookie).map(drop)
+    pub fn revoke(&self, ticket: Ticket) -> Result<(), KernelError> {
+        self.withdraw(ticket);
+        self.verdicts.remove(&ticket.word()).map(drop)
     }
 
-    fn verdict_word(&self, socket_cookie: u64) -> Option<&AtomicU64> {
-        self.verdict_words.word(word_of(socket_cookie))
+    fn take_back(&self, verdict: u64) {
+        if let Some(word) = self.place(verdict) {
+            // It fails if there is nothing to take back.
+            let _ = word.compare_exchange(verdict, NOBODY, Ordering::SeqCst, Ordering::Relaxed);
+        }
+    }
+
+    fn place(&self, verdict: u64) -> Option<&AtomicU64> {
+        self.verdict_words.word(place_of(verdict))
     }
 
     /// Whether a redirected connection is still wanted: waiting, or established and not closed.
-    pub fn is_open(&self, flow: &FlowKey, socket_cookie: u64) -> Result<bool, KernelError> {
-        let entry = self.flows.get(&Tuple::from(flow))?;
-        Ok(entry.is_some_and(|entry| entry.origin.socket_cookie == socket_cookie))
+    pub fn is_open(&self, flow: &FlowKey, ticket: Ticket) -> Result<bool, KernelError> {
+        Ok(self.flows.get(&Tuple::from(flow))?.is_some_and(|entry| entry.ticket() == ticket))
     }
 
     /// Lets connections from a namespace to `destination` in at once for a while: it has just accepted one. No system

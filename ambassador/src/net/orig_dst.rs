@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, os::fd::BorrowedFd};
 
-use crate::kernel::{self, KernelMaps};
+use crate::kernel::{self, KernelMaps, Ticket};
 
 /// The process that made a connection, as the kernel saw it in `connect()`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub struct Origin {
     pub app: App,
     /// `SO_NETNS_COOKIE` of the program's network namespace.
     pub netns_cookie: u64,
-    /// Cookie of the program's socket, unique for the life of the kernel.
-    pub socket_cookie: u64,
+    /// What names this connection of the program's socket.
+    pub ticket: Ticket,
     /// The program had bound its source port itself.
     pub bound: bool,
     /// Its SYN was held and told of: somebody dials for it.
@@ -59,7 +59,7 @@ impl From<kernel::Origin> for Origin {
                 comm: origin.caller.comm.into(),
             },
             netns_cookie: origin.caller.netns_cookie,
-            socket_cookie: origin.socket_cookie,
+            ticket: origin.ticket,
             bound: origin.bound,
             announced: origin.announced,
         }

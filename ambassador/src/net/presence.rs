@@ -17,20 +17,21 @@ use std::{
 use tokio::time::sleep;
 
 use super::syn::{FlowKey, dialling::Verdicts};
+use crate::kernel::Ticket;
 
 /// What is known of a program's end of a connection beside its bytes.
 pub struct Presence {
     key: FlowKey,
-    socket_cookie: u64,
+    ticket: Ticket,
     /// Whom to ask; `None` where connects are not held, and so nobody can tell.
     verdicts: Option<Arc<dyn Verdicts>>,
     half_closed: AtomicBool,
 }
 
 impl Presence {
-    /// Of the program whose socket the kernel knows by `key` and `socket_cookie`.
-    pub fn new(key: FlowKey, socket_cookie: u64, verdicts: Option<Arc<dyn Verdicts>>) -> Self {
-        Self { key, socket_cookie, verdicts, half_closed: AtomicBool::new(false) }
+    /// Of the program whose socket the kernel knows by `key` and `ticket`.
+    pub fn new(key: FlowKey, ticket: Ticket, verdicts: Option<Arc<dyn Verdicts>>) -> Self {
+        Self { key, ticket, verdicts, half_closed: AtomicBool::new(false) }
     }
 
     /// The program has sent FIN: it sends no more, but may still read, or be gone altogether.
@@ -45,7 +46,7 @@ impl Presence {
 
     /// Whether the program has closed its socket, rather than only ended its side. Asks the kernel in these two cases.
     pub fn has_left(&self) -> bool {
-        let is_open = |verdicts: &Arc<dyn Verdicts>| verdicts.is_open(&self.key, self.socket_cookie);
+        let is_open = |verdicts: &Arc<dyn Verdicts>| verdicts.is_open(&self.key, self.ticket);
         self.is_half_closed() && self.verdicts.as_ref().is_some_and(|verdicts| !is_open(verdicts))
     }
 
@@ -76,7 +77,8 @@ const LATEST: Duration = Duration::from_secs(8);
 /// A program of which nobody tells.
 #[cfg(test)]
 pub(crate) fn untold() -> Presence {
-    Presence::new(FlowKey::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), 1), 1, None)
+    let key = FlowKey::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), 1);
+    Presence::new(key, Ticket { socket_cookie: 1, isn: 0 }, None)
 }
 
 #[cfg(test)]
@@ -92,13 +94,13 @@ mod tests {
     struct ClosesAt(Instant);
 
     impl Verdicts for ClosesAt {
-        fn allow(&self, _: &FlowKey, _: u64) -> io::Result<bool> {
+        fn allow(&self, _: &FlowKey, _: Ticket) -> io::Result<bool> {
             Ok(true)
         }
-        fn is_open(&self, _: &FlowKey, _: u64) -> bool {
+        fn is_open(&self, _: &FlowKey, _: Ticket) -> bool {
             Instant::now() < self.0
         }
-        fn settled(&self, _: u64) {}
+        fn settled(&self, _: Ticket) {}
         fn sweep(&self, _: &mut Vec<u64>) {}
         fn good(&self, _: u64, _: SocketAddr, _: Near<'_>) {}
         fn still_good(&self, _: u64, _: SocketAddr, _: Near<'_>, _: Instant) {}

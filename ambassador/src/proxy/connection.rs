@@ -60,7 +60,7 @@ pub async fn serve(
         }
         return reset_on_close(&client);
     };
-    if context.sentinel.knows(origin.socket_cookie) {
+    if context.sentinel.knows(origin.ticket.socket_cookie) {
         context.learn_pid(&origin);
         return context.sentinel.answer(client).await;
     }

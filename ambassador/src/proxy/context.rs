@@ -114,7 +114,7 @@ impl Context {
             dialer: self.dialer.clone(),
             ahead: Ahead::default(),
             verdicts: verdicts.clone(),
-            program: Arc::new(Presence::new(key, origin.socket_cookie, verdicts)),
+            program: Arc::new(Presence::new(key, origin.ticket, verdicts)),
         }
     }
 
@@ -139,7 +139,7 @@ impl Context {
         origin: &Origin,
     ) -> Option<Claim> {
         let holds = self.holds.as_ref().filter(|_| origin.announced)?;
-        holds.verdicts.settled(origin.socket_cookie);
+        holds.verdicts.settled(origin.ticket);
         let key = FlowKey::new(peer, listener, origin.netns_cookie);
         holds.table.take_for_accept(&key, origin.dst, Duration::ZERO).await
     }

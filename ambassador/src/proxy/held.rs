@@ -20,7 +20,7 @@ use tokio::{
 
 use super::context::{Context, Holds};
 use crate::{
-    kernel::{SynEvent, SynEvents},
+    kernel::{SynEvent, SynEvents, Ticket},
     net::{
         dial::Sockets,
         orig_dst::Origin,
@@ -75,9 +75,21 @@ impl Held {
                 self.verdicts.sweep(&mut seen);
                 since = Instant::now();
             }
+            self.give_up_the_gone();
             let overdue = self.table.sweep(HOLD_LIMIT);
             if overdue > 0 {
                 tracing::warn!(overdue, "held connections were given up whose end nobody told");
+            }
+        }
+    }
+
+    /// Gives up what its program has given up although nobody told: where very many connects are abandoned at once, their
+    /// ends find no room in the ring.
+    fn give_up_the_gone(&self) {
+        for (key, ticket) in self.table.held_for(SWEEP) {
+            if !self.verdicts.is_open(&key, ticket) {
+                self.table.closed(&key, ticket.socket_cookie);
+                self.verdicts.settled(ticket);
             }
         }
     }
@@ -106,20 +118,20 @@ impl Held {
     fn take(self: &Arc<Self>, event: SynEvent) {
         match event {
             SynEvent::Held { key, origin, syn } => {
-                let waiting = Waiting { key: FlowKey::from(&key), socket_cookie: origin.socket_cookie, syn };
+                let waiting = Waiting { key: FlowKey::from(&key), ticket: origin.ticket, syn };
                 match contained(|| self.hold(&waiting, origin.into())) {
                     Some(None) => {}
                     Some(Some(served)) => drop(tokio::spawn(Arc::clone(self).go_on(waiting, served))),
                     None => self.let_in(&waiting),
                 }
             }
-            SynEvent::Closed { key, socket_cookie, isn, admitted } => {
+            SynEvent::Closed { key, ticket, admitted } => {
                 contained(|| {
                     let key = FlowKey::from(&key);
-                    self.table.closed(&key, socket_cookie);
-                    self.verdicts.settled(socket_cookie);
+                    self.table.closed(&key, ticket.socket_cookie);
+                    self.verdicts.settled(ticket);
                     if admitted {
-                        self.forget_half_open(&key, isn);
+                        self.forget_half_open(&key, ticket.isn);
                     }
                 });
             }
@@ -140,11 +152,11 @@ impl Held {
     /// not left without an answer. One that had its answer meets a packet that it ignores.
     fn let_in(&self, waiting: &Waiting) {
         contained(|| {
-            let (key, cookie) = (&waiting.key, waiting.socket_cookie);
+            let (key, ticket) = (&waiting.key, waiting.ticket);
             if let Some(ground) = self.grounds.get(&key.netns_cookie())
                 && let Ok(syn) = Syn::parse(&waiting.syn)
             {
-                let_through_undialled(key, cookie, &syn, &*self.verdicts, &*ground.answers);
+                let_through_undialled(key, ticket, &syn, &*self.verdicts, &*ground.answers);
             }
         });
     }
@@ -172,21 +184,21 @@ impl Held {
 
     /// Begins to serve a connection; what is left to do for it, if it is not over at once.
     fn hold(self: &Arc<Self>, waiting: &Waiting, origin: Origin) -> Option<BoxFuture<'static, ()>> {
-        let (key, socket_cookie) = (waiting.key, waiting.socket_cookie);
+        let (key, ticket) = (waiting.key, waiting.ticket);
         let ground = self.grounds.get(&key.netns_cookie())?;
         let syn = match Syn::parse(&waiting.syn) {
             Ok(syn) => syn,
             Err(error) => {
                 // It cannot be sent again, but the program's own repetition can be let in.
                 tracing::warn!(%error, "a held SYN cannot be read: its connection is let in undialled");
-                let _ = self.verdicts.allow(&key, socket_cookie);
+                let _ = self.verdicts.allow(&key, ticket);
                 return None;
             }
         };
-        if self.context.sentinel.knows(socket_cookie) {
+        if self.context.sentinel.knows(ticket.socket_cookie) {
             self.context.sentinel.note_held();
             self.context.learn_pid(&origin);
-            let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+            let_through_undialled(&key, ticket, &syn, &*self.verdicts, &*ground.answers);
             return None;
         }
         let flow = Arc::new(self.context.flow_from(
@@ -197,29 +209,28 @@ impl Held {
         ));
         let prospect = self.context.syn_prospect(&flow);
         if prospect.mode == ConnectMode::Eager {
-            let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+            let report = let_through_undialled(&key, ticket, &syn, &*self.verdicts, &*ground.answers);
             self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
             return None;
         }
         // Where all connections are open that its route allows, the destination is known to accept; whose turn it is, the
         // flow that is accepted waits to hear.
         let Some(places) = prospect.places() else {
-            let report = let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+            let report = let_through_undialled(&key, ticket, &syn, &*self.verdicts, &*ground.answers);
             self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
             return None;
         };
-        let mut promise = match self.table.hold(key, flow.original_dst, socket_cookie, Some(syn.isn())) {
+        let mut promise = match self.table.hold(key, flow.original_dst, ticket.socket_cookie, Some(syn.isn())) {
             Ok(promise) => promise,
             Err(HoldError::Already) => return None,
             Err(HoldError::Full) => {
-                let report =
-                    let_through_undialled(&key, socket_cookie, &syn, &*self.verdicts, &*ground.answers);
+                let report = let_through_undialled(&key, ticket, &syn, &*self.verdicts, &*ground.answers);
                 self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
                 return None;
             }
         };
         promise.take_places(places);
-        let holding = Holding { key, dst: flow.original_dst, socket_cookie, syn: Some(syn), promise };
+        let holding = Holding { key, dst: flow.original_dst, ticket, syn: Some(syn), promise };
         let (this, answers) = (Arc::clone(self), Arc::clone(&ground.answers));
         let mut served: BoxFuture<'static, ()> = Box::pin(async move {
             let course = Arc::<Course>::default();
@@ -251,7 +262,7 @@ impl Held {
 /// A connection that waits for the answer to its SYN.
 struct Waiting {
     key: FlowKey,
-    socket_cookie: u64,
+    ticket: Ticket,
     syn: Box<[u8]>,
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Manner {
     Mptcp,
     /// Begins to dial, and answers at once.
     Begin,
+    /// Disconnects what `Begin` began, and begins to dial anew with the same socket.
+    Again,
     /// Closes what `Begin` began; the address does not matter.
     Abandon,
     /// Begins to dial and closes, so often as the port says.
@@ -164,6 +166,11 @@ pub(crate) fn main() {
 }
 
 fn dial(manner: &str, dst: SocketAddr, held: &mut Option<Socket>) -> io::Result<Option<SocketAddr>> {
+    if manner == "Again" {
+        let socket = held.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        disconnect(socket)?;
+        return connect_at_once(socket, dst).map(|()| None);
+    }
     *held = None;
     let socket = match manner {
         "Abandon" => return Ok(None),
@@ -202,10 +209,24 @@ fn dial(manner: &str, dst: SocketAddr, held: &mut Option<Socket>) -> io::Result<
 fn begin(dst: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(dst), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
+    connect_at_once(&socket, dst)?;
+    Ok(socket)
+}
+
+fn connect_at_once(socket: &Socket, dst: SocketAddr) -> io::Result<()> {
     match socket.connect(&dst.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(socket),
+        _ => Ok(()),
     }
+}
+
+/// Back to a socket that is connected to nothing.
+fn disconnect(socket: &Socket) -> io::Result<()> {
+    let nowhere = libc::sockaddr { sa_family: 0, sa_data: [0; 14] };
+    let length = libc::socklen_t::try_from(size_of_val(&nowhere)).map_err(io::Error::other)?;
+    // SAFETY: the address lives through the call and is as long as it says.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_fastopen_without_cookie(socket: &Socket) -> io::Result<()> {

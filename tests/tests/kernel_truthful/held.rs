@@ -88,8 +88,8 @@ fn a_connection_that_is_abandoned_is_told_of_and_can_no_longer_be_admitted() {
         let (mut client, held) = begin(&mut truth, dst);
         client.dial(Manner::Abandon, held.origin.dst.0);
         assert!(!truth.closed(&held));
-        assert!(!truth.world.maps.is_open(&held.key, held.origin.socket_cookie).unwrap());
-        assert!(!truth.world.maps.admit(&held.key, held.origin.socket_cookie).unwrap());
+        assert!(!truth.world.maps.is_open(&held.key, held.origin.ticket).unwrap());
+        assert!(!truth.world.maps.admit(&held.key, held.origin.ticket).unwrap());
         truth.ends_empty();
         held.syn.replay(&truth.world.sites[0].namespace);
         assert!(truth.world.sites[0].try_accept(MOMENT).is_none(), "a late replay goes nowhere");
@@ -102,7 +102,7 @@ fn a_connection_that_is_abandoned_is_told_of_and_can_no_longer_be_admitted() {
 fn a_connection_that_is_abandoned_after_its_admission_says_so() {
     let mut truth = Truth::new();
     let (mut client, held) = begin(&mut truth, "10.1.2.3:80");
-    assert!(truth.world.maps.admit(&held.key, held.origin.socket_cookie).unwrap());
+    assert!(truth.world.maps.admit(&held.key, held.origin.ticket).unwrap());
     client.dial(Manner::Abandon, held.origin.dst.0);
     assert!(truth.closed(&held));
     truth.ends_empty();
@@ -112,8 +112,8 @@ fn a_connection_that_is_abandoned_after_its_admission_says_so() {
 fn a_revoked_admission_holds_again() {
     let mut truth = Truth::new();
     let (_client, held) = begin(&mut truth, "10.1.2.3:80");
-    assert!(truth.world.maps.admit(&held.key, held.origin.socket_cookie).unwrap());
-    truth.world.maps.revoke(held.origin.socket_cookie).unwrap();
+    assert!(truth.world.maps.admit(&held.key, held.origin.ticket).unwrap());
+    truth.world.maps.revoke(held.origin.ticket).unwrap();
     held.syn.replay(&truth.world.sites[0].namespace);
     assert!(truth.world.sites[0].try_accept(MOMENT).is_none());
     truth.let_in(&held);
@@ -125,7 +125,7 @@ fn only_the_very_syn_of_the_connection_gets_in() {
     let mut truth = Truth::new();
     let (_client, held) = begin(&mut truth, "10.1.2.3:80");
     let site = &truth.world.sites[0];
-    assert!(truth.world.maps.admit(&held.key, held.origin.socket_cookie).unwrap());
+    assert!(truth.world.maps.admit(&held.key, held.origin.ticket).unwrap());
     held.syn.with_isn(held.syn.isn().wrapping_sub(1)).replay(&site.namespace);
     held.syn.with_source_port(9).replay(&site.namespace);
     assert!(site.try_accept(MOMENT).is_none());

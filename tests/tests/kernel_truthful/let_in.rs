@@ -178,8 +178,8 @@ fn two_capabilities_load_it_and_none_is_needed_to_run_it() {
             maps.set_eager("10.9.0.0/16".parse().unwrap(), None).unwrap();
             maps.clear_eager("10.9.0.0/16".parse().unwrap(), None).unwrap();
             maps.open_flows().unwrap();
-            maps.revoke(held.origin.socket_cookie).unwrap();
-            assert!(maps.admit(&held.key, held.origin.socket_cookie).unwrap());
+            maps.revoke(held.origin.ticket).unwrap();
+            assert!(maps.admit(&held.key, held.origin.ticket).unwrap());
         });
     });
     held.syn.replay(&truth.world.sites[0].namespace);

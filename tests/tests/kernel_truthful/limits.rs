@@ -83,11 +83,11 @@ fn an_end_that_a_full_ring_buffer_could_not_tell_leaves_nothing_that_is_not_swep
     let mut truth = Truth::new();
     let start = || Client::start(&truth.world.sites[0], &truth.world.cgroup);
     let (mut flood, mut clients) = (start(), [start(), start(), start()]);
-    let mut cookies = Vec::new();
+    let mut tickets = Vec::new();
     for (client, port) in clients.iter_mut().zip(80..) {
         let dst = SocketAddr::new([10, 1, 2, 4].into(), port);
         client.connect(Manner::Begin, dst);
-        cookies.push(truth.held(dst).origin.socket_cookie);
+        tickets.push(truth.held(dst).origin.ticket);
     }
     // The port is how often.
     flood.connect(Manner::Flood, "10.1.2.3:4000".parse().unwrap());
@@ -98,12 +98,14 @@ fn an_end_that_a_full_ring_buffer_could_not_tell_leaves_nothing_that_is_not_swep
     }
     truth.closes(0);
     // Nobody has told that they are gone.
-    for cookie in &cookies {
-        assert!(truth.world.maps.admit_at_once(*cookie));
+    for ticket in &tickets {
+        assert!(truth.world.maps.admit_at_once(*ticket));
     }
     while let Some(event) = truth.events.take() {
-        if matches!(event, SynEvent::Closed { .. }) && cookies.contains(&event.socket_cookie()) {
-            truth.world.maps.withdraw(event.socket_cookie());
+        if let SynEvent::Closed { ticket, .. } = event
+            && tickets.contains(&ticket)
+        {
+            truth.world.maps.withdraw(ticket);
         }
     }
     let left = truth.world.maps.pending_verdicts(1).unwrap();

@@ -42,7 +42,7 @@ fn thousands_of_connections_learn_what_their_own_destination_said() {
                 let syn = Syn::parse(&syn);
                 let site = world.sites.iter().find(|s| s.namespace.cookie() == key.netns_cookie).unwrap();
                 if is_open(origin.dst.0) {
-                    assert!(world.maps.admit(&key, origin.socket_cookie).unwrap());
+                    assert!(world.maps.admit(&key, origin.ticket).unwrap());
                     syn.replay(&site.namespace);
                 } else {
                     syn.refuse(&site.namespace);

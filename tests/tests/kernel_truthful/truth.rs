@@ -87,11 +87,8 @@ impl Truth {
     /// The next event, which says that `held` was closed: whether it had been admitted.
     pub(crate) fn closed(&mut self, held: &Held) -> bool {
         let event = self.event();
-        let SynEvent::Closed { key, socket_cookie, isn, admitted } = event else {
-            panic!("not closed: {event:?}")
-        };
-        assert_eq!((key, socket_cookie), (held.key, held.origin.socket_cookie));
-        assert_eq!(isn, held.syn.isn());
+        let SynEvent::Closed { key, ticket, admitted } = event else { panic!("not closed: {event:?}") };
+        assert_eq!((key, ticket), (held.key, held.origin.ticket));
         admitted
     }
 
@@ -106,7 +103,7 @@ impl Truth {
 
     /// Admits a held connection and sends its SYN.
     pub(crate) fn let_in(&self, held: &Held) {
-        assert!(self.world.maps.admit(&held.key, held.origin.socket_cookie).unwrap());
+        assert!(self.world.maps.admit(&held.key, held.origin.ticket).unwrap());
         held.syn.replay(&self.site(held).namespace);
     }
 

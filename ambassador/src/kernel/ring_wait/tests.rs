@@ -18,7 +18,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::kernel::FlowKey;
+use crate::kernel::{FlowKey, Ticket};
 
 /// What both sides see.
 struct Shared {
@@ -108,7 +108,7 @@ fn reader(longest_sleep: Duration) -> (RingWait<Model>, Arc<Mutex<Shared>>) {
 fn event(isn: u32) -> SynEvent {
     let key =
         FlowKey { client: ([127, 0, 0, 1], 1).into(), listener: ([127, 0, 0, 1], 2).into(), netns_cookie: 1 };
-    SynEvent::Closed { key, socket_cookie: 1, isn, admitted: false }
+    SynEvent::Closed { key, ticket: Ticket { socket_cookie: 1, isn }, admitted: false }
 }
 
 /// A task that waits for one event, and has gone to sleep.

@@ -17,19 +17,22 @@ use tokio::time::{Instant, sleep};
 use super::{
     answer::Answer, captured::Syn, handover::Promise, key::FlowKey, packet::Packet, raw::RawSockets,
 };
-use crate::net::dial::{DialError, DialFailure};
+use crate::{
+    kernel::Ticket,
+    net::dial::{DialError, DialFailure},
+};
 
 /// What the kernel side is told.
 pub trait Verdicts: Send + Sync {
-    /// Lets the next SYN of this flow and socket, which is sent at once, through to the listener. `false` if the program
+    /// Lets the next SYN of this flow and ticket, which is sent at once, through to the listener. `false` if the program
     /// has given it up, as far as is known yet: [`settled`](Self::settled) follows.
-    fn allow(&self, key: &FlowKey, socket_cookie: u64) -> io::Result<bool>;
+    fn allow(&self, key: &FlowKey, ticket: Ticket) -> io::Result<bool>;
 
-    /// Whether the program still has this socket, waiting or connected; where that cannot be told, it has.
-    fn is_open(&self, key: &FlowKey, socket_cookie: u64) -> bool;
+    /// Whether the program still has this connection, waiting or connected; where that cannot be told, it has.
+    fn is_open(&self, key: &FlowKey, ticket: Ticket) -> bool;
 
     /// Takes back what was allowed: the connection was accepted, or the program's socket is closed.
-    fn settled(&self, socket_cookie: u64);
+    fn settled(&self, ticket: Ticket);
 
     /// Takes back what has been allowed for longer than since the call before, of whose end nobody told. `seen` belongs
     /// to the caller, and is empty at first.
@@ -68,8 +71,8 @@ pub struct Holding {
     pub key: FlowKey,
     /// Where the program wants to go.
     pub dst: SocketAddr,
-    /// Of the program's socket.
-    pub socket_cookie: u64,
+    /// By which the kernel side knows it.
+    pub ticket: Ticket,
     /// What waits for an answer; `None` if it was let through unasked, because the destination is known to accept.
     pub syn: Option<Syn>,
     /// From [`super::table::Table::hold`]: its claim is what keeps the connection held.
@@ -155,7 +158,7 @@ impl Holding {
         }
         let Some(syn) = self.syn.take() else { return Outcome::Allowed };
         for pause in pauses() {
-            match let_through(&self.key, self.socket_cookie, &syn, verdicts, wire) {
+            match let_through(&self.key, self.ticket, &syn, verdicts, wire) {
                 Outcome::NotAllowed if !self.is_given_up_within(pause).await => {}
                 Outcome::NotAllowed => return Outcome::Abandoned,
                 outcome => return outcome,
@@ -206,24 +209,24 @@ impl Holding {
 /// vain, but it is never refused in error.
 pub fn let_through_undialled(
     key: &FlowKey,
-    socket_cookie: u64,
+    ticket: Ticket,
     syn: &Syn,
     verdicts: &dyn Verdicts,
     answers: &dyn Answers,
 ) -> Report {
     let mut wire = Wire::new(answers);
-    let outcome = let_through(key, socket_cookie, syn, verdicts, &mut wire);
+    let outcome = let_through(key, ticket, syn, verdicts, &mut wire);
     wire.report(outcome, Duration::ZERO)
 }
 
 fn let_through(
     key: &FlowKey,
-    socket_cookie: u64,
+    ticket: Ticket,
     syn: &Syn,
     verdicts: &dyn Verdicts,
     wire: &mut Wire<'_>,
 ) -> Outcome {
-    match verdicts.allow(key, socket_cookie) {
+    match verdicts.allow(key, ticket) {
         Ok(true) => {
             wire.send(&syn.replay());
             Outcome::Allowed

@@ -31,6 +31,7 @@ use super::{
     handover::{Claim, Promise, promise},
     key::FlowKey,
 };
+use crate::kernel::Ticket;
 
 /// The held connections of all workers.
 #[derive(Debug)]
@@ -54,6 +55,12 @@ struct Held {
     isn: Option<u32>,
     since: Instant,
     claim: Claim,
+}
+
+impl Held {
+    fn ticket(&self) -> Option<Ticket> {
+        Some(Ticket { socket_cookie: self.socket_cookie, isn: self.isn? })
+    }
 }
 
 /// An accepted flow that came before its entry.
@@ -153,6 +160,18 @@ impl Table {
         let held = shard.held.remove(key);
         drop(shard);
         held.is_some()
+    }
+
+    /// What has been held for longer than `limit`, so that its end may have been missed. A scan, as `sweep` is.
+    pub fn held_for(&self, limit: Duration) -> Vec<(FlowKey, Ticket)> {
+        let now = Instant::now();
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let old = shard.held.iter().filter(|(_, held)| now.saturating_duration_since(held.since) > limit);
+            found.extend(old.filter_map(|(key, held)| Some((*key, held.ticket()?))));
+        }
+        found
     }
 
     /// Gives up what has been held for longer than `limit`, of whose end nobody told: returns how many. A scan, to be

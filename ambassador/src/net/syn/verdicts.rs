@@ -15,7 +15,7 @@ use super::{
     FlowKey,
     dialling::{Near, Verdicts},
 };
-use crate::kernel::{self, KernelMaps};
+use crate::kernel::{self, KernelMaps, Ticket};
 
 /// How long a destination that was dialled with success is known to accept: long enough for a burst of connections
 /// to pay for one, short enough that at most a few of them succeed in vain when it goes away.
@@ -35,22 +35,22 @@ impl KernelVerdicts {
 }
 
 impl Verdicts for KernelVerdicts {
-    fn allow(&self, key: &FlowKey, socket_cookie: u64) -> io::Result<bool> {
-        if self.maps.admit_at_once(socket_cookie) {
+    fn allow(&self, key: &FlowKey, ticket: Ticket) -> io::Result<bool> {
+        if self.maps.admit_at_once(ticket) {
             return Ok(true);
         }
-        self.maps.admit(&key.into(), socket_cookie).map_err(io::Error::other)
+        self.maps.admit(&key.into(), ticket).map_err(io::Error::other)
     }
 
-    fn is_open(&self, key: &FlowKey, socket_cookie: u64) -> bool {
-        self.maps.is_open(&key.into(), socket_cookie).unwrap_or_else(|error| {
+    fn is_open(&self, key: &FlowKey, ticket: Ticket) -> bool {
+        self.maps.is_open(&key.into(), ticket).unwrap_or_else(|error| {
             tracing::debug!(%error, "the kernel does not tell whether a connection is open");
             true
         })
     }
 
-    fn settled(&self, socket_cookie: u64) {
-        self.maps.withdraw(socket_cookie);
+    fn settled(&self, ticket: Ticket) {
+        self.maps.withdraw(ticket);
     }
 
     fn sweep(&self, seen: &mut Vec<u64>) {

@@ -13,7 +13,7 @@ use tokio::{sync::Notify, task::yield_now};
 
 use super::*;
 use crate::{
-    kernel::{self, Caller, OrigDst},
+    kernel::{self, Caller, OrigDst, Ticket},
     net::{
         dial::{Dialer, LocalSockets},
         orig_dst::OrigDstSource,
@@ -55,9 +55,9 @@ impl Sockets for Unsound {
 /// What was done, in order.
 #[derive(Clone, Debug, PartialEq)]
 enum Said {
-    Allow(u64),
+    Allow(Ticket),
     Sent(Box<Packet>),
-    Settled(u64),
+    Settled(Ticket),
     Swept,
 }
 
@@ -87,19 +87,19 @@ impl Notes {
 }
 
 impl Verdicts for Notes {
-    fn allow(&self, flow: &FlowKey, socket_cookie: u64) -> io::Result<bool> {
+    fn allow(&self, flow: &FlowKey, ticket: Ticket) -> io::Result<bool> {
         assert_eq!(*flow, key());
-        self.say(Said::Allow(socket_cookie));
+        self.say(Said::Allow(ticket));
         Ok(true)
     }
 
-    fn is_open(&self, _: &FlowKey, _: u64) -> bool {
+    fn is_open(&self, _: &FlowKey, _: Ticket) -> bool {
         true
     }
 
-    fn settled(&self, socket_cookie: u64) {
-        self.say(Said::Settled(socket_cookie));
-        assert_ne!(socket_cookie, UNSETTLED, "as it should");
+    fn settled(&self, ticket: Ticket) {
+        self.say(Said::Settled(ticket));
+        assert_ne!(ticket, ticket_of(UNSETTLED), "as it should");
     }
 
     fn sweep(&self, _: &mut Vec<u64>) {
@@ -148,15 +148,19 @@ fn event(dst: SocketAddr, number: u32) -> SynEvent {
     let origin = kernel::Origin {
         dst: OrigDst(dst),
         caller,
-        socket_cookie: number.into(),
+        ticket: ticket_of(number),
         bound: false,
         announced: true,
     };
     SynEvent::Held { key: (&key()).into(), origin, syn: Box::from(syn_bytes(number)) }
 }
 
+fn ticket_of(number: u32) -> Ticket {
+    Ticket { socket_cookie: number.into(), isn: number }
+}
+
 fn let_in(number: u32) -> [Said; 2] {
-    [Said::Allow(number.into()), Said::Sent(Box::new(syn(number).replay()))]
+    [Said::Allow(ticket_of(number)), Said::Sent(Box::new(syn(number).replay()))]
 }
 
 #[tokio::test]
@@ -181,10 +185,10 @@ async fn a_panic_in_a_dial_that_lasts_lets_its_connection_in() {
 async fn a_panic_at_the_end_of_a_connection_ends_no_reader() {
     let (held, notes) = held();
     let closed =
-        |socket_cookie| SynEvent::Closed { key: (&key()).into(), socket_cookie, isn: 1, admitted: false };
+        |number| SynEvent::Closed { key: (&key()).into(), ticket: ticket_of(number), admitted: false };
     held.take(closed(UNSETTLED));
     held.take(closed(5));
-    assert_eq!(notes.said(2).await, [Said::Settled(UNSETTLED), Said::Settled(5)]);
+    assert_eq!(notes.said(2).await, [UNSETTLED, 5].map(|number| Said::Settled(ticket_of(number))));
 }
 
 /// Its ring was full when it closed, say.
@@ -206,4 +210,4 @@ async fn a_connection_of_whose_end_nobody_told_is_given_up() {
 }
 
 /// The socket at whose end the kernel side panics.
-const UNSETTLED: u64 = 4;
+const UNSETTLED: u32 = 4;

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
+    kernel::Ticket,
     net::{
         dial::Sockets,
         orig_dst::{OrigDstSource, Origin},
@@ -34,8 +35,9 @@ struct Anywhere;
 impl OrigDstSource for Anywhere {
     fn origin(&self, _: BorrowedFd<'_>) -> io::Result<Option<Origin>> {
         let dst = ([127, 0, 0, 1], 1).into();
-        let (app, netns_cookie, socket_cookie) = (App::default(), 1, 1);
-        Ok(Some(Origin { dst, app, netns_cookie, socket_cookie, bound: false, announced: false }))
+        let (app, netns_cookie) = (App::default(), 1);
+        let ticket = Ticket { socket_cookie: 1, isn: 0 };
+        Ok(Some(Origin { dst, app, netns_cookie, ticket, bound: false, announced: false }))
     }
 }
 

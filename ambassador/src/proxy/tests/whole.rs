@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 
 use super::*;
 use crate::{
+    kernel::Ticket,
     net::orig_dst::{OrigDstSource, Origin as Dialled},
     policy::{
         bulkhead::BulkheadLimits,
@@ -36,7 +37,7 @@ impl OrigDstSource for Fixed {
             dst: self.0,
             app,
             netns_cookie: 1,
-            socket_cookie: 1,
+            ticket: Ticket { socket_cookie: 1, isn: 0 },
             bound: false,
             announced: false,
         }))

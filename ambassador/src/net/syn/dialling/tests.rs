@@ -12,7 +12,7 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
 
-use self::world::{COOKIE, Case, Said, World, error, sent};
+use self::world::{Case, Said, TICKET, World, error, sent};
 use super::{
     super::{
         captured::Unreachable,
@@ -30,7 +30,7 @@ async fn a_dial_that_succeeds_lets_the_syn_through() {
     let (report, said) = case.end().await;
     assert_eq!(report, Report { outcome: Outcome::Allowed, held: Duration::ZERO, sent: 1, unsent: 0 });
     let [good, allowed, Said::Sent(packet, _)] = &said[..] else { panic!("{said:?}") };
-    assert_eq!((allowed, good), (&Said::Allow(COOKIE), &Said::Good(dst())));
+    assert_eq!((allowed, good), (&Said::Allow(TICKET), &Said::Good(dst())));
     assert_eq!(*packet, syn(1).replay());
     let claim = table.take_for_accept(&key(), dst(), Duration::ZERO).await.expect("held");
     claim.finish().await.expect("kept").expect("dialled");
@@ -42,7 +42,7 @@ async fn the_socket_is_ready_before_the_syn_is_let_through() {
     let (kept, observed) = std::sync::mpsc::channel();
     let world = World::default();
     let table = Arc::new(Table::new(8));
-    let promise = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
+    let promise = table.hold(key(), dst(), TICKET.socket_cookie, Some(1)).expect("room");
     let flow = Arc::clone(&table);
     *world.on_allow.lock().expect("no panic") = Some(Box::new(move || {
         let claim =
@@ -51,7 +51,7 @@ async fn the_socket_is_ready_before_the_syn_is_let_through() {
         let result = futures_util::FutureExt::now_or_never(claim.finish());
         kept.send(matches!(result, Some(Some(Ok(_))))).expect("listening");
     }));
-    let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: Some(syn(1)), promise };
+    let holding = Holding { key: key(), dst: dst(), ticket: TICKET, syn: Some(syn(1)), promise };
     let report = holding.dial(stream::iter([Ok(stream)]), &world, &world).await;
     assert_eq!((report.outcome, observed.recv()), (Outcome::Allowed, Ok(true)));
 }
@@ -70,7 +70,7 @@ async fn a_failure_is_answered_until_the_program_has_seen_it() {
         let case = Case::start(World::default(), stream::iter([error(errno)]));
         // After 1, 2 and 4 ms: the fourth try follows the third pause.
         sleep(Duration::from_micros(7500)).await;
-        assert!(case.table.closed(&key(), COOKIE));
+        assert!(case.table.closed(&key(), TICKET.socket_cookie));
         let (report, said) = case.end().await;
         assert_eq!(report.outcome, Outcome::Answered(answer));
         assert_eq!(said[0], Said::NotGood(dst()));
@@ -137,7 +137,7 @@ async fn a_connection_that_the_program_gives_up_is_not_dialled_on() {
     let case = Case::start(World::default(), attempts);
     sleep(Duration::from_millis(1)).await;
     assert!(dropped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty));
-    assert!(case.table.closed(&key(), COOKIE));
+    assert!(case.table.closed(&key(), TICKET.socket_cookie));
     let (report, said) = case.end().await;
     assert_eq!((report.outcome, said), (Outcome::Abandoned, vec![]));
     assert!(dropped.await.is_err());
@@ -159,13 +159,13 @@ async fn a_verdict_is_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_dialled_is_answered_or_let_through() {
     let (world, table) = (World::default(), Table::new(8));
-    let promise = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
-    let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: Some(syn(1)), promise };
+    let promise = table.hold(key(), dst(), TICKET.socket_cookie, Some(1)).expect("room");
+    let holding = Holding { key: key(), dst: dst(), ticket: TICKET, syn: Some(syn(1)), promise };
     let report = holding.answer(Answer::Refuse, &world).await;
     assert_eq!((report.outcome, report.sent), (Outcome::Answered(Answer::Refuse), TRIES));
 
     let world = World::default();
-    let report = let_through_undialled(&key(), COOKIE, &syn(1), &world, &world);
+    let report = let_through_undialled(&key(), TICKET, &syn(1), &world, &world);
     assert_eq!(report.outcome, Outcome::Allowed);
     assert_eq!(sent(&world.said()), [&syn(1).replay()]);
 }
@@ -186,8 +186,8 @@ async fn what_was_let_through_unasked_is_only_dialled() {
         (error(libc::ECONNREFUSED), Outcome::Lied(DialFailure::Refused), Said::NotGood(dst())),
     ] {
         let (world, table) = (World::default(), Table::new(8));
-        let promise = table.hold(key(), dst(), COOKIE, None).expect("room");
-        let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: None, promise };
+        let promise = table.hold(key(), dst(), TICKET.socket_cookie, None).expect("room");
+        let holding = Holding { key: key(), dst: dst(), ticket: TICKET, syn: None, promise };
         let report = holding.dial(stream::iter([result]), &world, &world).await;
         assert_eq!((report.outcome, report.sent), (outcome, 0));
         assert_eq!(world.said(), [said]);

@@ -172,6 +172,17 @@ async fn what_is_held_too_long_is_swept() {
     assert!(is_unwanted(&mut old).await && !is_unwanted(&mut young).await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_held_for_long_can_be_asked_about() {
+    let table = Table::new(64);
+    let _old = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
+    let _unasked = table.hold(key_of(1), dst(), COOKIE + 1, None).expect("room");
+    tokio::time::advance(MOMENT + Duration::from_millis(1)).await;
+    let _young = table.hold(key_of(2), dst(), COOKIE + 2, Some(1)).expect("room");
+    assert_eq!(table.held_for(MOMENT), [(key(), Ticket { socket_cookie: COOKIE, isn: 1 })]);
+    assert_eq!(table.len(), 3, "it is only asked");
+}
+
 #[tokio::test]
 async fn the_table_is_bounded() {
     let table = Table::new(SHARDS * 2);

@@ -14,6 +14,7 @@ use std::{
 use futures_util::Stream;
 use tokio::{task::JoinHandle, time::Instant};
 
+use crate::kernel::Ticket;
 use crate::net::{
     dial::{DialError, DialFailure},
     syn::{
@@ -37,7 +38,7 @@ pub(super) struct World {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Said {
-    Allow(u64),
+    Allow(Ticket),
     Good(SocketAddr),
     NotGood(SocketAddr),
     Sent(Packet, Duration),
@@ -59,7 +60,7 @@ fn spend(count: &AtomicU32) -> bool {
 }
 
 impl Verdicts for World {
-    fn allow(&self, flow: &FlowKey, socket_cookie: u64) -> io::Result<bool> {
+    fn allow(&self, flow: &FlowKey, ticket: Ticket) -> io::Result<bool> {
         assert_eq!(*flow, key());
         if spend(&self.verdicts_to_refuse) {
             return Err(io::Error::from_raw_os_error(libc::E2BIG));
@@ -67,15 +68,15 @@ impl Verdicts for World {
         if let Some(observe) = self.on_allow.lock().expect("no panic").take() {
             observe();
         }
-        self.say(Said::Allow(socket_cookie));
+        self.say(Said::Allow(ticket));
         Ok(!self.gone)
     }
 
-    fn is_open(&self, _: &FlowKey, _: u64) -> bool {
+    fn is_open(&self, _: &FlowKey, _: Ticket) -> bool {
         !self.gone
     }
 
-    fn settled(&self, _: u64) {
+    fn settled(&self, _: Ticket) {
         panic!("whoever dials is told by its promise");
     }
 
@@ -109,7 +110,7 @@ impl Answers for World {
 }
 
 /// Of the program's socket.
-pub(super) const COOKIE: u64 = 11;
+pub(super) const TICKET: Ticket = Ticket { socket_cookie: 11, isn: 1 };
 
 /// A held connection that is being dialled.
 pub(super) struct Case {
@@ -125,8 +126,8 @@ impl Case {
         attempts: impl Stream<Item = Result<TcpStream, DialError>> + Send + 'static,
     ) -> Self {
         let (world, table) = (Arc::new(world), Arc::new(Table::new(8)));
-        let promise = table.hold(key(), dst(), COOKIE, Some(1)).expect("room");
-        let holding = Holding { key: key(), dst: dst(), socket_cookie: COOKIE, syn: Some(syn(1)), promise };
+        let promise = table.hold(key(), dst(), TICKET.socket_cookie, Some(1)).expect("room");
+        let holding = Holding { key: key(), dst: dst(), ticket: TICKET, syn: Some(syn(1)), promise };
         let (verdicts, answers) = (Arc::clone(&world), Arc::clone(&world));
         let driver = tokio::spawn(async move { holding.dial(attempts, &*verdicts, &*answers).await });
         Self { world, table, driver }
