@@ -6,6 +6,7 @@
 
 pub(crate) mod apt;
 mod checks;
+mod closing;
 mod image;
 mod kernel;
 mod report;
@@ -15,7 +16,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::setup;
+use crate::{setup, steps};
+use closing::Closing;
 use kernel::Wanted;
 
 /// Boots each kernel and checks ambassador in it. `names` as [`Wanted::parse`] takes them; none means all of
@@ -29,13 +31,14 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     let wanted = names.iter().map(|name| Wanted::parse(name)).collect::<Result<Vec<_>>>()?;
     setup::run()?;
     let image = image::build()?;
-    let mut failed = Vec::new();
+    let (mut failed, mut closing) = (Vec::new(), Closing::default());
     for (name, wanted) in names.into_iter().zip(wanted) {
-        let started = Instant::now();
         let kernel = match wanted.fetch() {
             Ok(kernel) => kernel,
             Err(error) => {
                 println!("matrix: SKIPPED {wanted}: {error:#}");
+                steps::leave_out(format!("kernel {wanted}: {error:#}"));
+                closing.skipped.push(format!("{wanted}: {error:#}"));
                 if name != kernel::TOO_OLD {
                     failed.push(format!("{wanted} (skipped)"));
                 }
@@ -43,7 +46,11 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
             }
         };
         println!("matrix: {wanted}: booting {} …", kernel.version);
+        let (started, processor) = (Instant::now(), closing::processor_time());
         let console = vm::boot(&kernel.path, image.path())?;
+        closing.checked += 1;
+        closing.took += started.elapsed();
+        closing.processor += closing::processor_time().saturating_sub(processor);
         let report = report::Report::read(&console);
         print!("{}", report.lines(&kernel.version));
         println!("matrix: {wanted}: {} in {:.0?}", report.verdict(), started.elapsed());
@@ -52,8 +59,12 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
             failed.push(wanted.to_string());
         }
     }
+    print!("{}", closing.lines());
     if !failed.is_empty() {
         bail!("matrix: not on {}", failed.join(", "));
+    }
+    if closing.is_too_slow() {
+        bail!("matrix: the machines took more than {:?} of the processor", closing::BOUND);
     }
     Ok(())
 }
