@@ -220,7 +220,8 @@ impl Held {
             self.say(&flow, &prospect.state, report, HoldOutcome::Passed, &Course::default());
             return None;
         };
-        let mut promise = match self.table.hold(key, flow.original_dst, ticket.socket_cookie, Some(syn.isn())) {
+        let mut promise = match self.table.hold(key, flow.original_dst, ticket.socket_cookie, Some(syn.isn()))
+        {
             Ok(promise) => promise,
             Err(HoldError::Already) => return None,
             Err(HoldError::Full) => {
