@@ -11,6 +11,7 @@ mod fetch;
 mod go;
 mod grpc;
 mod node;
+mod package;
 mod program;
 mod python;
 mod results;

@@ -11,23 +11,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::fetch::{cached, call, sum};
+use super::package::Package;
 use super::program::{Choice, Program, Report};
-
-/// A suite that a package's source distribution carries.
-pub(super) struct Package {
-    /// Its name, as the file of its source distribution has it.
-    pub(super) name: &'static str,
-    pub(super) version: &'static str,
-    /// The SHA-256 of its source distribution.
-    pub(super) sha256: &'static str,
-    /// Plug-ins of pytest that it needs; no other one is loaded.
-    pub(super) plugins: &'static str,
-    /// Further arguments of pytest.
-    pub(super) arguments: &'static [&'static str],
-    pub(super) environment: &'static [(&'static str, &'static str)],
-    /// See [`Program::server`].
-    pub(super) server: &'static str,
-}
 
 impl Package {
     /// Fetches what lacks.
@@ -36,7 +21,7 @@ impl Package {
         let Self { name, version, .. } = self;
         let directory = self.source(&python)?;
         let mut command = vec![python.display().to_string()];
-        let plugins = self.plugins.split_whitespace().flat_map(|plugin| ["-p", plugin]);
+        let plugins = self.plugins.iter().flat_map(|plugin| ["-p", plugin]);
         let words = ["-c", PYTEST, "-v", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout", "60"];
         // The parser by which pytest finds the lines of a failure fails itself where several threads use it.
         let words = words.into_iter().chain(["--tb", "native"]);
