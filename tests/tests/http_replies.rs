@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 
 use ambassador_tests::script::{BEAT, Case, Step, check, exchange, in_every_mode, reply, send};
+use ambassador_tests::two_sided::TwoSided;
 use ambassador_tests::{Ambassador, Link, TcpPeer};
 use anyhow::{Result, ensure};
 
@@ -133,3 +134,52 @@ upstreams:
     endpoints: [{host: 10.77.0.2, port: 9000}]
 ";
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn what_an_origin_says_at_once_arrives_at_once() -> Result<()> {
+    let seen = TwoSided { prelude: AT_ONCE, origin: ORIGIN, program: PROGRAM }.like_direct()?;
+    let want = "reply 1\nin chunks 1\nagreement 1\nagreement and frame 1\ntunnel and greeting 1";
+    ensure!(seen.program.trim_end() == want, "{}", seen.program);
+    Ok(())
+}
+
+/// What is asked, and answered by one write.
+const AT_ONCE: &str = r#"
+import socket, sys
+ADDRESS = ("10.77.0.2", 8080)
+UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"
+AGREED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+CASES = [
+    ("reply", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    ("in chunks", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+    ("agreement", UPGRADE, AGREED),
+    ("agreement and frame", UPGRADE, AGREED + b"\x81\x05Hello"),
+    ("tunnel and greeting", b"CONNECT a:25 HTTP/1.1\r\nHost: a:25\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n220 hi\r\n"),
+]
+
+def take(sock, length):
+    taken = b""
+    while len(taken) < length:
+        taken += sock.recv(length - len(taken)) or sys.exit("ended after %r" % taken)
+    return taken
+"#;
+const ORIGIN: &str = r#"
+listener = socket.create_server(ADDRESS)
+print("ready", flush=True)
+for _, asked, answer in CASES:
+    with listener.accept()[0] as sock:
+        take(sock, len(asked))
+        sock.sendall(answer)
+        sock.recv(1)
+sys.stdin.read()
+"#;
+/// Says how many segments brought each answer (`tcpi_data_segs_in`).
+const PROGRAM: &str = r"
+for name, asked, answer in CASES:
+    with socket.create_connection(ADDRESS, 20) as sock:
+        sock.sendall(asked)
+        take(sock, len(answer))
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        print(name, int.from_bytes(info[152:156], sys.byteorder))
+";

@@ -6,7 +6,7 @@
 
 use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use tokio::net::TcpStream;
 
@@ -214,10 +214,10 @@ impl Server {
             let body = std::mem::take(body);
             Next::Relay(Box::new(Relayed { upgrade, body, idle }))
         };
-        if let Some(upgrade) = upgrade {
-            // The body's end is the end of the relayed connection.
-            let written = self.relay(head, &mut Body::empty(), Follows::Bytes).await;
-            return written.map(|()| relayed(upgrade, body)).map_err(|cut| self.end_of(&cut));
+        if let Some(mut upgrade) = upgrade {
+            // What came together leaves together. The body's end is the end of the relayed connection.
+            upgrade.unwritten = Bytes::copy_from_slice(head);
+            return Ok(relayed(upgrade, body));
         }
         let follows = self.follows(persists);
         match self.relay(head, body, follows).await {
