@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ambassador_tests::ambassador::LONG;
 use ambassador_tests::listener::reset;
+use ambassador_tests::two_sided::TwoSided;
 use ambassador_tests::{Ambassador, Link, Process, TcpPeer, summary};
 use anyhow::{Context, Result, ensure};
 
@@ -263,3 +264,40 @@ for _ in range(16):
 s.shutdown(socket.SHUT_WR)
 print(sent, s.makefile().read())
 "#;
+
+#[test]
+fn a_reset_reaches_an_origin_although_neither_side_takes_anything() -> Result<()> {
+    let prelude = r"
+import select, socket, sys
+ADDRESS = ('10.77.0.2', 8080)
+
+def fill(sock):
+    '''Sends until nothing was taken for a second.'''
+    sock.setblocking(False)
+    try:
+        while select.select([], [sock], [], 1)[1]:
+            sock.send(bytes(1 << 16))
+    except OSError as error:
+        return type(error).__name__
+    return 'full'
+";
+    let origin = r"
+listener = socket.create_server(ADDRESS)
+print('ready', flush=True)
+with listener.accept()[0] as sock:
+    fill(sock)
+    poll = select.poll()
+    poll.register(sock, 0)
+    print(seen := 'reset' if poll.poll(10_000) else 'nothing')
+with listener.accept()[0] as sock:
+    sock.sendall(seen.encode())
+sys.stdin.read()
+";
+    let program = r"
+with socket.create_connection(ADDRESS, 20) as sock:
+    print(fill(sock))
+with socket.create_connection(ADDRESS, 20) as sock:
+    print(sock.recv(100).decode())
+";
+    TwoSided { prelude, origin, program }.like_direct()?.check("full\nreset", "reset")
+}

@@ -190,6 +190,11 @@ fn poll_both(
         // A source that was reset ends the flow at once: the other side must learn it now.
         (Poll::Ready(Err(Broken::Source)), Poll::Pending) => Poll::Ready(RelayEnd::ClientReset),
         (Poll::Pending, Poll::Ready(Err(Broken::Source))) => Poll::Ready(RelayEnd::UpstreamReset),
+        // Of a program that was reset, the upstream takes no more at present: perhaps never, since nobody takes what it
+        // says.
+        (Poll::Pending, Poll::Ready(Err(Broken::Destination))) if up.is_held_up() => {
+            Poll::Ready(RelayEnd::ClientReset)
+        }
         // A destination that was reset may have sent bytes before: the opposite direction drains them first.
         _ => Poll::Pending,
     }

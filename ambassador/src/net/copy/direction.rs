@@ -73,6 +73,11 @@ impl Direction {
         Poll::Ready(result)
     }
 
+    /// Whether bytes that were read wait for the destination to take them.
+    pub(super) fn is_held_up(&self) -> bool {
+        !self.first.is_empty() || self.buffer.as_ref().is_some_and(|buffer| !buffer.pending().is_empty())
+    }
+
     fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
