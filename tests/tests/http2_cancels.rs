@@ -2,7 +2,8 @@
 //! Streams that either side gives up, one after the other for as long as the connection lasts, while the other side has
 //! not heard of it: what still comes for them harms no other stream.
 
-use ambassador_tests::two_sided::{direct, like_direct, under_nothing};
+use ambassador_tests::Ambassador;
+use ambassador_tests::two_sided::{direct, like_direct, under, under_nothing};
 use anyhow::{Result, ensure};
 
 #[test]
@@ -106,4 +107,25 @@ for n in range(20):
     let whole = "head [:status: 403, grpc-status: 7] body 0 '' end\n";
     ensure!(direct.program == whole.repeat(20), "{direct:?}");
     Ok(())
+}
+
+#[test]
+fn a_program_that_resets_its_connection_resets_that_of_its_origin() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    frame, told = c.next(), []
+    c.headers(frame.stream_id, [(':status', '200')])
+    try:
+        while True: told.append(type(c.next()).__name__)
+    except Ended as ended:
+        say(told, ended)
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request('/', 'POST'))
+c.next()
+c.tear()
+c.sock.close()";
+    like_direct(origin, program)?.check("", "[] reset")?;
+    under(&Ambassador::run("-q --retry 3 --timeout 30s")?, origin, program)?.check("", "[] reset")
 }

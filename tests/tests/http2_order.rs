@@ -3,7 +3,7 @@
 //! is overtaken, lost or taken for whole.
 
 use ambassador_tests::Ambassador;
-use ambassador_tests::two_sided::{like_direct, under};
+use ambassador_tests::two_sided::{direct, like_direct, under, under_nothing};
 use anyhow::{Result, ensure};
 
 #[test]
@@ -32,6 +32,27 @@ while not isinstance(frame, GoAwayFrame):
         ensure!(seen.program.ends_with("DataFrame b'whole' \nGoAwayFrame b'' 11\n"), "{seen:?}");
     }
     Ok(())
+}
+
+#[test]
+fn a_goaway_with_an_error_comes_after_the_replies_under_way() -> Result<()> {
+    let origin = "
+def talk(c, number):
+    stream = c.next().stream_id
+    c.goaway(stream, PROTOCOL_ERROR)
+    c.headers(stream, [(':status', '200')])
+    c.data(stream, b'whole', end=True)
+    c.finish()
+serve(talk)";
+    let program = "
+c = dial()
+c.headers(1, request(), end=True)
+for _ in range(3):
+    while isinstance(frame := c.next(), PingFrame):
+        pass
+    say(type(frame).__name__, getattr(frame, 'error_code', ''))";
+    direct(origin, program)?.check("GoAwayFrame 1\nHeadersFrame \nDataFrame", "")?;
+    under_nothing(origin, program)?.check("HeadersFrame \nDataFrame \nGoAwayFrame 1", "")
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::Waker,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Link {
     upstream: Mutex<Upstream>,
     /// Why the program leaves, if it has said more than that it does.
     program_leaves: Mutex<Option<Farewell>>,
+    /// The program has reset its connection.
+    program_reset: AtomicBool,
     /// The number of the upstream's newest connection while it is there, or 0.
     newest: AtomicU32,
     /// How long the heads are that the upstream takes.
@@ -201,6 +203,15 @@ impl Link {
 
     pub(super) fn why_program_leaves(&self) -> Option<Farewell> {
         self.program_leaves.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The program has reset its connection: what it has not said before, it does not say.
+    pub(crate) fn program_resets(&self) {
+        self.program_reset.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_reset_by_program(&self) -> bool {
+        self.program_reset.load(Ordering::Relaxed)
     }
 
     /// Tells the program why its upstream has left, at the very end of its connection.

@@ -11,7 +11,6 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    task::Poll,
 };
 
 use bytes::Bytes;
@@ -38,16 +37,12 @@ impl ProgramStream {
         self.respond().send_response(head, end == End::Here)
     }
 
-    /// Waits until the program gives its stream up before the reply; why is noted before this returns.
-    pub(crate) async fn given_up(&self) {
-        poll_fn(|cx| match self.respond().poll_reset(cx) {
-            Poll::Ready(reason) => {
-                self.note(reason.unwrap_or(Reason::CANCEL));
-                Poll::Ready(())
-            }
-            Poll::Pending => Poll::Pending,
-        })
-        .await;
+    /// Waits until the program gives its stream up before the reply; why is noted before this returns. `Err`: its
+    /// connection is gone.
+    pub(crate) async fn given_up(&self) -> Result<(), h2::Error> {
+        let reason = poll_fn(|cx| self.respond().poll_reset(cx)).await?;
+        self.note(reason);
+        Ok(())
     }
 
     /// Notes why the program gave its stream up.

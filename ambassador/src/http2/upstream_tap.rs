@@ -206,7 +206,7 @@ impl Tap for UpstreamTap {
     fn wrote(&mut self, _: Took) {}
 
     fn is_mute(&self) -> bool {
-        false
+        self.to.as_ref().is_some_and(|to| to.link.is_reset_by_program())
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -110,23 +111,33 @@ impl Server {
         let end = poll_fn(|cx| self.poll(cx)).await;
         // Streams that were reset just before the end have been woken: each passes its code on.
         yield_now().await;
-        end
+        let error = match end {
+            Ok(end) => return end,
+            Err(error) => error,
+        };
+        if error.get_io().is_some_and(|source| source.kind() == io::ErrorKind::ConnectionReset) {
+            // What they have said goes out before the upstream's connection is reset.
+            yield_now().await;
+            self.link.program_resets();
+        }
+        end_of(&error)
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FlowEnd> {
+    /// Serves until the end, or until the program's connection fails.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<FlowEnd, h2::Error>> {
         loop {
             // Frames first: what streams have said before the end must have gone out by then.
             while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
                 match accepted {
                     Some(Ok((request, respond))) => self.start(request, respond),
-                    Some(Err(error)) => return Poll::Ready(end_of(&error)),
-                    None => return Poll::Ready(FlowEnd::Closed),
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
+                    None => return Poll::Ready(Ok(FlowEnd::Closed)),
                 }
             }
             self.link.turn();
             while let Poll::Ready(Some(_)) = self.streams.poll_join_next(cx) {}
             let Poll::Ready(wish) = self.link.ending.poll_beyond(cx, self.wish) else {
-                return self.poll_abandoned(cx).map(|()| FlowEnd::Cut);
+                return self.poll_abandoned(cx).map(|()| Ok(FlowEnd::Cut));
             };
             if wish == Wish::Close && self.link.is_unheard() {
                 // Written with the frames, as the program takes it.
@@ -136,7 +147,7 @@ impl Server {
             match wish {
                 // As it has ended for the upstream: before anything was said.
                 Wish::Leave if self.streams.is_empty() && self.link.has_ended_silently() => {
-                    return Poll::Ready(FlowEnd::Cut);
+                    return Poll::Ready(Ok(FlowEnd::Cut));
                 }
                 Wish::Leave => {
                     self.link.await_nobody();
@@ -146,7 +157,7 @@ impl Server {
                     self.link.say_farewell();
                     // It is written before anything is read.
                     let _ = self.connection.poll_accept(cx);
-                    return Poll::Ready(FlowEnd::Cut);
+                    return Poll::Ready(Ok(FlowEnd::Cut));
                 }
             }
         }

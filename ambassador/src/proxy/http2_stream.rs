@@ -52,10 +52,14 @@ pub(super) async fn serve(
     let head = RequestHead::Http2(Arc::new(head));
     let interim = InterimSink::http2(Arc::clone(&program));
     let request = Request::new(head.clone(), Body::http2(body, Arc::clone(&place)), flow, interim);
+    let mut call = stack.serve(request);
     let outcome = tokio::select! {
         biased;
-        () = program.given_up() => return,
-        outcome = stack.serve(request) => outcome,
+        given_up = program.given_up() => match given_up {
+            Ok(()) => return,
+            Err(_) => return lost_with_connection().await,
+        },
+        outcome = call.as_mut() => outcome,
     };
     let stream = Stream { program, link, head, _place: place };
     match outcome {
@@ -97,7 +101,8 @@ impl Stream {
 
     async fn relay(self, mut pump: Pump, loss: Loss) {
         match poll_fn(|cx| pump.poll(cx)).await {
-            Pumped::Done | Pumped::Lost => {}
+            Pumped::Done => {}
+            Pumped::Lost => lost_with_connection().await,
             // Noted before the body is dropped, which gives the upstream's stream up.
             Pumped::Refused(reason) => self.program.note(reason),
             Pumped::Cut(error) => {
@@ -151,6 +156,12 @@ impl Stream {
         };
         self.program.reset(reason);
     }
+}
+
+/// What a stream whose connection is gone waits for: to be dropped with it. By itself the program has not given it up, and
+/// the upstream is told of the connection's end.
+async fn lost_with_connection() {
+    pending::<()>().await;
 }
 
 /// How the program's connection ends with its upstream's, if that is what was lost.

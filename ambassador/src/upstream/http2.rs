@@ -28,6 +28,7 @@ use tokio::{
 
 use super::{
     exchange::{self, Opened},
+    http2_socket::Socket,
     http2_stream::Exchange,
     pool, unattended,
 };
@@ -160,7 +161,8 @@ async fn begin(
     let _ = stream.set_nodelay(true);
     // What another endpoint's connection says of itself says nothing of the address that the program dialled.
     let link = pool::link(flow.id).filter(|_| destination == flow.original_dst);
-    let socket = UpstreamTap::tap(HeardOut::new(stream), link.clone());
+    let socket = Socket::new(stream, link.clone());
+    let socket = UpstreamTap::tap(HeardOut::new(socket), link.clone());
     let windows = windows::ALL.take();
     let (sender, connection) = limits::client(&windows).handshake(socket).await?;
     let (wanted, unwanted) = oneshot::channel();
@@ -171,7 +173,7 @@ async fn begin(
 
 /// Runs a connection while it is wanted, and a little longer, so that what was said last still arrives.
 async fn run(
-    connection: h2::client::Connection<Tapped<HeardOut<TcpStream>, UpstreamTap>, Bytes>,
+    connection: h2::client::Connection<Tapped<HeardOut<Socket>, UpstreamTap>, Bytes>,
     mut sender: SendRequest<Bytes>,
     mut unwanted: oneshot::Receiver<()>,
     link: Option<Arc<Link>>,
@@ -195,7 +197,8 @@ async fn run(
     })
     .await;
     drop(sender);
-    if !ended {
+    // To one that is reset nothing more is said.
+    if !ended && !link.is_some_and(|link| link.is_reset_by_program()) {
         let _ = timeout(LINGER, connection).await;
     }
     drop(held);

@@ -16,5 +16,6 @@ pub mod sending;
 mod cut_head;
 mod download;
 pub mod http2;
-pub mod http2_stream;
+mod http2_socket;
+mod http2_stream;
 pub(crate) mod unattended;
