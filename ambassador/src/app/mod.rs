@@ -11,7 +11,6 @@ mod proxy;
 mod proxy_down;
 mod run;
 mod self_test;
-mod vigil;
 mod worker;
 
 pub use run::{AppError, RunOptions, kernel_counters, run};

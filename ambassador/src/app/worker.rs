@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::{duties::Duties, heartbeat::Heartbeat, places::Places, vigil};
+use super::{duties::Duties, heartbeat::Heartbeat, places::Places};
 use crate::{
     host::{privileges, spare_blocks},
     kernel::{SynEvents, detach_filter},
@@ -67,18 +67,14 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts the worker's thread.
     pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .on_thread_park(vigil::before_sleep)
-            .on_thread_unpark(vigil::after_sleep)
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || {
             // The main thread may keep a capability or two for the end; a worker, which talks to the network, none.
             if let Err(error) = privileges::drop_all_but(&[]) {
                 tracing::error!(%error, "a worker keeps privileges that it does not need");
             }
             spare_blocks::keep_on_this_thread();
-            runtime.block_on(vigil::keep(self.serve()));
+            runtime.block_on(self.serve());
         })
     }
 

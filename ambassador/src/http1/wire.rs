@@ -7,7 +7,7 @@
 //! `&TcpStream`, because a request's body and its reply use the two directions at once.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     future::poll_fn,
     io::{self, IoSlice},
     mem::MaybeUninit,
@@ -22,12 +22,6 @@ use tokio::{io::Interest, net::TcpStream};
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
-    static READS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Reads that the calling thread has made for heads and what comes with them.
-pub(crate) fn reads() -> u64 {
-    READS.get()
 }
 
 /// Room for most messages in one read.
@@ -59,7 +53,6 @@ pub(crate) fn poll_read<T>(
             let mut read = None;
             let outcome = stream.try_io(Interest::READABLE, || {
                 let (count, _) = net::recv(stream, &mut scratch[..], RecvFlags::empty())?;
-                READS.set(READS.get().wrapping_add(1));
                 let used = use_it.take().map(|use_it| use_it(&scratch[..count]));
                 let is_empty = matches!(used, Some((_, Behind::Nothing)));
                 read = used.map(|(value, _)| value);

@@ -32,5 +32,3 @@ pub mod window;
 
 pub mod balance;
 pub mod bulkhead;
-
-pub mod vigil;
