@@ -20,8 +20,6 @@ pub(super) struct Pace {
     unwritten: AtomicUsize,
     /// The program's socket takes nothing at present.
     is_full: AtomicBool,
-    /// Nobody is there any more who would take anything.
-    is_over: AtomicBool,
 }
 
 /// What was read of a connection.
@@ -51,7 +49,7 @@ impl Pace {
 
     /// Whether `h2` may have more of what the upstream says.
     pub(super) fn takes_upstream(&self) -> bool {
-        self.unwritten.load(Ordering::Relaxed) < UNWRITTEN_MAX || self.is_over.load(Ordering::Relaxed)
+        self.unwritten.load(Ordering::Relaxed) < UNWRITTEN_MAX
     }
 
     /// The program's socket took what was written, or did not.
@@ -71,9 +69,10 @@ impl Pace {
         HeldBack { program, upstream }
     }
 
-    /// Nobody takes anything any more: what still comes is for nobody.
+    /// Nobody takes anything any more. As much again is read, so that the end of the upstream's connection is not missed,
+    /// and no more: `h2` would keep what is for nobody.
     pub(super) fn end(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.unwritten.store(0, Ordering::Relaxed);
     }
 }
 
@@ -138,11 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_is_read_to_its_end_when_the_program_is_gone() {
-        let pace = Pace::default();
+    fn as_much_again_is_read_of_an_upstream_whose_program_is_gone() {
+        let (pace, most) = (Pace::default(), Read { bytes: UNWRITTEN_MAX, heads: 0 });
         pace.wrote(Took::Nothing);
-        pace.read_upstream(Read { bytes: UNWRITTEN_MAX, heads: 0 });
+        pace.read_upstream(most);
         pace.end();
-        assert!(pace.takes_upstream());
+        assert!(pace.takes_upstream(), "its end may be next");
+        pace.read_upstream(most);
+        assert!(!pace.takes_upstream(), "what is for nobody is not kept");
     }
 }
